@@ -1,0 +1,10 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod ops;
+mod tape;
+mod var;
+
+pub use ops::*;
+pub use tape::{Anomaly, Gradients, Tape};
+pub use var::{Op, Var};

@@ -1,0 +1,380 @@
+//! Scaled dot-product attention (Vaswani et al. 2017), tiled with an online softmax (Dao et al. 2022).
+//!
+//! Scores never leave the cache: a tile of queries meets a tile of keys, and running maxima and sums rescale what was
+//! accumulated so far. Only the log-sum-exp of each row is saved; the backward pass computes the tiles again. Heads are
+//! read through strides, wherever a projection left them.
+
+use tensor::{Float, MatMut, MatRef, Simd, Tensor, par, sum_row, vectorize};
+
+use super::softmax::max_of;
+use crate::{Op, Var};
+
+/// Queries of a tile.
+const QUERIES: usize = 64;
+/// Keys of a tile.
+const KEYS: usize = 128;
+
+/// What attention may look at.
+#[derive(Clone, Debug, Default)]
+pub struct Attention<E: Float = f32> {
+    /// Query i sees the keys 0 ..= i only. Needs as many keys as queries.
+    pub causal: bool,
+    /// Added to the scores, broadcast to [B, H, Nq, Nk]; −∞ hides a key. A query that sees no key gives zeros.
+    pub mask: Option<Tensor<E>>,
+}
+
+/// softmax(q·kᵀ/√D + mask)·v for q [B, H, Nq, D], k [B, H, Nk, D] and v [B, H, Nk, D], in any strides; the result is
+/// [B, Nq, H·D], heads side by side.
+///
+/// With scores s, probabilities p and output o: dv = pᵀ·g, dp = g·vᵀ, ds = p∘(dp − Σ g∘o), dq = ds·k/√D,
+/// dk = dsᵀ·q/√D. The composed twin is [`attention_composed`](crate::attention_composed).
+///
+/// # Panics
+/// If the shapes disagree.
+#[track_caller]
+pub fn attention<E: Float>(q: &Var<E>, k: &Var<E>, v: &Var<E>, options: &Attention<E>) -> Var<E> {
+    let task = Task::new(q.value(), k.value(), v.value(), options);
+    let (output, row_lse) = task.forward();
+    let saved = output.clone();
+    let (shape_q, shape_k) = (q.shape(), k.shape());
+    let vjp = move |g: Tensor<E>| {
+        let (mut dq, mut dk, mut dv) = (
+            Tensor::build(shape_q, |_| {}),
+            Tensor::build(shape_k, |_| {}),
+            Tensor::build(shape_k, |_| {}),
+        );
+        let [q_out, k_out, v_out] = [&mut dq, &mut dk, &mut dv].map(|t| t.data_mut());
+        let (q_len, k_len) = (task.nq * task.d, task.nk * task.d);
+        task.backward(&g, &saved, &row_lse, |at, [dq, dk, dv]| {
+            q_out[at * q_len..(at + 1) * q_len].copy_from_slice(dq);
+            k_out[at * k_len..(at + 1) * k_len].copy_from_slice(dk);
+            v_out[at * k_len..(at + 1) * k_len].copy_from_slice(dv);
+        });
+        [dq, dk, dv]
+    };
+    Op::new("attention", output).wrt_all([q, k, v], vjp).record()
+}
+
+/// [`attention`] of a packed projection qkv [B, N, 3·H·D], laid out as [B, N, 3, H, D]; the result is [B, N, H·D].
+///
+/// # Panics
+/// If the last axis is not divisible by 3·heads.
+#[track_caller]
+pub fn self_attention<E: Float>(qkv: &Var<E>, heads: usize, options: &Attention<E>) -> Var<E> {
+    let &[batch, n, packed] = qkv.dims() else {
+        panic!("self_attention: [B, N, 3·H·D] expected, found {}", qkv.shape())
+    };
+    let divides = heads > 0 && packed.is_multiple_of(3 * heads);
+    assert!(divides, "self_attention: {packed} features are not 3 times {heads} heads");
+    let d = packed / (3 * heads);
+    let parts = qkv.value().reshape([batch, n, 3, heads, d]).permute(&[2, 0, 3, 1, 4]);
+    let part = |i: usize| parts.narrow(0, i, 1).squeeze(0);
+    let task = Task::new(&part(0), &part(1), &part(2), options);
+    let (output, row_lse) = task.forward();
+    let saved = output.clone();
+    let vjp = move |g: Tensor<E>| {
+        Tensor::build([batch, n, packed], |out| {
+            task.backward(&g, &saved, &row_lse, |at, parts| {
+                let (image, head) = (at / heads, at % heads);
+                for (which, part) in parts.into_iter().enumerate() {
+                    for (i, row) in part.chunks(d.max(1)).enumerate() {
+                        let to = (image * n + i) * packed + (which * heads + head) * d;
+                        out[to..to + d].copy_from_slice(row);
+                    }
+                }
+            });
+        })
+    };
+    Op::new("self_attention", output).wrt(qkv, vjp).record()
+}
+
+/// Sizes and operands of one attention.
+struct Task<E: Float> {
+    q: Tensor<E>,
+    k: Tensor<E>,
+    v: Tensor<E>,
+    mask: Option<Tensor<E>>,
+    causal: bool,
+    heads: usize,
+    nq: usize,
+    nk: usize,
+    d: usize,
+    scale: E,
+}
+
+impl<E: Float> Task<E> {
+    #[track_caller]
+    fn new(q: &Tensor<E>, k: &Tensor<E>, v: &Tensor<E>, options: &Attention<E>) -> Self {
+        let (&[batch, heads, nq, d], Some(&nk)) = (q.dims(), k.dims().get(2)) else {
+            panic!("attention: [B, H, N, D] expected, found q {}, k {}", q.shape(), k.shape())
+        };
+        let fits = k.dims() == [batch, heads, nk, d] && v.shape() == k.shape();
+        assert!(fits, "attention: q {}, k {}, v {}", q.shape(), k.shape(), v.shape());
+        assert!(!options.causal || nq == nk, "attention: causal with {nq} queries and {nk} keys");
+        let mask = options.mask.as_ref().map(|mask| mask.expand([batch, heads, nq, nk]));
+        let scale = E::from_f64(1.0 / (d as f64).sqrt());
+        // Rows must be contiguous; any other stride is read in place.
+        let rows = |t: &Tensor<E>| {
+            if d == 1 || t.strides().get(3) == 1 { t.clone() } else { t.contiguous() }
+        };
+        Self {
+            q: rows(q),
+            k: rows(k),
+            v: rows(v),
+            mask,
+            causal: options.causal,
+            heads,
+            nq,
+            nk,
+            d,
+            scale,
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.q.dims()[0] * self.heads
+    }
+
+    /// Rows `start..start + rows` of head `at` as a matrix.
+    fn rows<'a>(&self, t: &'a Tensor<E>, at: usize, start: usize, rows: usize) -> MatRef<'a, E> {
+        let strides = t.strides();
+        let offset = at / self.heads * strides.get(0)
+            + at % self.heads * strides.get(1)
+            + start * strides.get(2);
+        MatRef::new(&t.storage()[offset..], rows, self.d, strides.get(2), 1)
+    }
+
+    /// Keys that some of the queries `start..end` may see, as far as causality goes.
+    fn visible(&self, end: usize) -> usize {
+        if self.causal { end } else { self.nk }
+    }
+
+    /// Scores of a tile: scale·q·kᵀ + mask, into `scores` [queries, keys].
+    fn scores(&self, at: usize, queries: (usize, usize), keys: (usize, usize), scores: &mut [E]) {
+        let (q, k) =
+            (self.rows(&self.q, at, queries.0, queries.1), self.rows(&self.k, at, keys.0, keys.1));
+        tensor::gemm(
+            self.scale,
+            q,
+            k.t(),
+            E::ZERO,
+            MatMut::new(scores, queries.1, keys.1, keys.1, 1),
+        );
+        if let Some(mask) = &self.mask {
+            let strides = mask.strides();
+            let start = at / self.heads * strides.get(0) + at % self.heads * strides.get(1);
+            for (i, row) in scores.chunks_mut(keys.1).enumerate() {
+                let at = start + (queries.0 + i) * strides.get(2) + keys.0 * strides.get(3);
+                let mask = &mask.storage()[at..];
+                row.iter_mut()
+                    .enumerate()
+                    .for_each(|(j, score)| *score += mask[j * strides.get(3)]);
+            }
+        }
+        if self.causal {
+            for (i, row) in scores.chunks_mut(keys.1).enumerate() {
+                let seen = (queries.0 + i + 1).saturating_sub(keys.0).min(keys.1);
+                row[seen..].fill(-E::INFINITY);
+            }
+        }
+    }
+
+    /// The output [B, Nq, H·D], and the log-sum-exp of the scores of each row [B·H, Nq].
+    fn forward(&self) -> (Tensor<E>, Tensor<E>) {
+        let (count, nq, d) = (self.count(), self.nq, self.d);
+        let batch = self.q.dims()[0];
+        let mut output = Tensor::build([batch, nq, self.heads * d], |_| {});
+        let out = output.data_mut();
+        let mut row_lse = Tensor::build([count, nq], |_| {});
+        let all_lse = row_lse.data_mut();
+        for_each_head(
+            count,
+            |at| {
+                let mut head = Tensor::build([nq, d + 1], |_| {}); // the output's rows, then the log-sum-exps
+                let (rows, lse) = head.data_mut().split_at_mut(nq * d);
+                self.forward_head(at, rows, lse);
+                head
+            },
+            |at, head| {
+                let (rows, lse) = head.data().split_at(nq * d);
+                all_lse[at * nq..(at + 1) * nq].copy_from_slice(lse);
+                for (i, row) in rows.chunks(d.max(1)).enumerate() {
+                    let to = ((at / self.heads * nq + i) * self.heads + at % self.heads) * d;
+                    out[to..to + d].copy_from_slice(row);
+                }
+            },
+        );
+        (output, row_lse)
+    }
+
+    fn forward_head(&self, at: usize, out: &mut [E], lse: &mut [E]) {
+        let (d, mut scores) = (self.d, scratch(QUERIES.min(self.nq) * KEYS.min(self.nk)));
+        let scores = scores.data_mut();
+        let mut start = 0;
+        for (out, lse) in out.chunks_mut((QUERIES * d).max(1)).zip(lse.chunks_mut(QUERIES)) {
+            let queries = lse.len();
+            let mut sums = [E::ZERO; QUERIES];
+            let mut maxima = [-E::INFINITY; QUERIES];
+            out.fill(E::ZERO);
+            let visible = self.visible(start + queries);
+            for first in (0..visible).step_by(KEYS) {
+                let keys = KEYS.min(visible - first);
+                let scores = &mut scores[..queries * keys];
+                self.scores(at, (start, queries), (first, keys), scores);
+                vectorize(
+                    #[inline(always)]
+                    |simd| {
+                        for (i, row) in scores.chunks_mut(keys).enumerate() {
+                            let rescale = online_softmax(row, &mut maxima[i], &mut sums[i], simd);
+                            if rescale != E::ONE {
+                                out[i * d..(i + 1) * d].iter_mut().for_each(|out| *out *= rescale);
+                            }
+                        }
+                    },
+                );
+                let (p, v) = (
+                    MatRef::new(scores, queries, keys, keys, 1),
+                    self.rows(&self.v, at, first, keys),
+                );
+                tensor::gemm(E::ONE, p, v, E::ONE, MatMut::new(out, queries, d, d, 1));
+            }
+            vectorize(
+                #[inline(always)]
+                |simd| {
+                    for i in 0..queries {
+                        let scale = if sums[i] > E::ZERO { E::ONE / sums[i] } else { E::ZERO };
+                        out[i * d..(i + 1) * d].iter_mut().for_each(|out| *out *= scale);
+                        lse[i] = maxima[i] + sums[i].ln(simd);
+                    }
+                },
+            );
+            start += queries;
+        }
+    }
+
+    /// Calls `put(head, [dq, dk, dv])` for each head in order, each part [N, D].
+    fn backward(
+        &self,
+        g: &Tensor<E>,
+        output: &Tensor<E>,
+        row_lse: &Tensor<E>,
+        mut put: impl FnMut(usize, [&[E]; 3]),
+    ) {
+        let (nq, nk, d) = (self.nq, self.nk, self.d);
+        let g = g.contiguous();
+        for_each_head(
+            self.count(),
+            |at| {
+                let mut parts = Tensor::zeros([nq + 2 * nk, d]);
+                self.backward_head(at, g.data(), output.data(), row_lse.data(), parts.data_mut());
+                parts
+            },
+            |at, parts| {
+                let (dq, rest) = parts.data().split_at(nq * d);
+                let (dk, dv) = rest.split_at(nk * d);
+                put(at, [dq, dk, dv]);
+            },
+        );
+    }
+
+    fn backward_head(&self, at: usize, g: &[E], output: &[E], row_lse: &[E], parts: &mut [E]) {
+        let (nq, d, width) = (self.nq, self.d, self.heads * self.d);
+        let (dq, rest) = parts.split_at_mut(nq * d);
+        let (dk, dv) = rest.split_at_mut(self.nk * d);
+        let tile = QUERIES.min(nq) * KEYS.min(self.nk);
+        let (mut p, mut ds) = (scratch(tile), scratch(tile));
+        let (p, ds) = (p.data_mut(), ds.data_mut());
+        for start in (0..nq).step_by(QUERIES) {
+            let queries = QUERIES.min(nq - start);
+            let offset = (at / self.heads * nq + start) * width + at % self.heads * d;
+            let (g, output) = (&g[offset..], &output[offset..]);
+            let g_rows = MatRef::new(g, queries, d, width, 1);
+            let lse = &row_lse[at * nq + start..][..queries];
+            let mut deltas = [E::ZERO; QUERIES]; // Σ g∘o = Σ p∘dp of each row
+            for (i, delta) in deltas[..queries].iter_mut().enumerate() {
+                let row = i * width..i * width + d;
+                *delta = g[row.clone()].iter().zip(&output[row]).map(|(g, o)| *g * *o).sum();
+            }
+            let visible = self.visible(start + queries);
+            for first in (0..visible).step_by(KEYS) {
+                let keys = KEYS.min(visible - first);
+                let (p, ds) = (&mut p[..queries * keys], &mut ds[..queries * keys]);
+                self.scores(at, (start, queries), (first, keys), p);
+                let (k, v) =
+                    (self.rows(&self.k, at, first, keys), self.rows(&self.v, at, first, keys));
+                tensor::gemm(
+                    E::ONE,
+                    g_rows,
+                    v.t(),
+                    E::ZERO,
+                    MatMut::new(ds, queries, keys, keys, 1),
+                );
+                vectorize(
+                    #[inline(always)]
+                    |simd| {
+                        for (i, (p, ds)) in p.chunks_mut(keys).zip(ds.chunks_mut(keys)).enumerate()
+                        {
+                            let (lse, delta) = (lse[i], deltas[i]);
+                            if lse == -E::INFINITY {
+                                p.fill(-E::INFINITY); // a row that sees nothing: −∞ − 0, not −∞ + ∞
+                            }
+                            let lse = if lse == -E::INFINITY { E::ZERO } else { lse };
+                            for (p, ds) in p.iter_mut().zip(ds) {
+                                *p = (*p - lse).exp(simd);
+                                *ds = *p * (*ds - delta);
+                            }
+                        }
+                    },
+                );
+                let (p, ds) = (
+                    MatRef::new(p, queries, keys, keys, 1),
+                    MatRef::new(ds, queries, keys, keys, 1),
+                );
+                let dv = &mut dv[first * d..(first + keys) * d];
+                tensor::gemm(E::ONE, p.t(), g_rows, E::ONE, MatMut::new(dv, keys, d, d, 1));
+                let dq = &mut dq[start * d..(start + queries) * d];
+                tensor::gemm(self.scale, ds, k, E::ONE, MatMut::new(dq, queries, d, d, 1));
+                let dk = &mut dk[first * d..(first + keys) * d];
+                let q = self.rows(&self.q, at, start, queries);
+                tensor::gemm(self.scale, ds.t(), q, E::ONE, MatMut::new(dk, keys, d, d, 1));
+            }
+        }
+    }
+}
+
+/// Replaces a row of scores by e^(score − maximum so far), updates maximum and sum, and returns the factor that brings
+/// what was accumulated before to the new maximum.
+#[inline(always)]
+fn online_softmax<E: Float>(row: &mut [E], max: &mut E, sum: &mut E, simd: Simd) -> E {
+    let new_max = max_of(row).max(*max);
+    if new_max == -E::INFINITY {
+        row.fill(E::ZERO);
+        return E::ONE;
+    }
+    let rescale = if *max == new_max { E::ONE } else { (*max - new_max).exp(simd) };
+    row.iter_mut().for_each(|x| *x = (*x - new_max).exp(simd));
+    *sum = *sum * rescale + sum_row(row);
+    *max = new_max;
+    rescale
+}
+
+/// A recycled buffer of at least `len` elements.
+fn scratch<E: Float>(len: usize) -> Tensor<E> {
+    Tensor::build([len], |_| {})
+}
+
+/// Computes each head, on all threads if the loop may split, and hands the results over in order.
+fn for_each_head<R: Send>(
+    count: usize,
+    compute: impl Fn(usize) -> R + Sync + Send,
+    mut put: impl FnMut(usize, R),
+) {
+    if par::may_split() {
+        par::map_ranges(count, 1, |at| compute(at.start))
+            .into_iter()
+            .enumerate()
+            .for_each(|(at, r)| put(at, r));
+    } else {
+        (0..count).for_each(|at| put(at, compute(at)));
+    }
+}

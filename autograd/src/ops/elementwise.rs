@@ -1,0 +1,222 @@
+//! Functions of one element.
+
+use tensor::{Float, Tensor};
+
+use crate::{Op, Var};
+
+impl<E: Float> Var<E> {
+    /// −x.
+    #[track_caller]
+    pub fn neg(&self) -> Self {
+        Op::new("neg", -self.value()).wrt(self, |g| -g).record()
+    }
+
+    /// c·x.
+    #[track_caller]
+    pub fn scale(&self, c: E) -> Self {
+        Op::new("scale", self.value().scale(c)).wrt(self, move |g| g * c).record()
+    }
+
+    /// x + c.
+    #[track_caller]
+    pub fn add_scalar(&self, c: E) -> Self {
+        Op::new("add_scalar", self.value().add_scalar(c)).wrt(self, |g| g).record()
+    }
+
+    /// x², with derivative 2x.
+    #[track_caller]
+    pub fn square(&self) -> Self {
+        let x = self.value().clone();
+        Op::new("square", x.square()).wrt(self, move |g| g * &x * E::from_f64(2.0)).record()
+    }
+
+    /// 1/x, with derivative −1/x².
+    #[track_caller]
+    pub fn recip(&self) -> Self {
+        let y = self.value().recip();
+        Op::new("recip", y.clone()).wrt(self, move |g| -(g * &y.square())).record()
+    }
+
+    /// √x, with derivative 1/(2√x): infinite at 0.
+    #[track_caller]
+    pub fn sqrt(&self) -> Self {
+        let y = self.value().sqrt();
+        Op::new("sqrt", y.clone()).wrt(self, move |g| g / &y * E::from_f64(0.5)).record()
+    }
+
+    /// eˣ, its own derivative.
+    #[track_caller]
+    pub fn exp(&self) -> Self {
+        let y = self.value().exp();
+        Op::new("exp", y.clone()).wrt(self, move |g| g * &y).record()
+    }
+
+    /// ln x, with derivative 1/x.
+    #[track_caller]
+    pub fn ln(&self) -> Self {
+        let x = self.value().clone();
+        Op::new("ln", x.ln()).wrt(self, move |g| g / &x).record()
+    }
+
+    /// tanh x, with derivative 1 − tanh² x.
+    #[track_caller]
+    pub fn tanh(&self) -> Self {
+        let y = self.value().tanh();
+        let vjp = {
+            let y = y.clone();
+            move |g: Tensor<E>| {
+                g.into_zip(
+                    &y,
+                    "tanh",
+                    #[inline(always)]
+                    |g, y, _| g * (E::ONE - y * y),
+                )
+            }
+        };
+        Op::new("tanh", y).wrt(self, vjp).record()
+    }
+
+    /// erf x, with derivative 2/√π · e^(−x²).
+    #[track_caller]
+    pub fn erf(&self) -> Self {
+        let x = self.value().clone();
+        let slope = E::from_f64(std::f64::consts::FRAC_2_SQRT_PI);
+        let vjp = {
+            let x = x.clone();
+            move |g: Tensor<E>| {
+                g.into_zip(
+                    &x,
+                    "erf",
+                    #[inline(always)]
+                    |g, x, simd| g * slope * (-x * x).exp(simd),
+                )
+            }
+        };
+        Op::new("erf", x.erf()).wrt(self, vjp).record()
+    }
+
+    /// sin x, with derivative cos x.
+    #[track_caller]
+    pub fn sin(&self) -> Self {
+        let x = self.value().clone();
+        Op::new("sin", x.sin()).wrt(self, move |g| g * &x.cos()).record()
+    }
+
+    /// cos x, with derivative −sin x.
+    #[track_caller]
+    pub fn cos(&self) -> Self {
+        let x = self.value().clone();
+        Op::new("cos", x.cos()).wrt(self, move |g| -(g * &x.sin())).record()
+    }
+
+    /// σ(x) = 1/(1 + e^(−x)), with derivative σ(1 − σ).
+    #[track_caller]
+    pub fn sigmoid(&self) -> Self {
+        let y = self.value().sigmoid();
+        let vjp = {
+            let y = y.clone();
+            move |g: Tensor<E>| {
+                g.into_zip(
+                    &y,
+                    "sigmoid",
+                    #[inline(always)]
+                    |g, y, _| g * y * (E::ONE - y),
+                )
+            }
+        };
+        Op::new("sigmoid", y).wrt(self, vjp).record()
+    }
+
+    /// max(x, 0), with derivative 1 above 0 and 0 elsewhere, at 0 too.
+    #[track_caller]
+    pub fn relu(&self) -> Self {
+        let y = self.value().relu();
+        let vjp = {
+            let y = y.clone();
+            move |g: Tensor<E>| {
+                g.into_zip(
+                    &y,
+                    "relu",
+                    #[inline(always)]
+                    |g, y, _| if y > E::ZERO { g } else { E::ZERO },
+                )
+            }
+        };
+        Op::new("relu", y).wrt(self, vjp).record()
+    }
+
+    /// GELU(x) = x·Φ(x), with derivative Φ(x) + x·φ(x); exact, with Φ and φ of the standard normal distribution
+    /// (Hendrycks and Gimpel 2016). The composed twin is [`gelu_composed`](crate::gelu_composed).
+    #[track_caller]
+    pub fn gelu(&self) -> Self {
+        let x = self.value().clone();
+        let vjp = {
+            let x = x.clone();
+            move |g: Tensor<E>| {
+                g.into_zip(
+                    &x,
+                    "gelu",
+                    #[inline(always)]
+                    |g, x, simd| g * x.gelu_derivative(simd),
+                )
+            }
+        };
+        Op::new("gelu", x.gelu()).wrt(self, vjp).record()
+    }
+
+    /// |x|, with derivative the sign of x, 0 at 0.
+    #[track_caller]
+    pub fn abs(&self) -> Self {
+        let x = self.value().clone();
+        let vjp = {
+            let x = x.clone();
+            move |g: Tensor<E>| {
+                g.into_zip(
+                    &x,
+                    "abs",
+                    #[inline(always)]
+                    |g, x, _| g * sign(x),
+                )
+            }
+        };
+        Op::new("abs", x.abs()).wrt(self, vjp).record()
+    }
+
+    /// x limited to [low, high], with derivative 1 inside, bounds included, and 0 outside.
+    #[track_caller]
+    pub fn clamp(&self, low: E, high: E) -> Self {
+        let x = self.value().clone();
+        let vjp = {
+            let x = x.clone();
+            move |g: Tensor<E>| {
+                g.into_zip(
+                    &x,
+                    "clamp",
+                    #[inline(always)]
+                    |g, x, _| {
+                        if low <= x && x <= high { g } else { E::ZERO }
+                    },
+                )
+            }
+        };
+        Op::new("clamp", x.clamp(low, high)).wrt(self, vjp).record()
+    }
+
+    /// The value, with the gradient stopped where `mask` is 0 and scaled by it elsewhere: mask·x for a constant mask
+    /// that broadcasts to x, as dropout needs it.
+    #[track_caller]
+    pub fn mask(&self, mask: Tensor<E>) -> Self {
+        Op::new("mask", self.value() * &mask).wrt(self, move |g| g * &mask).record()
+    }
+}
+
+#[inline(always)]
+fn sign<E: Float>(x: E) -> E {
+    if x > E::ZERO {
+        E::ONE
+    } else if x < E::ZERO {
+        -E::ONE
+    } else {
+        E::ZERO
+    }
+}

@@ -1,0 +1,94 @@
+//! Reductions over axes. Negative axes count from the end.
+
+use tensor::{Float, Shape, Tensor};
+
+use crate::{Op, Var};
+
+impl<E: Float> Var<E> {
+    /// The sum over `axes`, which disappear from the shape.
+    #[track_caller]
+    pub fn sum(&self, axes: &[isize]) -> Self {
+        let (shape, kept) = (self.shape(), kept_shape(self.shape(), axes));
+        Op::new("sum", self.value().sum(axes))
+            .wrt(self, move |g| g.reshape(kept).expand(shape))
+            .record()
+    }
+
+    /// The sum over `axes`, which stay with size 1.
+    #[track_caller]
+    pub fn sum_keep(&self, axes: &[isize]) -> Self {
+        let shape = self.shape();
+        Op::new("sum_keep", self.value().sum_keep(axes))
+            .wrt(self, move |g| g.expand(shape))
+            .record()
+    }
+
+    /// The sum of all elements, as a scalar.
+    #[track_caller]
+    pub fn sum_all(&self) -> Self {
+        let shape = self.shape();
+        Op::new("sum_all", self.value().sum_all()).wrt(self, move |g| g.expand(shape)).record()
+    }
+
+    /// The mean over `axes`, which disappear from the shape.
+    #[track_caller]
+    pub fn mean(&self, axes: &[isize]) -> Self {
+        let (shape, kept) = (self.shape(), kept_shape(self.shape(), axes));
+        let share = E::from_f64(kept.elements() as f64 / shape.elements() as f64);
+        Op::new("mean", self.value().mean(axes))
+            .wrt(self, move |g| (g * share).reshape(kept).expand(shape))
+            .record()
+    }
+
+    /// The mean of all elements, as a scalar.
+    #[track_caller]
+    pub fn mean_all(&self) -> Self {
+        let shape = self.shape();
+        let share = E::from_f64(1.0 / shape.elements() as f64);
+        Op::new("mean_all", self.value().mean_all())
+            .wrt(self, move |g| (g * share).expand(shape))
+            .record()
+    }
+
+    /// The variance over `axes`, Σ(x − mean)²/(n − correction), with derivative 2(x − mean)/(n − correction).
+    #[track_caller]
+    pub fn variance(&self, axes: &[isize], correction: usize) -> Self {
+        let (x, kept) = (self.value().clone(), kept_shape(self.shape(), axes));
+        let count = self.shape().elements() as f64 / kept.elements().max(1) as f64;
+        let slope = E::from_f64(2.0 / (count - correction as f64));
+        let value = x.variance(axes, correction);
+        let vjp = move |g: Tensor<E>| {
+            let mean = x.sum_to(kept) * E::from_f64(1.0 / count);
+            (&x - &mean) * &(g.reshape(kept) * slope)
+        };
+        Op::new("variance", value).wrt(self, vjp).record()
+    }
+
+    /// The largest element along `axis`, which disappears from the shape; the gradient goes to its place, the first in
+    /// a tie.
+    #[track_caller]
+    pub fn max(&self, axis: isize) -> Self {
+        let (shape, axis) = (self.shape(), self.shape().axis(axis));
+        let places = self.value().argmax(axis as isize);
+        let vjp = move |g: Tensor<E>| {
+            // Rows of the tensor with `axis` last, one gradient for each.
+            let last = shape.rank() - 1;
+            let mut dims = shape.to_vec();
+            dims.swap(axis, last);
+            let kept = shape.with(axis, 1);
+            let g = g.reshape(kept).transpose(axis as isize, -1).contiguous();
+            let rows = Tensor::build(dims.as_slice(), |out| {
+                out.fill(E::ZERO);
+                let rows = out.chunks_mut(shape[axis]).zip(&places).zip(g.data());
+                rows.for_each(|((row, &place), g)| row[place] = *g);
+            });
+            rows.transpose(axis as isize, -1)
+        };
+        Op::new("max", self.value().max(axis as isize)).wrt(self, vjp).record()
+    }
+}
+
+#[track_caller]
+fn kept_shape(shape: Shape, axes: &[isize]) -> Shape {
+    axes.iter().fold(shape, |shape, &axis| shape.with(shape.axis(axis), 1))
+}

@@ -1,0 +1,215 @@
+//! Variables, and the builder by which ops record themselves.
+
+use std::fmt;
+
+use tensor::{Float, Shape, Tensor};
+
+use crate::tape::{Node, Partial, Place, Tape};
+
+/// A tensor that may be recorded on a tape. The tape's handle travels inside; a variable without one is a constant.
+#[derive(Clone)]
+pub struct Var<E: Float = f32> {
+    value: Tensor<E>,
+    origin: Option<(Tape<E>, usize)>,
+}
+
+impl<E: Float> Var<E> {
+    /// A variable that no gradient flows into.
+    pub fn constant(value: Tensor<E>) -> Self {
+        Self { value, origin: None }
+    }
+
+    pub(crate) fn tracked(value: Tensor<E>, tape: Tape<E>, id: usize) -> Self {
+        Self { value, origin: Some((tape, id)) }
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> &Tensor<E> {
+        &self.value
+    }
+
+    /// The value, taken out.
+    #[inline]
+    pub fn into_value(self) -> Tensor<E> {
+        self.value
+    }
+
+    /// The shape of the value.
+    #[inline]
+    pub fn shape(&self) -> Shape {
+        self.value.shape()
+    }
+
+    /// The sizes of the value's axes.
+    #[inline]
+    pub fn dims(&self) -> &[usize] {
+        self.value.dims()
+    }
+
+    /// Whether gradients flow into it.
+    #[inline]
+    pub fn is_tracked(&self) -> bool {
+        self.origin.is_some()
+    }
+
+    /// The same value as a constant.
+    pub fn detach(&self) -> Self {
+        Self::constant(self.value.clone())
+    }
+
+    /// Splits into the value and a handle of the origin, so that an op can reuse the value's buffer.
+    pub(crate) fn into_parts(self) -> (Tensor<E>, Source<E>) {
+        (self.value, Source(self.origin))
+    }
+
+    pub(crate) fn id(&self) -> Option<usize> {
+        self.origin.as_ref().map(|(_, id)| *id)
+    }
+
+    #[track_caller]
+    pub(crate) fn id_on(&self, tape: &Tape<E>) -> Option<usize> {
+        let (own, id) = self.origin.as_ref()?;
+        assert!(own.same(tape), "backward: the output was recorded on another tape");
+        Some(*id)
+    }
+}
+
+impl<E: Float> From<Tensor<E>> for Var<E> {
+    fn from(value: Tensor<E>) -> Self {
+        Self::constant(value)
+    }
+}
+
+impl<E: Float> fmt::Debug for Var<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Var({:?}{})", self.value, if self.is_tracked() { ", tracked" } else { "" })
+    }
+}
+
+/// Where a variable came from, without its value.
+pub(crate) struct Source<E: Float>(Option<(Tape<E>, usize)>);
+
+/// An op being recorded: its value, then one derivative per input.
+///
+/// ```
+/// use autograd::{Op, Tape, Var};
+/// use tensor::Tensor;
+///
+/// /// x³, with d/dx x³ = 3x².
+/// fn cube(x: &Var) -> Var {
+///     let saved = x.value().clone();
+///     Op::new("cube", &saved.square() * &saved)
+///         .wrt(x, move |g| g * &(saved.square() * 3.0))
+///         .record()
+/// }
+///
+/// let tape = Tape::new();
+/// let x = tape.leaf(Tensor::scalar(2.0));
+/// let gradients = tape.backward(&cube(&x));
+/// assert_eq!(gradients.get(&x).unwrap().item(), 12.0);
+/// ```
+///
+/// Closures are `Send`, which keeps variables out of them: a captured variable would keep its own tape alive.
+#[must_use = "an op is recorded by `record`"]
+pub struct Op<E: Float = f32> {
+    name: &'static str,
+    value: Tensor<E>,
+    tape: Option<Tape<E>>,
+    partials: Vec<Partial<E>>,
+    place: Option<Place>,
+}
+
+impl<E: Float> fmt::Debug for Op<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Op({}, {:?})", self.name, self.value)
+    }
+}
+
+impl<E: Float> Op<E> {
+    /// An op of this name with this value.
+    pub fn new(name: &'static str, value: Tensor<E>) -> Self {
+        Self { name, value, tape: None, partials: Vec::new(), place: None }
+    }
+
+    /// The derivative with respect to `input`: maps the output's gradient g to the input's, which may still have the
+    /// axes along which the input was broadcast. An untracked input drops the closure, and with it all that it saved.
+    ///
+    /// # Panics
+    /// If inputs were recorded on different tapes.
+    #[track_caller]
+    pub fn wrt(
+        self,
+        input: &Var<E>,
+        vjp: impl FnOnce(Tensor<E>) -> Tensor<E> + Send + 'static,
+    ) -> Self {
+        let origin = input.origin.as_ref().map(|(tape, id)| (tape, *id));
+        self.derive(origin, vjp)
+    }
+
+    /// [`Op::wrt`] for an input whose value was moved into the op.
+    #[track_caller]
+    pub(crate) fn wrt_source(
+        self,
+        input: &Source<E>,
+        vjp: impl FnOnce(Tensor<E>) -> Tensor<E> + Send + 'static,
+    ) -> Self {
+        self.derive(input.0.as_ref().map(|(tape, id)| (tape, *id)), vjp)
+    }
+
+    #[track_caller]
+    fn derive(
+        mut self,
+        origin: Option<(&Tape<E>, usize)>,
+        vjp: impl FnOnce(Tensor<E>) -> Tensor<E> + Send + 'static,
+    ) -> Self {
+        if let Some((tape, id)) = origin {
+            self.join(tape);
+            self.partials.push(Partial::One(id, Box::new(vjp)));
+        }
+        self
+    }
+
+    /// The derivatives with respect to several inputs whose computation shares work.
+    ///
+    /// # Panics
+    /// If inputs were recorded on different tapes.
+    #[track_caller]
+    pub fn wrt_all<const N: usize>(
+        mut self,
+        inputs: [&Var<E>; N],
+        vjp: impl FnOnce(Tensor<E>) -> [Tensor<E>; N] + Send + 'static,
+    ) -> Self {
+        if inputs.iter().any(|input| input.is_tracked()) {
+            inputs
+                .iter()
+                .filter_map(|input| input.origin.as_ref())
+                .for_each(|(tape, _)| self.join(tape));
+            let ids = inputs.iter().map(|input| input.id()).collect();
+            self.partials.push(Partial::Joint(ids, Box::new(move |g| vjp(g).into())));
+        }
+        self
+    }
+
+    #[track_caller]
+    fn join(&mut self, tape: &Tape<E>) {
+        match &self.tape {
+            Some(own) => {
+                assert!(own.same(tape), "{}: inputs recorded on different tapes", self.name)
+            }
+            None => {
+                self.place = Some(tape.here());
+                self.tape = Some(tape.clone());
+            }
+        }
+    }
+
+    /// The output, recorded if any input was.
+    pub fn record(self) -> Var<E> {
+        let Self { name, value, tape, partials, place } = self;
+        let (Some(tape), Some(place)) = (tape, place) else { return Var::constant(value) };
+        let node = Node { op: name, shape: value.shape(), partials, place };
+        let id = tape.push(node, &value);
+        Var::tracked(value, tape, id)
+    }
+}

@@ -1,0 +1,3 @@
+//! The `wavetape` program.
+
+fn main() {}

@@ -1,0 +1,493 @@
+//! Elementwise ops: one function of the elements, broadcast by NumPy's rule.
+
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+use crate::par::{self, CHUNK};
+use crate::simd::{Simd, vectorize};
+use crate::walk::Walk;
+use crate::{Float, Tensor};
+
+impl<E: Float> Tensor<E> {
+    /// f of each element. `f` gets the [`Simd`] of the loop it is compiled into; mark it `#[inline(always)]`.
+    #[inline]
+    pub fn map(&self, f: impl Fn(E, Simd) -> E + Sync + Send) -> Self {
+        let source = self.contiguous();
+        let source = source.data();
+        Self::build(self.shape(), |out| {
+            par::for_chunks(out, CHUNK, |start, out| {
+                let source = &source[start..start + out.len()];
+                vectorize(
+                    #[inline(always)]
+                    |simd| out.iter_mut().zip(source).for_each(|(out, x)| *out = f(*x, simd)),
+                );
+            });
+        })
+    }
+
+    /// [`Tensor::map`] that reuses the buffer if nobody else holds it.
+    #[inline]
+    pub fn into_map(mut self, f: impl Fn(E, Simd) -> E + Sync + Send) -> Self {
+        if !self.is_unique() {
+            return self.map(f);
+        }
+        par::for_chunks(self.data_mut(), CHUNK, |_, out| {
+            vectorize(
+                #[inline(always)]
+                |simd| out.iter_mut().for_each(|x| *x = f(*x, simd)),
+            );
+        });
+        self
+    }
+
+    /// f of each pair of elements, both tensors broadcast to one shape. `f` as for [`Tensor::map`].
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    #[track_caller]
+    #[inline]
+    pub fn zip(&self, rhs: &Self, name: &str, f: impl Fn(E, E, Simd) -> E + Sync + Send) -> Self {
+        let shape = self.shape().broadcast(rhs.shape());
+        let Some(shape) = shape else {
+            panic!("{name}: shapes do not broadcast: {} and {}", self.shape(), rhs.shape())
+        };
+        let strides =
+            |tensor: &Self| tensor.strides_as(shape).expect("the broadcast shape fits both");
+        let walk = Walk::new(shape, [strides(self), strides(rhs)]);
+        let (a, b) = (self.storage(), rhs.storage());
+        let inner = walk.inner;
+        let row = |out: &mut [E], [a_at, b_at]: [usize; 2], column: usize, simd: Simd| {
+            let [a_step, b_step] = walk.inner_strides;
+            let (a, b) = (&a[a_at + column * a_step..], &b[b_at + column * b_step..]);
+            match (a_step, b_step) {
+                (1, 1) => {
+                    let pairs = out.iter_mut().zip(a).zip(b);
+                    pairs.for_each(|((out, a), b)| *out = f(*a, *b, simd));
+                }
+                (1, 0) => out.iter_mut().zip(a).for_each(|(out, a)| *out = f(*a, b[0], simd)),
+                (0, 1) => out.iter_mut().zip(b).for_each(|(out, b)| *out = f(a[0], *b, simd)),
+                _ => {
+                    let count = out.len();
+                    (0..count).for_each(|i| out[i] = f(a[i * a_step], b[i * b_step], simd));
+                }
+            }
+        };
+        Self::build(shape, |out| {
+            if walk.rows == 1 {
+                let start = walk_start(&walk);
+                par::for_chunks(out, CHUNK, |column, out| {
+                    vectorize(
+                        #[inline(always)]
+                        |simd| row(out, start, column, simd),
+                    );
+                });
+                return;
+            }
+            let rows = (CHUNK / inner).max(1);
+            par::for_chunks(out, rows * inner, |start, out| {
+                vectorize(
+                    #[inline(always)]
+                    |simd| {
+                        let first = start / inner;
+                        walk.for_rows(first..first + out.len() / inner, |i, at| {
+                            row(
+                                &mut out[(i - first) * inner..(i - first + 1) * inner],
+                                at,
+                                0,
+                                simd,
+                            );
+                        });
+                    },
+                );
+            });
+        })
+    }
+
+    /// [`Tensor::zip`] that reuses the left side's buffer if nobody else holds it and the shape stays.
+    #[track_caller]
+    #[inline]
+    pub fn into_zip(
+        mut self,
+        rhs: &Self,
+        name: &str,
+        f: impl Fn(E, E, Simd) -> E + Sync + Send,
+    ) -> Self {
+        let strides = rhs.strides_as(self.shape());
+        let Some(strides) = strides.filter(|_| self.is_unique()) else {
+            return self.zip(rhs, name, f);
+        };
+        let walk = Walk::new(self.shape(), [self.strides(), strides]);
+        let b = rhs.storage();
+        let (inner, b_step) = (walk.inner, walk.inner_strides[1]);
+        let row = |out: &mut [E], b: &[E], simd: Simd| match b_step {
+            1 => out.iter_mut().zip(b).for_each(|(a, b)| *a = f(*a, *b, simd)),
+            0 => out.iter_mut().for_each(|a| *a = f(*a, b[0], simd)),
+            _ => {
+                out.iter_mut().zip(b.iter().step_by(b_step)).for_each(|(a, b)| *a = f(*a, *b, simd))
+            }
+        };
+        let rows = if walk.rows == 1 { 1 } else { (CHUNK / inner).max(1) };
+        let chunk = if walk.rows == 1 { CHUNK } else { rows * inner };
+        par::for_chunks(self.data_mut(), chunk, |start, out| {
+            vectorize(
+                #[inline(always)]
+                |simd| {
+                    if walk.rows == 1 {
+                        return row(out, &b[start * b_step..], simd);
+                    }
+                    let first = start / inner;
+                    walk.for_rows(first..first + out.len() / inner, |i, [_, at]| {
+                        row(&mut out[(i - first) * inner..(i - first + 1) * inner], &b[at..], simd);
+                    });
+                },
+            );
+        });
+        self
+    }
+
+    /// eˣ.
+    pub fn exp(&self) -> Self {
+        self.map(
+            #[inline(always)]
+            |x, simd| x.exp(simd),
+        )
+    }
+
+    /// ln x; −∞ at 0 and NaN below.
+    pub fn ln(&self) -> Self {
+        self.map(
+            #[inline(always)]
+            |x, simd| x.ln(simd),
+        )
+    }
+
+    /// √x; NaN below 0.
+    pub fn sqrt(&self) -> Self {
+        self.map(
+            #[inline(always)]
+            |x, _| x.sqrt(),
+        )
+    }
+
+    /// tanh x.
+    pub fn tanh(&self) -> Self {
+        self.map(
+            #[inline(always)]
+            |x, simd| x.tanh(simd),
+        )
+    }
+
+    /// erf x = 2/√π ∫₀ˣ e^(−t²) dt.
+    pub fn erf(&self) -> Self {
+        self.map(
+            #[inline(always)]
+            |x, simd| x.erf(simd),
+        )
+    }
+
+    /// sin x, in radians.
+    pub fn sin(&self) -> Self {
+        let mut out = self.copy();
+        par::for_chunks(out.data_mut(), CHUNK, |_, chunk| E::sin_slice(chunk));
+        out
+    }
+
+    /// cos x, in radians.
+    pub fn cos(&self) -> Self {
+        let mut out = self.copy();
+        par::for_chunks(out.data_mut(), CHUNK, |_, chunk| E::cos_slice(chunk));
+        out
+    }
+
+    /// 1 / (1 + e^(−x)).
+    pub fn sigmoid(&self) -> Self {
+        self.map(
+            #[inline(always)]
+            |x, simd| x.sigmoid(simd),
+        )
+    }
+
+    /// max(x, 0).
+    pub fn relu(&self) -> Self {
+        self.map(
+            #[inline(always)]
+            |x, _| if x > E::ZERO { x } else { E::ZERO },
+        )
+    }
+
+    /// x·Φ(x), the Gaussian error linear unit, exact (not the tanh form).
+    pub fn gelu(&self) -> Self {
+        self.map(
+            #[inline(always)]
+            |x, simd| x.gelu(simd),
+        )
+    }
+
+    /// |x|.
+    pub fn abs(&self) -> Self {
+        self.map(
+            #[inline(always)]
+            |x, _| x.abs(),
+        )
+    }
+
+    /// x².
+    pub fn square(&self) -> Self {
+        self.map(
+            #[inline(always)]
+            |x, _| x * x,
+        )
+    }
+
+    /// 1 / x.
+    pub fn recip(&self) -> Self {
+        self.map(
+            #[inline(always)]
+            |x, _| E::ONE / x,
+        )
+    }
+
+    /// x limited to [low, high].
+    pub fn clamp(&self, low: E, high: E) -> Self {
+        self.map(
+            #[inline(always)]
+            move |x, _| {
+                if x < low {
+                    low
+                } else if x > high {
+                    high
+                } else {
+                    x
+                }
+            },
+        )
+    }
+
+    /// The larger of two elements; the left one in a tie.
+    #[track_caller]
+    pub fn maximum(&self, rhs: &Self) -> Self {
+        self.zip(
+            rhs,
+            "maximum",
+            #[inline(always)]
+            |a, b, _| if b > a { b } else { a },
+        )
+    }
+
+    /// The smaller of two elements; the left one in a tie.
+    #[track_caller]
+    pub fn minimum(&self, rhs: &Self) -> Self {
+        self.zip(
+            rhs,
+            "minimum",
+            #[inline(always)]
+            |a, b, _| if b < a { b } else { a },
+        )
+    }
+
+    /// x + c.
+    pub fn add_scalar(&self, c: E) -> Self {
+        self.map(
+            #[inline(always)]
+            move |x, _| x + c,
+        )
+    }
+
+    /// c·x.
+    pub fn scale(&self, c: E) -> Self {
+        self.map(
+            #[inline(always)]
+            move |x, _| c * x,
+        )
+    }
+
+    /// 1 where a = b, else 0.
+    #[track_caller]
+    pub fn eq(&self, rhs: &Self) -> Self {
+        self.zip(
+            rhs,
+            "eq",
+            #[inline(always)]
+            |a, b, _| indicator(a == b),
+        )
+    }
+
+    /// 1 where a < b, else 0.
+    #[track_caller]
+    pub fn lt(&self, rhs: &Self) -> Self {
+        self.zip(
+            rhs,
+            "lt",
+            #[inline(always)]
+            |a, b, _| indicator(a < b),
+        )
+    }
+
+    /// 1 where a ≤ b, else 0.
+    #[track_caller]
+    pub fn le(&self, rhs: &Self) -> Self {
+        self.zip(
+            rhs,
+            "le",
+            #[inline(always)]
+            |a, b, _| indicator(a <= b),
+        )
+    }
+
+    /// 1 where a > b, else 0.
+    #[track_caller]
+    pub fn gt(&self, rhs: &Self) -> Self {
+        rhs.lt(self)
+    }
+
+    /// 1 where a ≥ b, else 0.
+    #[track_caller]
+    pub fn ge(&self, rhs: &Self) -> Self {
+        rhs.le(self)
+    }
+
+    /// `a` where the mask is not 0, `b` where it is; all three broadcast to one shape.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    #[track_caller]
+    pub fn where_(mask: &Self, a: &Self, b: &Self) -> Self {
+        let shape = a.shape().broadcast(b.shape()).and_then(|shape| shape.broadcast(mask.shape()));
+        let Some(shape) = shape else {
+            panic!("where: shapes do not broadcast: {}, {}, {}", mask.shape(), a.shape(), b.shape())
+        };
+        let [mask, a, b] = [mask, a, b].map(|tensor| tensor.expand(shape).contiguous());
+        let triples = mask.data().iter().zip(a.data()).zip(b.data());
+        Self::build(shape, |out| {
+            out.iter_mut().zip(triples).for_each(|(out, ((mask, a), b))| {
+                *out = if *mask != E::ZERO { *a } else { *b };
+            });
+        })
+    }
+}
+
+fn walk_start(walk: &Walk<2>) -> [usize; 2] {
+    debug_assert_eq!(walk.rows, 1);
+    [0, 0]
+}
+
+#[inline(always)]
+fn indicator<E: Float>(holds: bool) -> E {
+    if holds { E::ONE } else { E::ZERO }
+}
+
+/// The only macro of the crate: `a op b` for references and for an owned left side, whose buffer is reused.
+macro_rules! operator {
+    ($trait:ident, $method:ident, $name:literal, $op:tt) => {
+        impl<E: Float> $trait<&Tensor<E>> for &Tensor<E> {
+            type Output = Tensor<E>;
+            #[track_caller]
+            fn $method(self, rhs: &Tensor<E>) -> Tensor<E> {
+                self.zip(rhs, $name, #[inline(always)] |a, b, _| a $op b)
+            }
+        }
+        impl<E: Float> $trait<&Tensor<E>> for Tensor<E> {
+            type Output = Tensor<E>;
+            #[track_caller]
+            fn $method(self, rhs: &Tensor<E>) -> Tensor<E> {
+                self.into_zip(rhs, $name, #[inline(always)] |a, b, _| a $op b)
+            }
+        }
+        impl<E: Float> $trait<E> for &Tensor<E> {
+            type Output = Tensor<E>;
+            fn $method(self, rhs: E) -> Tensor<E> {
+                self.map(#[inline(always)] move |x, _| x $op rhs)
+            }
+        }
+        impl<E: Float> $trait<E> for Tensor<E> {
+            type Output = Tensor<E>;
+            fn $method(self, rhs: E) -> Tensor<E> {
+                self.into_map(#[inline(always)] move |x, _| x $op rhs)
+            }
+        }
+    };
+}
+
+operator!(Add, add, "add", +);
+operator!(Sub, sub, "sub", -);
+operator!(Mul, mul, "mul", *);
+operator!(Div, div, "div", /);
+
+impl<E: Float> Neg for Tensor<E> {
+    type Output = Tensor<E>;
+    fn neg(self) -> Tensor<E> {
+        self.into_map(
+            #[inline(always)]
+            |x, _| -x,
+        )
+    }
+}
+
+impl<E: Float> Neg for &Tensor<E> {
+    type Output = Tensor<E>;
+    fn neg(self) -> Tensor<E> {
+        self.map(
+            #[inline(always)]
+            |x, _| -x,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owned_left_side_is_reused_and_a_shared_one_is_not() {
+        let x: Tensor = Tensor::from_vec([2, 2], vec![1.0, 2.0, 3.0, 4.0]);
+        let row = Tensor::from_vec([2], vec![10.0, 20.0]);
+        let kept = x.clone();
+        let sum = x + &row;
+        assert_eq!(kept.to_vec(), [1.0, 2.0, 3.0, 4.0]);
+        let at = sum.data().as_ptr();
+        let twice = sum * 2.0;
+        assert_eq!(twice.data().as_ptr(), at);
+        assert_eq!(twice.to_vec(), [22.0, 44.0, 26.0, 48.0]);
+    }
+
+    #[test]
+    fn broadcasting_works_on_every_layout() {
+        let x: Tensor = Tensor::arange(6).reshape([2, 3]);
+        let column = Tensor::from_vec([2, 1], vec![10.0, 20.0]);
+        assert_eq!((&x + &column).to_vec(), [10.0, 11.0, 12.0, 23.0, 24.0, 25.0]);
+        assert_eq!(
+            (&column - &x.transpose(0, 1).transpose(0, 1)).to_vec(),
+            [10.0, 9.0, 8.0, 17.0, 16.0, 15.0]
+        );
+        assert_eq!(
+            (&x.transpose(0, 1) * &x.transpose(0, 1)).to_vec(),
+            [0.0, 9.0, 1.0, 16.0, 4.0, 25.0]
+        );
+        assert_eq!((&x / &Tensor::scalar(2.0)).to_vec(), [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]);
+        assert_eq!((&Tensor::zeros([0, 3]) + &Tensor::<f32>::ones([3])).dims(), [0, 3]);
+        assert_eq!((&Tensor::<f32>::scalar(1.0) + &Tensor::scalar(2.0)).item(), 3.0);
+    }
+
+    #[test]
+    fn a_long_loop_is_cut_where_chunks_end() {
+        let n = 3 * CHUNK + 5;
+        let x: Tensor = Tensor::from_fn([n], |i| i as f32);
+        assert_eq!((&x + &x).to_vec(), (0..n).map(|i| 2.0 * i as f32).collect::<Vec<_>>());
+        let tall = &Tensor::<f32>::zeros([n / 7, 7]) + &Tensor::arange(7);
+        assert!(tall.to_vec().iter().enumerate().all(|(i, x)| *x == (i % 7) as f32));
+    }
+
+    #[test]
+    fn masks_choose() {
+        let x: Tensor = Tensor::from_vec([3], vec![-1.0, 0.0, 2.0]);
+        let zero = Tensor::scalar(0.0);
+        assert_eq!(x.gt(&zero).to_vec(), [0.0, 0.0, 1.0]);
+        assert_eq!(x.le(&zero).to_vec(), [1.0, 1.0, 0.0]);
+        assert_eq!(Tensor::where_(&x.lt(&zero), &zero, &x).to_vec(), [0.0, 0.0, 2.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "add: shapes do not broadcast: [2, 3] and [2]")]
+    fn shapes_that_do_not_broadcast_are_refused() {
+        let _ = &Tensor::<f32>::zeros([2, 3]) + &Tensor::zeros([2]);
+    }
+}

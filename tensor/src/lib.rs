@@ -1,0 +1,26 @@
+#![doc = include_str!("../README.md")]
+
+mod conv;
+mod elementwise;
+mod float;
+mod index;
+mod matmul;
+pub mod par;
+mod pool;
+mod random;
+mod reduce;
+mod shape;
+mod simd;
+mod tensor;
+mod vecmath;
+mod view;
+mod walk;
+
+pub use conv::{Window, conv_window};
+pub use float::Float;
+pub use pool::{clear_pool, set_pool_limit};
+pub use random::standard_normal;
+pub use reduce::sum_row;
+pub use shape::{MAX_RANK, Shape, Strides};
+pub use simd::{Level, MatMut, MatRef, Simd, gemm, vectorize};
+pub use tensor::Tensor;

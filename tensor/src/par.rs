@@ -1,0 +1,44 @@
+//! Splitting a loop over threads, the same way for any number of them.
+//!
+//! Work is cut into chunks whose size depends on the problem alone, and partial results are combined in the order of
+//! the chunks, so results are bit-identical for any number of threads. Inside a rayon worker (a batch shard) loops stay
+//! on their thread: there the parallelism is one level further out.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+/// Elements of one chunk of an elementwise loop.
+pub(crate) const CHUNK: usize = 1 << 15;
+
+/// Whether a loop may split: only outside of rayon's workers.
+pub fn may_split() -> bool {
+    rayon::current_thread_index().is_none() && rayon::current_num_threads() > 1
+}
+
+/// Calls `f(index of the chunk's first element, chunk)` for chunks of `size` elements of `out`, on all threads if it
+/// may.
+pub fn for_chunks<T: Send>(out: &mut [T], size: usize, f: impl Fn(usize, &mut [T]) + Sync + Send) {
+    let size = size.max(1);
+    if out.len() > size && may_split() {
+        out.par_chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i * size, chunk));
+    } else {
+        out.chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i * size, chunk));
+    }
+}
+
+/// `f` of the ranges of `size` numbers that make up `0..len`, in order, computed on all threads if it may.
+pub fn map_ranges<R: Send>(
+    len: usize,
+    size: usize,
+    f: impl Fn(Range<usize>) -> R + Sync + Send,
+) -> Vec<R> {
+    let size = size.max(1);
+    let range = |i: usize| i * size..len.min((i + 1) * size);
+    let chunks = len.div_ceil(size);
+    if chunks > 1 && may_split() {
+        (0..chunks).into_par_iter().map(|i| f(range(i))).collect()
+    } else {
+        (0..chunks).map(|i| f(range(i))).collect()
+    }
+}
