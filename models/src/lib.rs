@@ -1,1 +1,11 @@
 #![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod vit;
+
+pub use vit::{Pool, Vit, VitConfig};
+
+/// A model that cannot be built: which number is wrong, and what was expected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub(crate) String);

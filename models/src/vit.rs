@@ -1,0 +1,335 @@
+//! Vision transformer (Dosovitskiy et al. 2021), under timm's parameter names.
+
+use autograd::{Attention, Var, concat, linear};
+use nn::{
+    Block, BlockConfig, Context, Fill, Init, LayerNorm, Linear, NormOrder, ParamId, Position,
+    PositionConfig, grid,
+};
+use serde::{Deserialize, Serialize};
+use tensor::{Float, Tensor};
+
+use crate::ConfigError;
+
+/// How the tokens of the last layer become one vector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pool {
+    /// The class token.
+    #[default]
+    Cls,
+    /// The mean of the patches' tokens; a class token does not count.
+    Mean,
+}
+
+/// Sizes of a [`Vit`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VitConfig {
+    /// Height and width of the images, in pixels.
+    pub image_size: usize,
+    /// Height and width of a patch, in pixels.
+    pub patch_size: usize,
+    /// Channels of the images.
+    pub channels: usize,
+    /// Features of a token.
+    pub dim: usize,
+    /// Number of blocks.
+    pub depth: usize,
+    /// Attention heads of a block.
+    pub heads: usize,
+    /// Hidden features of a block's MLP.
+    pub mlp_dim: usize,
+    /// Number of classes.
+    pub classes: usize,
+    /// How tokens become one vector, after the final norm.
+    #[serde(default)]
+    pub pool: Pool,
+    /// Whether a learned token goes in front of the patches.
+    #[serde(default = "yes")]
+    pub class_token: bool,
+    /// The position encoding.
+    pub position: PositionConfig,
+    /// Dropout in the blocks.
+    #[serde(default)]
+    pub dropout: f64,
+    /// Probability of skipping a residual branch, growing linearly from 0 at the first block to this at the last.
+    #[serde(default)]
+    pub drop_path: f64,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl VitConfig {
+    /// The number of patches.
+    pub fn patches(&self) -> usize {
+        (self.image_size / self.patch_size).pow(2)
+    }
+
+    /// The number of tokens.
+    pub fn tokens(&self) -> usize {
+        self.patches() + usize::from(self.class_token)
+    }
+
+    /// Checks that the numbers fit together.
+    ///
+    /// # Errors
+    /// The first that does not.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let Self { image_size, patch_size, channels, dim, depth, heads, mlp_dim, classes, .. } =
+            *self;
+        let require =
+            |holds: bool, message: String| if holds { Ok(()) } else { Err(ConfigError(message)) };
+        let sizes = [
+            ("image_size", image_size),
+            ("patch_size", patch_size),
+            ("channels", channels),
+            ("dim", dim),
+            ("depth", depth),
+            ("heads", heads),
+            ("mlp_dim", mlp_dim),
+            ("classes", classes),
+        ];
+        for (name, size) in sizes {
+            require(
+                (1..=1 << 16).contains(&size),
+                format!("{name} = {size}: 1 to 65536 expected"),
+            )?;
+        }
+        let divides = image_size.is_multiple_of(patch_size);
+        require(
+            divides,
+            format!("image_size = {image_size} is not divisible by patch_size = {patch_size}"),
+        )?;
+        require(
+            dim.is_multiple_of(heads),
+            format!("dim = {dim} is not divisible by heads = {heads}"),
+        )?;
+        let cls = self.pool == Pool::Mean || self.class_token;
+        require(cls, "pool = \"cls\" needs class_token = true".to_owned())?;
+        for (name, p) in [("dropout", self.dropout), ("drop_path", self.drop_path)] {
+            require(
+                (0.0..1.0).contains(&p),
+                format!("{name} = {p}: a probability below 1 expected"),
+            )?;
+        }
+        self.position.validate(dim).map_err(ConfigError)
+    }
+}
+
+/// Patches → tokens (+ positions) → pre-norm blocks → norm → class token or mean → logits.
+///
+/// Parameters: `cls_token`, `pos_embed` or `pe.*`, `patch_embed.proj.*`, `blocks.N.*`, `norm.*`, `head.*`.
+#[derive(Clone, Debug)]
+pub struct Vit {
+    config: VitConfig,
+    cls_token: Option<ParamId>,
+    position: Position,
+    patch_weight: ParamId,
+    patch_bias: ParamId,
+    blocks: Vec<Block>,
+    norm: LayerNorm,
+    head: Linear,
+}
+
+impl Vit {
+    /// A model with fresh parameters.
+    ///
+    /// # Errors
+    /// If the config's numbers do not fit together.
+    pub fn new(init: &mut Init<'_>, config: &VitConfig) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let &VitConfig {
+            patch_size, channels, dim, depth, heads, mlp_dim, classes, dropout, ..
+        } = config;
+        let token =
+            |init: &mut Init<'_>| init.param("cls_token", [1, 1, dim], Fill::Normal(1e-6), false);
+        let cls_token = config.class_token.then(|| token(init));
+        let extra = usize::from(config.class_token);
+        let position = Position::new(init, &config.position, config.patches(), extra, dim);
+        let mut scope = init.scope("patch_embed");
+        let mut proj = scope.scope("proj");
+        let bound = 1.0 / ((channels * patch_size * patch_size) as f64).sqrt();
+        let shape = [dim, channels, patch_size, patch_size];
+        let patch_weight = proj.param("weight", shape, Fill::Uniform(bound), true);
+        let patch_bias = proj.param("bias", [dim], Fill::Uniform(bound), false);
+        let mut scope = init.scope("blocks");
+        let blocks = (0..depth).map(|i| {
+            let drop_path = config.drop_path * i as f64 / (depth - 1).max(1) as f64;
+            let (order, eps) = (NormOrder::Pre, LayerNorm::EPS);
+            let config = BlockConfig { dim, heads, mlp_dim, dropout, drop_path, order, eps };
+            Block::new(&mut scope.scope(i), &config)
+        });
+        let blocks = blocks.collect();
+        let norm = LayerNorm::new(&mut init.scope("norm"), dim);
+        let head = Linear::new(&mut init.scope("head"), dim, classes);
+        Ok(Self {
+            config: config.clone(),
+            cls_token,
+            position,
+            patch_weight,
+            patch_bias,
+            blocks,
+            norm,
+            head,
+        })
+    }
+
+    /// The sizes.
+    pub fn config(&self) -> &VitConfig {
+        &self.config
+    }
+
+    /// Images [B, C, H, W] → logits [B, classes].
+    ///
+    /// # Panics
+    /// If the images have not the config's size, unless the position encoding serves any.
+    #[track_caller]
+    pub fn forward<E: Float>(&self, cx: &Context<'_, E>, images: &Tensor<E>) -> Var<E> {
+        let mut x = self.embed(cx, images);
+        for block in &self.blocks {
+            x = block.forward(cx, &x, &Attention::default());
+        }
+        // The norm works token by token, so what pooling leaves out need not be normalised.
+        let pooled = match self.config.pool {
+            Pool::Cls => self.norm.forward(cx, &x.narrow(1, 0, 1).squeeze(1)),
+            Pool::Mean => {
+                let first = usize::from(self.config.class_token);
+                let patches = x.dims()[1] - first;
+                let patches = if first == 0 { x } else { x.narrow(1, first, patches) };
+                self.norm.forward(cx, &patches).mean(&[1])
+            }
+        };
+        self.head.forward(cx, &pooled)
+    }
+
+    /// Images [B, C, H, W] → tokens [B, N, D] with positions.
+    fn embed<E: Float>(&self, cx: &Context<'_, E>, images: &Tensor<E>) -> Var<E> {
+        let VitConfig { patch_size: p, channels, dim, .. } = self.config;
+        let &[batch, found, height, width] = images.dims() else {
+            panic!("vit: images [B, C, H, W] expected, found {}", images.shape())
+        };
+        let fits = found == channels && height.is_multiple_of(p) && width.is_multiple_of(p);
+        assert!(
+            fits,
+            "vit: images {}, {channels} channels and patches of {p} expected",
+            images.shape()
+        );
+        let (rows, cols) = (height / p, width / p);
+
+        // A convolution whose stride is its kernel: each patch, channels first, times the kernel's matrix.
+        let patches =
+            images.reshape([batch, channels, rows, p, cols, p]).permute(&[0, 2, 4, 1, 3, 5]);
+        let patches = Var::constant(patches.reshape([batch, rows * cols, channels * p * p]));
+        let kernel = cx.param(self.patch_weight).reshape([dim, channels * p * p]);
+        let x = linear(&patches, &kernel, Some(&cx.param(self.patch_bias)));
+
+        let (places, slots) = self.position.forward(cx, &grid(rows, cols));
+        let x = x + &places;
+        let Some(token) = self.cls_token else { return x };
+        let token = cx.param(token);
+        let token = slots.map_or_else(|| token.clone(), |slot| token.add(&slot));
+        concat(&[&token.expand([batch, 1, dim]), &x], 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use autograd::{CrossEntropy, cross_entropy};
+    use nn::{AdamW, AdamWConfig, Params};
+    use rand::SeedableRng;
+    use rand::rngs::ChaCha8Rng;
+
+    use super::*;
+
+    fn config(position: PositionConfig) -> VitConfig {
+        VitConfig {
+            image_size: 8,
+            patch_size: 4,
+            channels: 2,
+            dim: 16,
+            depth: 2,
+            heads: 2,
+            mlp_dim: 32,
+            classes: 3,
+            pool: Pool::Cls,
+            class_token: true,
+            position,
+            dropout: 0.0,
+            drop_path: 0.0,
+        }
+    }
+
+    fn lff() -> PositionConfig {
+        PositionConfig::LffMlp { gamma: 0.2, features: 0, hidden: 8 }
+    }
+
+    #[test]
+    fn a_batch_is_overfitted() {
+        for position in [lff(), PositionConfig::Embed1d {}] {
+            let mut params = Params::new();
+            let model = Vit::new(&mut Init::new(&mut params, 1), &config(position)).expect("valid");
+            let images: Tensor =
+                Tensor::normal([6, 2, 8, 8], 0.0, 1.0, &mut ChaCha8Rng::seed_from_u64(2));
+            let targets = [0, 1, 2, 2, 1, 0];
+            let mut optimizer = AdamW::new(&params, AdamWConfig::default());
+            let mut loss = f32::NAN;
+            for _ in 0..60 {
+                let cx = Context::train(&params, ChaCha8Rng::seed_from_u64(3));
+                let value =
+                    cross_entropy(&model.forward(&cx, &images), &targets, &CrossEntropy::default());
+                loss = value.value().item();
+                let grads = cx.backward(&value);
+                drop(value);
+                drop(cx);
+                optimizer.step(&mut params, &grads, 1e-2, 1.0);
+            }
+            assert!(loss < 0.01, "loss {loss} after 60 steps on one batch");
+        }
+    }
+
+    #[test]
+    fn without_positions_in_the_sum_the_order_of_patches_would_not_matter_and_with_them_it_does() {
+        let mut params = Params::new();
+        let model = Vit::new(&mut Init::new(&mut params, 1), &config(lff())).expect("valid");
+        let images: Tensor =
+            Tensor::normal([1, 2, 8, 8], 0.0, 1.0, &mut ChaCha8Rng::seed_from_u64(4));
+        let swapped = Tensor::concat(&[&images.narrow(2, 4, 4), &images.narrow(2, 0, 4)], 2);
+        let logits = |params: &Params, images: &Tensor| {
+            model.forward(&Context::eval(params), images).into_value()
+        };
+        let difference = |params: &Params| {
+            (&logits(params, &images) - &logits(params, &swapped)).abs().max(-1).max(0).item()
+        };
+        assert!(difference(&params) > 1e-5);
+        for param in params.iter_mut().filter(|param| param.name.starts_with("pe.fc2")) {
+            param.value.data_mut().fill(0.0);
+        }
+        assert!(difference(&params) < 1e-6);
+    }
+
+    #[test]
+    fn any_image_size_is_served_by_learnable_fourier_positions() {
+        let mut params = Params::new();
+        let model = Vit::new(&mut Init::new(&mut params, 1), &config(lff())).expect("valid");
+        let logits = model.forward(&Context::eval(&params), &Tensor::zeros([2, 2, 12, 20]));
+        assert_eq!(logits.dims(), [2, 3]);
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_are_named() {
+        let error = |change: fn(&mut VitConfig)| {
+            let mut config = config(lff());
+            change(&mut config);
+            config.validate().expect_err("refused").to_string()
+        };
+        assert_eq!(error(|c| c.heads = 3), "dim = 16 is not divisible by heads = 3");
+        assert_eq!(
+            error(|c| c.image_size = 9),
+            "image_size = 9 is not divisible by patch_size = 4"
+        );
+        assert_eq!(error(|c| c.class_token = false), "pool = \"cls\" needs class_token = true");
+        assert_eq!(error(|c| c.depth = 0), "depth = 0: 1 to 65536 expected");
+    }
+}

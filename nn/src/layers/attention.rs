@@ -1,0 +1,87 @@
+//! Multi-head attention (Vaswani et al. 2017).
+
+use autograd::{Attention, Var, attention, self_attention};
+use tensor::Float;
+
+use super::Linear;
+use crate::{Context, Init};
+
+/// Multi-head self-attention with one packed projection. Parameters: those of `qkv` (dim → 3·dim, laid out q, k, v and
+/// heads inside each) and `proj`.
+#[derive(Clone, Debug)]
+pub struct SelfAttention {
+    qkv: Linear,
+    proj: Linear,
+    heads: usize,
+}
+
+impl SelfAttention {
+    /// # Panics
+    /// If dim is not divisible by heads.
+    #[track_caller]
+    pub fn new(init: &mut Init<'_>, dim: usize, heads: usize) -> Self {
+        assert!(
+            heads > 0 && dim.is_multiple_of(heads),
+            "attention: {dim} features in {heads} heads"
+        );
+        let qkv = Linear::new(&mut init.scope("qkv"), dim, 3 * dim);
+        let proj = Linear::new(&mut init.scope("proj"), dim, dim);
+        Self { qkv, proj, heads }
+    }
+
+    /// x [B, N, dim] → [B, N, dim].
+    #[track_caller]
+    pub fn forward<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        x: &Var<E>,
+        options: &Attention<E>,
+    ) -> Var<E> {
+        let y = self_attention(&self.qkv.forward(cx, x), self.heads, options);
+        self.proj.forward(cx, &y)
+    }
+}
+
+/// Multi-head attention whose queries, keys and values come from inputs of their own: cross-attention, or
+/// self-attention with positions added to q and k only. Parameters: those of `q`, `k`, `v` and `proj`.
+#[derive(Clone, Debug)]
+pub struct MultiHeadAttention {
+    q: Linear,
+    k: Linear,
+    v: Linear,
+    proj: Linear,
+    heads: usize,
+}
+
+impl MultiHeadAttention {
+    /// # Panics
+    /// If dim is not divisible by heads.
+    #[track_caller]
+    pub fn new(init: &mut Init<'_>, dim: usize, heads: usize) -> Self {
+        assert!(
+            heads > 0 && dim.is_multiple_of(heads),
+            "attention: {dim} features in {heads} heads"
+        );
+        let mut layer = |name| Linear::new(&mut init.scope(name), dim, dim);
+        Self { q: layer("q"), k: layer("k"), v: layer("v"), proj: layer("proj"), heads }
+    }
+
+    /// q [B, Nq, dim], k and v [B, Nk, dim] → [B, Nq, dim].
+    #[track_caller]
+    pub fn forward<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        [q, k, v]: [&Var<E>; 3],
+        options: &Attention<E>,
+    ) -> Var<E> {
+        let heads = |layer: &Linear, x: &Var<E>| {
+            let y = layer.forward(cx, x);
+            let &[batch, n, dim] = y.dims() else {
+                panic!("attention: [B, N, dim] expected, found {}", y.shape())
+            };
+            y.reshape([batch, n, self.heads, dim / self.heads]).transpose(1, 2)
+        };
+        let y = attention(&heads(&self.q, q), &heads(&self.k, k), &heads(&self.v, v), options);
+        self.proj.forward(cx, &y)
+    }
+}

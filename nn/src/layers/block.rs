@@ -1,0 +1,93 @@
+//! Transformer encoder block.
+
+use autograd::{Attention, Var};
+use tensor::Float;
+
+use super::{DropPath, Dropout, LayerNorm, Mlp, SelfAttention};
+use crate::{Context, Init};
+
+/// Where a block normalises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NormOrder {
+    /// x + f(norm(x)), as in ViT and GPT.
+    #[default]
+    Pre,
+    /// norm(x + f(x)), as in the first transformer and DETR.
+    Post,
+}
+
+/// Sizes and rates of a [`Block`].
+#[derive(Clone, Copy, Debug)]
+pub struct BlockConfig {
+    /// Features of a token.
+    pub dim: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Hidden features of the MLP.
+    pub mlp_dim: usize,
+    /// Dropout after the attention's projection and in the MLP.
+    pub dropout: f64,
+    /// Probability of skipping a residual branch.
+    pub drop_path: f64,
+    /// Where the block normalises.
+    pub order: NormOrder,
+    /// eps of the norms.
+    pub eps: f64,
+}
+
+/// Self-attention and MLP, each with a norm and a residual connection. Parameters: those of `norm1`, `attn`, `norm2` and
+/// `mlp`.
+#[derive(Clone, Debug)]
+pub struct Block {
+    norm1: LayerNorm,
+    attn: SelfAttention,
+    norm2: LayerNorm,
+    mlp: Mlp,
+    dropout: Dropout,
+    drop_path: DropPath,
+    order: NormOrder,
+}
+
+impl Block {
+    /// # Panics
+    /// If dim is not divisible by heads, or if a probability is outside of [0, 1).
+    #[track_caller]
+    pub fn new(init: &mut Init<'_>, config: &BlockConfig) -> Self {
+        let &BlockConfig { dim, heads, mlp_dim, dropout, drop_path, order, eps } = config;
+        Self {
+            norm1: LayerNorm::with_eps(&mut init.scope("norm1"), dim, eps),
+            attn: SelfAttention::new(&mut init.scope("attn"), dim, heads),
+            norm2: LayerNorm::with_eps(&mut init.scope("norm2"), dim, eps),
+            mlp: Mlp::new(&mut init.scope("mlp"), dim, mlp_dim, dropout),
+            dropout: Dropout::new(dropout),
+            drop_path: DropPath::new(drop_path),
+            order,
+        }
+    }
+
+    /// x [B, N, dim] → [B, N, dim].
+    #[track_caller]
+    pub fn forward<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        x: &Var<E>,
+        options: &Attention<E>,
+    ) -> Var<E> {
+        let attend = |x: &Var<E>| {
+            let y = self.dropout.forward(cx, self.attn.forward(cx, x, options));
+            self.drop_path.forward(cx, y)
+        };
+        let feed = |x: &Var<E>| self.drop_path.forward(cx, self.mlp.forward(cx, x));
+        match self.order {
+            NormOrder::Pre => {
+                let x = attend(&self.norm1.forward(cx, x)) + x;
+                feed(&self.norm2.forward(cx, &x)) + &x
+            }
+            NormOrder::Post => {
+                let x = self.norm1.forward(cx, &(attend(x) + x));
+                self.norm2.forward(cx, &(feed(&x) + &x))
+            }
+        }
+    }
+}

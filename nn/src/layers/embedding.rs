@@ -1,0 +1,33 @@
+//! Table of vectors.
+
+use autograd::Var;
+use tensor::Float;
+
+use crate::{Context, Fill, Init, ParamId};
+
+/// A learned vector for each of `count` indices. Parameter: `weight` [count, dim], without weight decay.
+#[derive(Clone, Debug)]
+pub struct Embedding {
+    weight: ParamId,
+}
+
+impl Embedding {
+    /// A table filled with normal numbers of standard deviation 0.02.
+    pub fn new(init: &mut Init<'_>, count: usize, dim: usize) -> Self {
+        Self { weight: init.param("weight", [count, dim], Fill::Normal(0.02), false) }
+    }
+
+    /// Indices [n] → [n, dim].
+    ///
+    /// # Panics
+    /// If an index is not in the table.
+    #[track_caller]
+    pub fn forward<E: Float>(&self, cx: &Context<'_, E>, indices: &[usize]) -> Var<E> {
+        cx.param(self.weight).gather(0, indices)
+    }
+
+    /// The whole table [count, dim], for weight tying.
+    pub fn table<E: Float>(&self, cx: &Context<'_, E>) -> Var<E> {
+        cx.param(self.weight)
+    }
+}

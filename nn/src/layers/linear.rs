@@ -1,0 +1,40 @@
+//! Affine map.
+
+use autograd::{Var, linear};
+use tensor::Float;
+
+use crate::{Context, Fill, Init, ParamId};
+
+/// y = x·Wᵀ + b. Parameters: `weight` [out, in], `bias` [out].
+#[derive(Clone, Debug)]
+pub struct Linear {
+    weight: ParamId,
+    bias: Option<ParamId>,
+}
+
+impl Linear {
+    /// A layer with bias; weights are truncated normal with standard deviation 0.02 as in ViT, biases 0.
+    pub fn new(init: &mut Init<'_>, inputs: usize, outputs: usize) -> Self {
+        Self::with(init, inputs, outputs, Fill::TruncatedNormal(0.02), true)
+    }
+
+    /// A layer whose weights are filled as told, with or without bias.
+    pub fn with(
+        init: &mut Init<'_>,
+        inputs: usize,
+        outputs: usize,
+        fill: Fill,
+        bias: bool,
+    ) -> Self {
+        let weight = init.param("weight", [outputs, inputs], fill, true);
+        let bias = bias.then(|| init.param("bias", [outputs], Fill::Zeros, false));
+        Self { weight, bias }
+    }
+
+    /// x [… in] → [… out].
+    #[track_caller]
+    pub fn forward<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
+        let bias = self.bias.map(|bias| cx.param(bias));
+        linear(x, &cx.param(self.weight), bias.as_ref())
+    }
+}

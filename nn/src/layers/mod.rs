@@ -1,0 +1,19 @@
+//! Layers: plain numbers and places of parameters. What a layer takes is said by its own `forward`.
+
+mod attention;
+mod block;
+mod conv2d;
+mod dropout;
+mod embedding;
+mod layer_norm;
+mod linear;
+mod mlp;
+
+pub use attention::{MultiHeadAttention, SelfAttention};
+pub use block::{Block, BlockConfig, NormOrder};
+pub use conv2d::Conv2d;
+pub use dropout::{DropPath, Dropout};
+pub use embedding::Embedding;
+pub use layer_norm::LayerNorm;
+pub use linear::Linear;
+pub use mlp::Mlp;

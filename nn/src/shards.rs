@@ -1,0 +1,199 @@
+//! Batch shards: a batch is cut into micro-batches of a fixed size, each differentiated on a tape of its own.
+//!
+//! One synchronisation a step instead of one an op, activations that stay in the cache, memory of the micro-batches in
+//! flight only. Gradients are summed in the order of the shards, so the sum does not depend on the number of threads.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use autograd::Var;
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use tensor::Float;
+
+use crate::{Context, Grads, Params};
+
+/// Gradients of a batch.
+#[derive(Clone, Debug)]
+pub struct Step<T, E: Float = f32> {
+    /// The sum of the shards' losses.
+    pub loss: f64,
+    /// The gradient of that sum.
+    pub grads: Grads<E>,
+    /// What each shard returned beside its loss, in order.
+    pub outputs: Vec<T>,
+}
+
+/// How a batch is cut, and where the randomness of a step comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shards {
+    /// Samples of the batch.
+    pub batch: usize,
+    /// Samples of a shard; the last one may have fewer.
+    pub micro_batch: usize,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Number of the step: (seed, step, shard) determine what dropout draws.
+    pub step: u64,
+}
+
+/// The micro-batch that is used unless a config names one. A shard has at least
+///
+/// 1. as many tokens as a quarter of the parameters' rows of width `dim`, so that adding up its gradients costs little
+///    beside computing them, and
+/// 2. 256 tokens, so that products are tall enough;
+///
+/// and the number of shards is the largest power of two with that, so that they share out evenly. It depends on the model
+/// and the batch, never on the machine.
+pub fn micro_batch(batch: usize, tokens: usize, dim: usize, parameters: usize) -> usize {
+    let rows = (parameters / dim.max(1) / 4).max(256);
+    let smallest = rows.div_ceil(tokens.max(1)).max(1);
+    let shards = 1 << (batch / smallest).max(1).ilog2();
+    batch.div_ceil(shards).max(1)
+}
+
+impl Shards {
+    fn count(&self) -> usize {
+        self.batch.div_ceil(self.micro_batch.max(1))
+    }
+
+    fn range(&self, shard: usize) -> Range<usize> {
+        let size = self.micro_batch.max(1);
+        shard * size..self.batch.min((shard + 1) * size)
+    }
+
+    /// Differentiates `loss` on each shard. The closure gets the shard's context and its range of the batch, and returns
+    /// the shard's part of the loss, normalised by the whole batch, and anything else.
+    ///
+    /// Shards run on rayon's threads. If there are fewer shards than threads they run one after another on this thread,
+    /// and the ops inside split instead.
+    pub fn differentiate<T: Send, E: Float>(
+        &self,
+        params: &Params<E>,
+        loss: impl Fn(&Context<'_, E>, Range<usize>) -> (Var<E>, T) + Sync,
+    ) -> Step<T, E> {
+        let run = |shard: usize| {
+            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+            rng.set_stream(self.step << 16 | shard as u64);
+            let cx = Context::train(params, rng);
+            let (loss, output) = loss(&cx, self.range(shard));
+            Step {
+                loss: loss.value().item().to_f64(),
+                grads: cx.backward(&loss),
+                outputs: vec![output],
+            }
+        };
+        let sum = InOrder::default();
+        let threads = rayon::current_num_threads().min(self.count());
+        if threads < rayon::current_num_threads() || threads == 1 {
+            (0..self.count()).for_each(|shard| sum.put(shard, run(shard)));
+        } else {
+            let next = AtomicUsize::new(0);
+            let work = || {
+                loop {
+                    let shard = next.fetch_add(1, Ordering::Relaxed);
+                    if shard >= self.count() {
+                        break;
+                    }
+                    sum.put(shard, run(shard));
+                }
+            };
+            rayon::scope(|scope| (0..threads).for_each(|_| scope.spawn(|_| work())));
+        }
+        sum.finish()
+    }
+}
+
+/// Adds up results in the order of their numbers, whenever they come.
+struct InOrder<T, E: Float> {
+    waiting: Mutex<Waiting<T, E>>,
+    total: Mutex<Step<T, E>>,
+}
+
+struct Waiting<T, E: Float> {
+    next: usize,
+    adding: bool,
+    steps: BTreeMap<usize, Step<T, E>>,
+}
+
+impl<T, E: Float> Default for InOrder<T, E> {
+    fn default() -> Self {
+        Self {
+            waiting: Mutex::new(Waiting { next: 0, adding: false, steps: BTreeMap::new() }),
+            total: Mutex::new(Step { loss: 0.0, grads: Grads::default(), outputs: Vec::new() }),
+        }
+    }
+}
+
+impl<T, E: Float> InOrder<T, E> {
+    /// Leaves a result. Whoever completes the order adds up; nobody waits for anybody.
+    fn put(&self, number: usize, step: Step<T, E>) {
+        let mut waiting = self.waiting.lock().expect("no holder panics");
+        waiting.steps.insert(number, step);
+        if waiting.adding {
+            return;
+        }
+        waiting.adding = true;
+        loop {
+            let next = waiting.next;
+            let Some(step) = waiting.steps.remove(&next) else { break };
+            waiting.next += 1;
+            drop(waiting);
+            let mut total = self.total.lock().expect("no holder panics");
+            total.loss += step.loss;
+            total.grads.add(step.grads);
+            total.outputs.extend(step.outputs);
+            drop(total);
+            waiting = self.waiting.lock().expect("no holder panics");
+        }
+        waiting.adding = false;
+    }
+
+    fn finish(self) -> Step<T, E> {
+        self.total.into_inner().expect("no holder panicked")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tensor::Tensor;
+
+    use super::*;
+    use crate::{Fill, Init};
+
+    #[test]
+    fn the_sum_over_shards_is_the_same_bits_on_any_number_of_threads() {
+        let mut params = Params::new();
+        let w = Init::new(&mut params, 3).param("w", [7], Fill::Normal(1.0), true);
+        let x: Tensor = Tensor::from_fn([33, 7], |i| (i as f32 * 0.37).sin());
+        let shards = Shards { batch: 33, micro_batch: 4, seed: 0, step: 0 };
+        let step = || {
+            shards.differentiate(&params, |cx, range| {
+                let x = Var::constant(x.narrow(0, range.start, range.len()));
+                (x.mul(&cx.param(w)).tanh().sum_all().scale(1.0 / 33.0), range.len())
+            })
+        };
+        let on = |threads| {
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .expect("a pool")
+                .install(step)
+        };
+        let (one, two, many) = (on(1), on(2), on(5));
+        assert_eq!(one.outputs, [4, 4, 4, 4, 4, 4, 4, 4, 1]);
+        for other in [&two, &many] {
+            assert_eq!((one.loss, &one.outputs), (other.loss, &other.outputs));
+            assert_eq!(one.grads.get(w), other.grads.get(w));
+        }
+    }
+
+    #[test]
+    fn the_micro_batch_is_large_enough_and_cuts_evenly() {
+        assert_eq!(micro_batch(128, 50, 64, 215_000), 32);
+        assert_eq!(micro_batch(1, 4096, 128, 1_000_000), 1);
+        assert_eq!(micro_batch(10, 1, 8, 100), 10);
+    }
+}
