@@ -1,3 +1,61 @@
-//! The `wavetape` program.
+//! The `wavetape` program: each subcommand is a file.
 
-fn main() {}
+mod bench;
+mod classifier;
+mod data;
+mod eval;
+mod parity;
+mod progress;
+mod recipe;
+mod run;
+mod system;
+mod train;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Parser, Subcommand};
+
+/// Train small transformers with learnable Fourier position encodings on a CPU.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Threads to use; all processors, unless given. Results do not depend on it.
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<usize>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Train(Box<train::TrainArgs>),
+    Eval(eval::EvalArgs),
+    Bench(bench::BenchArgs),
+    Parity(parity::ParityArgs),
+}
+
+fn run(cli: &Cli) -> Result<()> {
+    if cli.threads == Some(0) {
+        bail!("--threads 0: at least 1 expected");
+    }
+    // 0 stands for all processors here. Ops called from this thread split over the pool, so it is not inside of it.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(cli.threads.unwrap_or(0));
+    pool.build_global().context("threads cannot be started")?;
+    match &cli.command {
+        Command::Train(args) => train::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::Parity(args) => parity::run(args),
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}

@@ -50,7 +50,7 @@ impl<E: Float> Tensor<E> {
     /// If the tensor has not four axes, or if the window does not fit.
     #[track_caller]
     pub fn im2col(&self, window: Window) -> Self {
-        assert_eq!(self.rank(), 4, "im2col: [B, C, H, W] expected, found {}", self.shape());
+        assert!(self.rank() == 4, "im2col: [B, C, H, W] expected, found {}", self.shape());
         let &[batch, channels, height, width] = self.dims() else { unreachable!("rank 4") };
         let [oh, ow] = window.output(height, width);
         let source = self.contiguous();

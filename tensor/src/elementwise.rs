@@ -82,7 +82,7 @@ impl<E: Float> Tensor<E> {
                 });
                 return;
             }
-            let rows = (CHUNK / inner).max(1);
+            let rows = (CHUNK / inner.max(1)).max(1);
             par::for_chunks(out, rows * inner, |start, out| {
                 vectorize(
                     #[inline(always)]
@@ -125,7 +125,7 @@ impl<E: Float> Tensor<E> {
                 out.iter_mut().zip(b.iter().step_by(b_step)).for_each(|(a, b)| *a = f(*a, *b, simd))
             }
         };
-        let rows = if walk.rows == 1 { 1 } else { (CHUNK / inner).max(1) };
+        let rows = if walk.rows == 1 { 1 } else { (CHUNK / inner.max(1)).max(1) };
         let chunk = if walk.rows == 1 { CHUNK } else { rows * inner };
         par::for_chunks(self.data_mut(), chunk, |start, out| {
             vectorize(
@@ -464,6 +464,8 @@ mod tests {
         );
         assert_eq!((&x / &Tensor::scalar(2.0)).to_vec(), [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]);
         assert_eq!((&Tensor::zeros([0, 3]) + &Tensor::<f32>::ones([3])).dims(), [0, 3]);
+        assert_eq!((&Tensor::zeros([0]) + &Tensor::<f32>::zeros([0])).dims(), [0]);
+        assert_eq!((Tensor::zeros([0]) + &Tensor::<f32>::zeros([0])).dims(), [0]);
         assert_eq!((&Tensor::<f32>::scalar(1.0) + &Tensor::scalar(2.0)).item(), 3.0);
     }
 

@@ -37,7 +37,12 @@ impl<E: Float> Tensor<E> {
         let size = self.dims()[axis];
         check("scatter_add", indices, size);
         let expected = self.shape().with(axis, indices.len());
-        assert_eq!(updates.shape(), expected, "scatter_add: shape of the updates");
+        assert!(
+            updates.shape() == expected,
+            "scatter_add: updates {}, not {expected}, into {}",
+            updates.shape(),
+            self.shape()
+        );
         let (outer, inner) = around(self, axis);
         let source = updates.contiguous();
         let source = source.data();

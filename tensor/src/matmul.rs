@@ -33,7 +33,7 @@ impl<E: Float> Tensor<E> {
             b.shape()
         );
         let ([m, k], [k_b, n]) = (last_two(a), last_two(b));
-        assert_eq!(k, k_b, "matmul: inner axes differ: {} × {}", a.shape(), b.shape());
+        assert!(k == k_b, "matmul: inner axes differ: {} × {}", a.shape(), b.shape());
         // A stack of matrices times one matrix is one tall product.
         if b.rank() == 2 && a.rank() > 2 && a.is_contiguous() {
             let rows = a.len() / k.max(1);

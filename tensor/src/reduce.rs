@@ -53,13 +53,13 @@ impl<E: Float> Tensor<E> {
         if shape == self.shape() {
             return self.clone();
         }
-        if shape.elements() == 1 {
-            return self.sum_all().reshape(shape);
-        }
         let target = Self::zeros(shape);
         let Some(into) = target.strides_as(self.shape()) else {
             panic!("sum_to: {shape} does not broadcast to {}", self.shape())
         };
+        if shape.elements() == 1 {
+            return self.sum_all().reshape(shape);
+        }
         self.fold_into(target, into, |total, row, _| *total += sum_row(row), |total, x| *total += x)
     }
 
@@ -116,7 +116,9 @@ impl<E: Float> Tensor<E> {
         let axis = self.shape().axis(axis);
         let size = self.dims()[axis];
         assert!(size > 0, "argmax: axis {axis} of {} is empty", self.shape());
-        let rows = self.transpose(axis as isize, -1).contiguous();
+        let mut order: Vec<isize> = (0..self.rank() as isize).collect();
+        order[axis..].rotate_left(1);
+        let rows = self.permute(&order).contiguous();
         let argmax = |row: &[E]| {
             let better = |best: usize, i: usize| if row[i] > row[best] { i } else { best };
             (1..row.len()).fold(0, better)

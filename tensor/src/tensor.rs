@@ -62,7 +62,11 @@ impl<E: Float> Tensor<E> {
     #[track_caller]
     pub fn from_vec(shape: impl Into<Shape>, data: Vec<E>) -> Self {
         let shape = shape.into();
-        assert_eq!(data.len(), shape.elements(), "from_vec: number of elements of shape {shape}");
+        assert!(
+            data.len() == shape.elements(),
+            "from_vec: {} elements for shape {shape}",
+            data.len()
+        );
         Self::from_buffer(shape, data)
     }
 
@@ -219,7 +223,7 @@ impl<E: Float> Tensor<E> {
     /// If there are more or none.
     #[track_caller]
     pub fn item(&self) -> E {
-        assert_eq!(self.len(), 1, "item: a tensor of shape {} has not one element", self.shape);
+        assert!(self.len() == 1, "item: a tensor of shape {} has not one element", self.shape);
         self.storage()[0]
     }
 
@@ -248,7 +252,12 @@ impl<E: Float> Tensor<E> {
     /// If `out` has another length.
     #[track_caller]
     pub fn copy_to(&self, out: &mut [E]) {
-        assert_eq!(out.len(), self.len(), "copy_to: length of the output for shape {}", self.shape);
+        assert!(
+            out.len() == self.len(),
+            "copy_to: {} places for a tensor of shape {}",
+            out.len(),
+            self.shape
+        );
         if self.is_contiguous() {
             out.copy_from_slice(&self.storage()[..self.len()]);
             return;
@@ -346,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "from_vec: number of elements of shape [2, 2]")]
+    #[should_panic(expected = "from_vec: 1 elements for shape [2, 2]")]
     fn a_wrong_number_of_elements_is_refused() {
         let _: Tensor = Tensor::from_vec([2, 2], vec![1.0]);
     }

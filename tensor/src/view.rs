@@ -11,7 +11,7 @@ impl<E: Float> Tensor<E> {
     #[track_caller]
     pub fn reshape(&self, shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
-        assert_eq!(shape.elements(), self.len(), "reshape: {} to {shape}", self.shape());
+        assert!(shape.elements() == self.len(), "reshape: {} to {shape}", self.shape());
         match self.strides_for(shape) {
             Some(strides) => self.view(0, shape, strides),
             None => {
@@ -83,8 +83,10 @@ impl<E: Float> Tensor<E> {
         let size = self.dims()[axis];
         let inside = start.checked_add(len).is_some_and(|end| end <= size);
         assert!(inside, "narrow: {len} places from {start} along axis {axis} of {}", self.shape());
-        let offset = if len == 0 { 0 } else { start * self.strides().0[axis] };
-        self.view(offset, self.shape().with(axis, len), self.strides())
+        let shape = self.shape().with(axis, len);
+        // an empty view may lie anywhere, even in an empty storage: it starts where that does
+        let offset = if shape.contains(&0) { 0 } else { start * self.strides().0[axis] };
+        self.view(offset, shape, self.strides())
     }
 
     /// The tensor repeated along axes of size 1 and new leading axes, without copying.
@@ -119,7 +121,7 @@ impl<E: Float> Tensor<E> {
     #[track_caller]
     pub fn squeeze(&self, axis: isize) -> Self {
         let axis = self.shape().axis(axis);
-        assert_eq!(self.dims()[axis], 1, "squeeze: axis {axis} of {}", self.shape());
+        assert!(self.dims()[axis] == 1, "squeeze: axis {axis} of {}", self.shape());
         self.reshape(self.shape().without(axis))
     }
 
@@ -162,7 +164,11 @@ impl<E: Float> Tensor<E> {
     #[track_caller]
     pub fn split(&self, axis: isize, sizes: &[usize]) -> Vec<Self> {
         let total: usize = sizes.iter().sum();
-        assert_eq!(total, self.dim(axis), "split: {sizes:?} along axis {axis} of {}", self.shape());
+        assert!(
+            total == self.dim(axis),
+            "split: {sizes:?} along axis {axis} of {}",
+            self.shape()
+        );
         let mut start = 0;
         let mut part = |&size: &usize| {
             start += size;

@@ -1,0 +1,254 @@
+//! The gradient check itself.
+
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+use tensor::{Shape, Tensor};
+
+use super::diagnosis::diagnose;
+use super::numeric::{Estimate, Line};
+use super::report::{Argument, Place, Report, Verdict};
+use super::run::{Call, Run, cotangent, evaluate, run};
+
+/// An input with at most so many elements is checked at each of them; a larger one at a sample, and along directions.
+const EVERY: usize = 64;
+/// Elements sampled of a larger input.
+const SAMPLED: usize = 16;
+/// Random directions through a larger input: each sees every element.
+const DIRECTIONS: usize = 6;
+/// Multiples of the estimated error that a difference may reach. The estimate is the smallest of a tableau of estimates,
+/// hence an optimistic one; a wrong gradient is off by many orders of magnitude more.
+const ERRORS: f64 = 10.0;
+/// Roundings that the gradient itself may contain.
+const ROUNDINGS: f64 = 64.0;
+/// Above this part of the gradient's size, what would be allowed is too much to decide anything.
+const TOO_MUCH: f64 = 1e-4;
+
+/// What is checked.
+pub(crate) struct Subject<'a> {
+    pub(crate) op: &'a str,
+    pub(crate) arguments: Vec<Argument>,
+    pub(crate) call: Call<'a, f64>,
+    pub(crate) inputs: Vec<Tensor<f64>>,
+    /// The declared shape of the output.
+    pub(crate) output: Option<Shape>,
+    pub(crate) seed: u64,
+}
+
+/// Counts while checking.
+#[derive(Default)]
+struct Tally {
+    compared: usize,
+    inconclusive: usize,
+    worst: f64,
+}
+
+impl Subject<'_> {
+    /// Checks the gradient of each input.
+    pub(crate) fn check(&self) -> Report {
+        let mut tally = Tally::default();
+        let verdict = match self.inspect(&mut tally) {
+            Err(verdict) => verdict,
+            Ok(()) if tally.inconclusive * 4 > tally.compared => Verdict::Inconclusive,
+            Ok(()) => Verdict::Pass,
+        };
+        let Tally { compared, inconclusive, worst } = tally;
+        let (op, inputs) = (self.op.to_string(), self.arguments.clone());
+        let (worst_single, seed, shrunk) = (0.0, None, false);
+        Report { op, inputs, verdict, compared, inconclusive, worst, worst_single, seed, shrunk }
+    }
+
+    /// `Err` is the first failure.
+    fn inspect(&self, tally: &mut Tally) -> Result<(), Verdict> {
+        let before: Vec<Tensor<f64>> = self.inputs.iter().map(Tensor::copy).collect();
+        let (first, second) = (self.run()?, self.run()?);
+        self.are_untouched(&before)?;
+        self.are_the_same(&first, &second)?;
+        if let Some(expected) = self.output.filter(|shape| *shape != first.value.shape()) {
+            let found = first.value.dims().to_vec();
+            return Err(Verdict::OutputShape { expected: expected.to_vec(), found });
+        }
+        if !first.value.to_vec().iter().all(|x| x.is_finite()) {
+            return Err(Verdict::NotFinite { what: "value".into() });
+        }
+        let contiguous = self.evaluate(&before)?;
+        is_independent_of_layout(&first.value, &contiguous)?;
+        (0..self.inputs.len()).try_for_each(|input| self.compare(input, &before, &first, tally))
+    }
+
+    fn run(&self) -> Result<Run<f64>, Verdict> {
+        run(self.call, &self.inputs, |shape| cotangent(shape, self.seed)).map_err(panicked)
+    }
+
+    fn evaluate(&self, inputs: &[Tensor<f64>]) -> Result<Tensor<f64>, Verdict> {
+        evaluate(self.call, inputs).map_err(panicked)
+    }
+
+    fn are_untouched(&self, before: &[Tensor<f64>]) -> Result<(), Verdict> {
+        let touched =
+            self.inputs.iter().zip(before).position(|(now, before)| bits(now) != bits(before));
+        touched.map_or(Ok(()), |i| Err(Verdict::Modified { input: self.name(i) }))
+    }
+
+    fn are_the_same(&self, first: &Run<f64>, second: &Run<f64>) -> Result<(), Verdict> {
+        let differs = |what: String| Err(Verdict::NotDeterministic { what });
+        if bits(&first.value) != bits(&second.value) {
+            return differs("value".into());
+        }
+        let mut pairs = first.gradients.iter().zip(&second.gradients);
+        let differing = pairs.position(|(a, b)| a.as_ref().map(bits) != b.as_ref().map(bits));
+        differing.map_or(Ok(()), |i| differs(format!("gradient of {}", self.name(i))))
+    }
+
+    /// Compares the gradient of one input with differences of the function of contiguous inputs.
+    fn compare(
+        &self,
+        input: usize,
+        inputs: &[Tensor<f64>],
+        run: &Run<f64>,
+        tally: &mut Tally,
+    ) -> Result<(), Verdict> {
+        let u = cotangent(run.value.shape(), self.seed).to_vec();
+        let x = &inputs[input];
+        let zeros = || Tensor::zeros(x.shape());
+        let analytic = run.gradients[input].clone().unwrap_or_else(zeros).contiguous();
+        let size = largest(analytic.data()).max(largest(&u));
+        let mut failure: Option<(Place, f64, Estimate)> = None;
+        let mut numerics = Vec::new();
+        for (place, direction) in self.directions(x) {
+            let f = |step: f64| self.moved(inputs, input, &direction, step, run.value.shape());
+            let line = Line { f: &f, u: &u, scale: largest(x.data()) };
+            let numeric = line.derivative();
+            numerics.push(numeric.value);
+            if !numeric.value.is_finite() {
+                return Err(Verdict::NotFinite {
+                    what: format!("value near {} {place}", self.name(input)),
+                });
+            }
+            let derivative: f64 = direction.iter().map(|&(at, d)| d * analytic.data()[at]).sum();
+            let rounding = ROUNDINGS * f64::EPSILON * size;
+            let allowed = ERRORS * numeric.error + numeric.floor + rounding;
+            let difference = (derivative - numeric.value).abs();
+            tally.compared += 1;
+            if difference <= allowed {
+                if allowed > TOO_MUCH * size.max(numeric.value.abs()) {
+                    tally.inconclusive += 1;
+                } else {
+                    tally.worst = tally.worst.max(difference / allowed);
+                }
+            } else if line.has_kink() {
+                tally.inconclusive += 1;
+            } else if failure.is_none() {
+                let error = ERRORS * numeric.error + numeric.floor;
+                failure = Some((place, derivative, Estimate { error, ..numeric }));
+            }
+        }
+        let Some((at, derivative, Estimate { value: numeric, error, .. })) = failure else {
+            return Ok(());
+        };
+        let name = self.name(input);
+        if run.gradients[input].is_none() {
+            return Err(Verdict::Severed { input: name, at, numeric, error });
+        }
+        let small = x.len() <= EVERY;
+        let diagnosis = small.then(|| {
+            let numeric = Tensor::from_vec(x.shape(), numerics);
+            let from_place = |axis, last| self.from_place(input, inputs, &run.value, axis, last);
+            diagnose(&analytic, &numeric, from_place)
+        });
+        let diagnosis = diagnosis.flatten();
+        Err(Verdict::Wrong { input: name, at, analytic: derivative, numeric, error, diagnosis })
+    }
+
+    /// Places and directions to differentiate along, each a list of elements and how far they move.
+    fn directions(&self, x: &Tensor<f64>) -> Vec<(Place, Vec<(usize, f64)>)> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ 0xd1);
+        let element = |at: usize| (Place::Element(index(at, x.shape())), vec![(at, 1.0)]);
+        if x.len() <= EVERY {
+            return (0..x.len()).map(element).collect();
+        }
+        let mut all: Vec<_> =
+            (0..SAMPLED).map(|_| rng.random_range(0..x.len())).map(element).collect();
+        for number in 0..DIRECTIONS {
+            // Entries of one size, so that no element is lost among the others; the whole step has length about 1.
+            let size = 1.0 / (x.len() as f64).sqrt();
+            let mut entry = |at| (at, if rng.random() { size } else { -size });
+            all.push((Place::Direction(number), (0..x.len()).map(&mut entry).collect()));
+        }
+        all
+    }
+
+    /// The output with one input moved. A panic or another shape counts as not a number.
+    fn moved(
+        &self,
+        inputs: &[Tensor<f64>],
+        input: usize,
+        direction: &[(usize, f64)],
+        step: f64,
+        shape: Shape,
+    ) -> Tensor<f64> {
+        let mut inputs = inputs.to_vec();
+        let x = inputs[input].data_mut();
+        direction.iter().for_each(|&(at, d)| x[at] += step * d);
+        let value = evaluate(self.call, &inputs).ok().filter(|value| value.shape() == shape);
+        value.unwrap_or_else(|| Tensor::full(shape, f64::NAN))
+    }
+
+    /// The numeric gradient of the outputs at the first or last place of an axis, the others left out.
+    fn from_place(
+        &self,
+        input: usize,
+        inputs: &[Tensor<f64>],
+        value: &Tensor<f64>,
+        axis: usize,
+        last: bool,
+    ) -> Option<Tensor<f64>> {
+        let size = *value.dims().get(axis).filter(|&&size| size > 1)?;
+        let place = if last { size - 1 } else { 0 };
+        let there = |at: usize| index(at, value.shape())[axis] == place;
+        let u = cotangent(value.shape(), self.seed).to_vec();
+        let u: Vec<f64> =
+            u.into_iter().enumerate().map(|(at, u)| if there(at) { u } else { 0.0 }).collect();
+        let x = &inputs[input];
+        Some(Tensor::from_fn(x.shape(), |at| {
+            let f = |step: f64| self.moved(inputs, input, &[(at, 1.0)], step, value.shape());
+            Line { f: &f, u: &u, scale: largest(x.data()) }.derivative().value
+        }))
+    }
+
+    fn name(&self, input: usize) -> String {
+        self.arguments[input].name.clone()
+    }
+}
+
+fn panicked(message: String) -> Verdict {
+    Verdict::Panicked { message }
+}
+
+fn bits(x: &Tensor<f64>) -> (Shape, Vec<u64>) {
+    (x.shape(), x.to_vec().into_iter().map(f64::to_bits).collect())
+}
+
+fn largest(x: &[f64]) -> f64 {
+    x.iter().fold(0.0, |max: f64, x| max.max(x.abs()))
+}
+
+/// The index of the element at `at` in row-major order.
+pub(crate) fn index(mut at: usize, shape: Shape) -> Vec<usize> {
+    let mut index = vec![0; shape.rank()];
+    for axis in (0..shape.rank()).rev() {
+        index[axis] = at % shape[axis];
+        at /= shape[axis];
+    }
+    index
+}
+
+/// Sums may run in another order along another layout, hence equal up to rounding.
+fn is_independent_of_layout(view: &Tensor<f64>, contiguous: &Tensor<f64>) -> Result<(), Verdict> {
+    let (a, b) = (view.to_vec(), contiguous.to_vec());
+    let allowed = 1e-12 * largest(&b);
+    let wrong = a.iter().zip(&b).position(|(a, b)| (a - b).abs() > allowed);
+    wrong.map_or(Ok(()), |i| {
+        let at = Place::Element(index(i, view.shape()));
+        Err(Verdict::LayoutDependent { at, view: a[i], contiguous: b[i] })
+    })
+}

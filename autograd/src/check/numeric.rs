@@ -1,0 +1,139 @@
+//! Derivatives by differences: central differences at halved steps, extrapolated to step 0, with an error estimate
+//! (Ridders 1982; the tableau is Richardson's).
+
+use tensor::Tensor;
+
+/// The largest step, in units of the inputs' largest element.
+const FIRST_STEP: f64 = 1.0 / 32.0;
+/// How often the step is halved at most.
+const HALVINGS: usize = 14;
+/// Columns of the tableau. Few enough that a large step that went over a kink is soon forgotten.
+const ORDERS: usize = 6;
+/// Roundings that a value is granted: an output is a few sums and functions of its inputs, not one operation.
+const ROUNDINGS: f64 = 32.0;
+
+/// A derivative found by differences.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Estimate {
+    pub(crate) value: f64,
+    /// How far neighbours in the tableau disagree.
+    pub(crate) error: f64,
+    /// What rounding alone may have done to `value`.
+    pub(crate) floor: f64,
+}
+
+/// u·f(x) along a line: `f` maps a step to the outputs at x + step·direction, `u` weighs them.
+pub(crate) struct Line<'a> {
+    pub(crate) f: &'a dyn Fn(f64) -> Tensor<f64>,
+    pub(crate) u: &'a [f64],
+    /// The largest element of x.
+    pub(crate) scale: f64,
+}
+
+impl Line<'_> {
+    fn first_step(&self) -> f64 {
+        let scale = if self.scale > 0.0 && self.scale.is_finite() { self.scale } else { 1.0 };
+        FIRST_STEP * scale.log2().round().exp2() // a power of 2, so that x ± h rounds little
+    }
+
+    /// The derivative at step 0.
+    pub(crate) fn derivative(&self) -> Estimate {
+        let mut best = Estimate { value: f64::NAN, error: f64::INFINITY, floor: 0.0 };
+        let mut coarse: Vec<f64> = Vec::new(); // the tableau's row before
+        let mut step = self.first_step();
+        for _ in 0..HALVINGS {
+            let (slope, floor) = self.slope(step);
+            // T₀ = slope, Tₖ = Tₖ₋₁ + (Tₖ₋₁ − Tₖ₋₁ of the row before) / (4ᵏ − 1): cancels the error of order h²ᵏ.
+            let mut fine = vec![slope];
+            for (k, &before) in coarse.iter().take(ORDERS - 1).enumerate() {
+                let next = fine[k] + (fine[k] - before) / (4f64.powi(k as i32 + 1) - 1.0);
+                let error = (next - fine[k]).abs().max((next - before).abs());
+                if error < best.error {
+                    best = Estimate { value: next, error, floor };
+                }
+                fine.push(next);
+            }
+            if best.error <= best.floor {
+                break;
+            }
+            // A step that leaves the domain starts the tableau anew.
+            coarse = if slope.is_finite() { fine } else { Vec::new() };
+            step /= 2.0;
+        }
+        best
+    }
+
+    /// The central difference, and what rounding may have done to it. Outputs that do not move add no noise.
+    fn slope(&self, step: f64) -> (f64, f64) {
+        let (above, below) = ((self.f)(step).to_vec(), (self.f)(-step).to_vec());
+        let (mut difference, mut size) = (0.0, 0.0);
+        for ((u, above), below) in self.u.iter().zip(above).zip(below) {
+            if above != below {
+                difference += u * (above - below);
+                size += u.abs() * above.abs().max(below.abs());
+            }
+        }
+        let slope = difference / (2.0 * step);
+        (slope, ROUNDINGS * f64::EPSILON * (size + slope.abs() * self.scale) / step)
+    }
+
+    /// Whether the function has a kink here. The second difference over the step, [f(h) − 2f(0) + f(−h)]/h, vanishes
+    /// with h where the function is smooth, and stays where the slopes of both sides differ.
+    pub(crate) fn has_kink(&self) -> bool {
+        let middle = (self.f)(0.0).to_vec();
+        let bend = |step: f64| {
+            let (above, below) = ((self.f)(step).to_vec(), (self.f)(-step).to_vec());
+            let bends = above.iter().zip(&below).zip(&middle).zip(self.u);
+            bends
+                .map(|(((above, below), middle), u)| u * (above - 2.0 * middle + below))
+                .sum::<f64>()
+                / step
+        };
+        let wide = self.first_step() / 8.0;
+        let narrow = wide / 64.0;
+        let (slope, floor) = self.slope(narrow);
+        bend(narrow).abs() > bend(wide).abs() / 4.0
+            && bend(narrow).abs() > 1e-3 * slope.abs() + 4.0 * floor
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(f: &dyn Fn(f64) -> f64, at: f64) -> (Estimate, bool) {
+        let f = |step: f64| Tensor::scalar(f(at + step));
+        let line = Line { f: &f, u: &[1.0], scale: at.abs() };
+        (line.derivative(), line.has_kink())
+    }
+
+    #[test]
+    fn smooth_functions_are_differentiated_to_eleven_digits_with_an_honest_error() {
+        let cases: [(&dyn Fn(f64) -> f64, f64, f64); 5] = [
+            (&|x| x.exp(), 1.5, 1.5f64.exp()),
+            (&|x| x.ln(), 0.01, 100.0),
+            (&|x| 1.0 / x, 0.5, -4.0),
+            (&|x| x.powi(3) * 1e6, -2.0, 12e6),
+            (&|x| 3.0 * x - 7.0, 0.0, 3.0),
+        ];
+        for (f, at, expected) in cases {
+            let (found, kink) = line(f, at);
+            let difference = (found.value - expected).abs();
+            assert!(difference <= 4.0 * found.error + found.floor, "{found:?} {expected}");
+            assert!(difference <= 1e-11 * expected.abs() && !kink, "{found:?} {expected}");
+        }
+    }
+
+    #[test]
+    fn a_kink_is_noticed() {
+        assert!(line(&|x| x.max(0.0), 0.0).1);
+        assert!(line(&|x| (x - 1.0).abs() + x * x, 1.0).1);
+        assert!(line(&|x| if x > 2.0 { 1.0 } else { 0.0 }, 2.0).1);
+    }
+
+    #[test]
+    fn a_kink_that_only_the_large_steps_cross_does_no_harm() {
+        let (found, kink) = line(&|x| (x - 0.99).abs(), 1.0);
+        assert!((found.value - 1.0).abs() < 1e-12 && !kink, "{found:?}");
+    }
+}

@@ -1,0 +1,183 @@
+//! The language in which an op says what it takes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+/// Shapes and values that an op takes, and the shape that it gives, such as `"x: * i, weight: o i, bias: o -> * o"`.
+///
+/// Inputs are separated by commas. An input is its name and a colon (optional), its axes, and a domain of values after
+/// `in` (optional, see [`Domain`]). An axis is
+///
+/// - a name: the same size wherever it stands; `n>0` forbids that it is 0, `n>1` that it is 1 too;
+/// - a number;
+/// - products and sums of these: `3*h*d`, `k+r`;
+/// - `*`: a run of any number of axes, the same wherever it stands; `*>0` forbids empty ones;
+/// - `~*`: axes that broadcast to the run: leading ones may be missing, others may be 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spec {
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) output: Option<Vec<Axis>>,
+    /// The smallest size allowed for each name, and for the axes of the run (`*`).
+    pub(crate) minima: BTreeMap<String, usize>,
+}
+
+/// What one input takes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Input {
+    pub(crate) name: String,
+    pub(crate) axes: Vec<Axis>,
+    pub(crate) domain: Domain,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Axis {
+    Run,
+    BroadcastRun,
+    /// A sum of products.
+    Size(Vec<Vec<Factor>>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Factor {
+    Name(String),
+    Number(usize),
+}
+
+/// Values that an input may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Domain {
+    /// Any: −2 to 2.
+    #[default]
+    Any,
+    /// `positive`: 0.5 to 2.5, for ln and √x.
+    Positive,
+    /// `nonzero`: 0.5 to 2, or negative, for 1/x.
+    Nonzero,
+    /// `off_halves`: at least 0.1 away from all multiples of ½, which is where relu, |x| and clamp have their kinks here.
+    OffHalves,
+    /// `distinct`: all elements differ by 0.03 or more, across inputs too, for max, maximum and minimum.
+    Distinct,
+}
+
+impl Spec {
+    /// Reads a specification.
+    ///
+    /// # Panics
+    /// If it is not written in the language.
+    #[track_caller]
+    pub fn new(text: &str) -> Self {
+        let mut minima = BTreeMap::new();
+        let (inputs, output) = match text.split_once("->") {
+            Some((inputs, output)) => (inputs, Some(read_axes(output, &mut minima))),
+            None => (text, None),
+        };
+        let inputs: Vec<&str> = inputs.split(',').map(str::trim).collect();
+        let unnamed: &[&str] = if inputs.len() == 1 { &["x"] } else { &["lhs", "rhs", "third"] };
+        let inputs = inputs
+            .iter()
+            .enumerate()
+            .map(|(i, input)| {
+                let (name, input) = input.split_once(':').unwrap_or((unnamed[i.min(2)], input));
+                let (axes, domain) = input.split_once(" in ").unwrap_or((input, "any"));
+                let axes = read_axes(axes, &mut minima);
+                Input { name: name.to_string(), axes, domain: Domain::read(domain) }
+            })
+            .collect();
+        Self { inputs, output, minima }
+    }
+}
+
+#[track_caller]
+fn read_axes(text: &str, minima: &mut BTreeMap<String, usize>) -> Vec<Axis> {
+    let mut axis = |token: &str| match token {
+        "~*" => {
+            minima.entry("*".to_string()).or_insert(0);
+            Axis::BroadcastRun
+        }
+        _ if token.starts_with('*') => {
+            read_name(token, minima);
+            Axis::Run
+        }
+        _ => Axis::Size(
+            token
+                .split('+')
+                .map(|product| {
+                    product.split('*').map(|factor| read_factor(factor, minima)).collect()
+                })
+                .collect(),
+        ),
+    };
+    text.split_whitespace().map(&mut axis).collect()
+}
+
+#[track_caller]
+fn read_factor(text: &str, minima: &mut BTreeMap<String, usize>) -> Factor {
+    text.parse().map_or_else(|_| Factor::Name(read_name(text, minima)), Factor::Number)
+}
+
+/// `name` or `name>smaller`.
+#[track_caller]
+fn read_name(text: &str, minima: &mut BTreeMap<String, usize>) -> String {
+    let (name, above) = text.split_once('>').unwrap_or((text, ""));
+    let is_name = name == "*" || (!name.is_empty() && name.chars().all(char::is_alphabetic));
+    let above = if above.is_empty() { Some(None) } else { above.parse::<usize>().ok().map(Some) };
+    let Some(above) = above.filter(|_| is_name) else { panic!("spec: {text:?} is no axis") };
+    let minimum = minima.entry(name.to_string()).or_insert(0);
+    *minimum = (*minimum).max(above.map_or(0, |above| above + 1));
+    name.to_string()
+}
+
+impl Domain {
+    #[track_caller]
+    fn read(text: &str) -> Self {
+        match text.trim() {
+            "any" => Domain::Any,
+            "positive" => Domain::Positive,
+            "nonzero" => Domain::Nonzero,
+            "off_halves" => Domain::OffHalves,
+            "distinct" => Domain::Distinct,
+            other => panic!("spec: {other:?} is no domain"),
+        }
+    }
+}
+
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Domain::Any => "any",
+            Domain::Positive => "positive",
+            Domain::Nonzero => "nonzero",
+            Domain::OffHalves => "off_halves",
+            Domain::Distinct => "distinct",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_specification_is_read() {
+        let spec = Spec::new("x: * n, weight: 3*h*d k+1 in positive -> * h>1");
+        assert_eq!(spec.inputs[0].axes[0], Axis::Run);
+        assert_eq!(
+            (spec.inputs[1].name.as_str(), spec.inputs[1].domain),
+            ("weight", Domain::Positive)
+        );
+        let name = |name: &str| Factor::Name(name.to_string());
+        let sum = Axis::Size(vec![vec![name("k")], vec![Factor::Number(1)]]);
+        assert_eq!(spec.inputs[1].axes[1], sum);
+        assert_eq!((spec.minima["h"], spec.minima["n"], spec.minima["*"]), (2, 0, 0));
+        assert_eq!(spec.output.map(|axes| axes.len()), Some(2));
+    }
+
+    #[test]
+    #[should_panic(expected = "spec: \"n>x\" is no axis")]
+    fn nonsense_is_refused() {
+        Spec::new("n>x");
+    }
+}

@@ -1,0 +1,188 @@
+//! Every op of this crate, and what it is checked with. A public op that is missing here fails a test.
+
+use tensor::{Float, Shape, Tensor};
+
+use super::entry::{CheckedOp, Entry};
+use super::pick::Pick;
+use crate::{Attention, CrossEntropy, Var, ops::*};
+
+/// A row is the name of an op, the [`Spec`](super::Spec) of its inputs, and a call with other arguments picked. A closure
+/// cannot be generic over the precision, hence the macro: it makes a function of each.
+macro_rules! ops {
+    ($($name:literal, $spec:literal, |[$($input:ident),+], $pick:tt| $call:expr;)*) => {
+        vec![$({
+            #[derive(Clone)]
+            struct Row;
+            impl CheckedOp for Row {
+                fn call<E: Float>(&self, inputs: &[Var<E>], $pick: &mut Pick<'_>) -> Var<E> {
+                    let [$($input),+] = inputs else { unreachable!("as many as in the specification") };
+                    $call
+                }
+            }
+            Entry::new($name, $spec, Row)
+        }),*]
+    };
+}
+
+/// All ops of this crate, fused ones and their composed twins, in the order of the sources.
+#[rustfmt::skip]
+pub fn table() -> Vec<Entry> {
+    ops! {
+        // arithmetic
+        "add",       "~*, ~*",                       |[a, b], _| a.add(b);
+        "sub",       "~*, ~*",                       |[a, b], _| a.sub(b);
+        "mul",       "~*, ~*",                       |[a, b], _| a.mul(b);
+        "div",       "~*, ~* in nonzero",            |[a, b], _| a.div(b);
+        "maximum",   "~* in distinct, ~* in distinct", |[a, b], _| a.maximum(b);
+        "minimum",   "~* in distinct, ~* in distinct", |[a, b], _| a.minimum(b);
+        "where_",    "~*, ~*",                       |[a, b], pick| Var::where_(&pick.mask(broadcast(a, b)), a, b);
+        "Add",       "~*, ~*",                       |[a, b], _| a + b;
+        "Sub",       "~*, ~*",                       |[a, b], _| a - b;
+        "Mul",       "~*, ~*",                       |[a, b], _| a * b;
+        "Div",       "~*, ~* in nonzero",            |[a, b], _| a / b;
+        "Add owned", "~*, ~*",                       |[a, b], _| a.scale(E::ONE) + b;
+        "Neg",       "* -> *",                       |[x], _| -x;
+
+        // elementwise
+        "neg",        "* -> *",                      |[x], _| x.neg();
+        "scale",      "* -> *",                      |[x], _| x.scale(E::from_f64(-1.5));
+        "add_scalar", "* -> *",                      |[x], _| x.add_scalar(E::from_f64(0.75));
+        "square",     "* -> *",                      |[x], _| x.square();
+        "recip",      "* in nonzero -> *",           |[x], _| x.recip();
+        "sqrt",       "* in positive -> *",          |[x], _| x.sqrt();
+        "exp",        "* -> *",                      |[x], _| x.exp();
+        "ln",         "* in positive -> *",          |[x], _| x.ln();
+        "tanh",       "* -> *",                      |[x], _| x.tanh();
+        "erf",        "* -> *",                      |[x], _| x.erf();
+        "sin",        "* -> *",                      |[x], _| x.sin();
+        "cos",        "* -> *",                      |[x], _| x.cos();
+        "sigmoid",    "* -> *",                      |[x], _| x.sigmoid();
+        "relu",       "* in off_halves -> *",        |[x], _| x.relu();
+        "gelu",       "* -> *",                      |[x], _| x.gelu();
+        "abs",        "* in off_halves -> *",        |[x], _| x.abs();
+        "clamp",      "* in off_halves -> *",        |[x], _| x.clamp(-E::from_f64(0.5), E::ONE);
+        "mask",       "~*",                          |[x], pick| x.mask(pick.mask(pick.case().run()));
+
+        // shape
+        "reshape",   "*",                            |[x], _| x.reshape(reversed(x));
+        "permute",   "*",                            |[x], pick| x.permute(&pick.order(x.dims().len()));
+        "transpose", "n *",                          |[x], pick| x.transpose(pick.axis(x), pick.axis(x));
+        "narrow",    "n *",                          |[x], pick| narrow_somewhere(x, pick);
+        "split",     "n *",                          |[x], pick| split_and_swap(x, pick);
+        "expand",    "~* -> *",                      |[x], pick| x.expand(pick.case().run());
+        "unsqueeze", "* n",                          |[x], pick| x.unsqueeze(pick.axis(x));
+        "squeeze",   "* 1 n -> * n",                 |[x], _| x.squeeze(-2);
+        "concat",    "n a k, n b k, n c k -> n a+b+c k", |[x, y, z], _| concat(&[x, y, z], -2);
+
+        // reduce
+        "sum",       "*",                            |[x], pick| x.sum(&pick.axes(x));
+        "sum_keep",  "*",                            |[x], pick| x.sum_keep(&pick.axes(x));
+        "sum_all",   "* ->",                         |[x], _| x.sum_all();
+        "mean",      "*>0",                          |[x], pick| x.mean(&pick.axes(x));
+        "mean_all",  "*>0 ->",                       |[x], _| x.mean_all();
+        "variance",  "* n>1 -> *",                   |[x], pick| x.variance(&[-1], pick.below(2));
+        "max",       "*>0 n>0 in distinct",          |[x], pick| x.max(pick.axis(x));
+
+        // index
+        "gather",          "n>0 *",                  |[x], pick| gather_somewhere(x, pick);
+        "gather_composed", "n>0 *",                  |[x], pick| gather_composed_somewhere(x, pick);
+        "scatter_add", "m n>0 k, updates: m i k -> m n k", |[x, u], pick| x.scatter_add(1, &picked(u, x, pick), u);
+
+        // products
+        "matmul", "b m k, b k n -> b m n",           |[a, b], _| a.matmul(b);
+        "matmul broadcast", "~* m k, ~* k n",        |[a, b], _| a.matmul(b);
+        "conv2d", "x: b g>0*c k+r l+s, weight: g*o c k>0 l>0", |[x, w], pick| conv2d(x, w, 1 + pick.below(2), pick.below(2), pick.case().size("g"));
+        "linear",          "x: * i, weight: o i, bias: o -> * o", |[x, w, b], pick| linear(x, w, pick.coin().then_some(b));
+        "linear_composed", "x: * i, weight: o i, bias: o -> * o", |[x, w, b], pick| linear_composed(x, w, pick.coin().then_some(b));
+
+        // softmax and normalisation
+        "softmax",              "n>0 *>0",           |[x], pick| x.softmax(pick.axis(x));
+        "softmax_composed",     "n>0 *>0",           |[x], pick| softmax_composed(x, pick.axis(x));
+        "log_softmax",          "n>0 *>0",           |[x], pick| x.log_softmax(pick.axis(x));
+        "log_softmax_composed", "n>0 *>0",           |[x], pick| log_softmax_composed(x, pick.axis(x));
+        "gelu_composed",        "* -> *",            |[x], _| gelu_composed(x);
+        "layer_norm",           "x: * n>0, weight: n, bias: n -> * n", |[x, w, b], _| layer_norm(x, w, b, 1e-2);
+        "layer_norm_composed",  "x: * n>0, weight: n, bias: n -> * n", |[x, w, b], _| layer_norm_composed(x, w, b, 1e-2);
+        "cross_entropy",          "logits: * c>0 ->", |[x], pick| { let (t, o) = targets(x, pick); cross_entropy(x, &t, &o) };
+        "cross_entropy_composed", "logits: * c>0 ->", |[x], pick| { let (t, o) = targets(x, pick); cross_entropy_composed(x, &t, &o) };
+
+        // attention
+        "attention", "q: b h n d>0, k: b h m>0 d, v: b h m d -> b n h*d",
+            |[q, k, v], pick| attention(q, k, v, &looking(q, k, pick));
+        "attention_composed", "q: b h n d>0, k: b h m>0 d, v: b h m d -> b n h*d",
+            |[q, k, v], pick| attention_composed(q, k, v, &looking(q, k, pick));
+        "self_attention", "qkv: b n>0 3*h*d -> b n h>0*d>0",
+            |[x], pick| self_attention(x, pick.case().size("h"), &looking_at_itself(x, pick));
+        "self_attention_composed", "qkv: b n>0 3*h*d -> b n h>0*d>0",
+            |[x], pick| self_attention_composed(x, pick.case().size("h"), &looking_at_itself(x, pick));
+    }
+}
+
+fn broadcast<E: Float>(a: &Var<E>, b: &Var<E>) -> Shape {
+    a.shape().broadcast(b.shape()).expect("both are of one run")
+}
+
+fn reversed<E: Float>(x: &Var<E>) -> Shape {
+    let dims: Vec<usize> = x.dims().iter().rev().copied().collect();
+    Shape::new(&dims)
+}
+
+fn narrow_somewhere<E: Float>(x: &Var<E>, pick: &mut Pick<'_>) -> Var<E> {
+    let axis = pick.axis(x);
+    let start = pick.below(x.value().dim(axis) + 1);
+    let len = pick.below(x.value().dim(axis) - start + 1);
+    x.narrow(axis, start, len)
+}
+
+/// Cut in two, the parts weighed differently and exchanged.
+fn split_and_swap<E: Float>(x: &Var<E>, pick: &mut Pick<'_>) -> Var<E> {
+    let (axis, first) = (pick.axis(x), pick.below(3));
+    let size = x.value().dim(axis);
+    let first = first.min(size);
+    let parts = x.split(axis, &[first, size - first]);
+    concat(&[&parts[1], &parts[0].scale(E::from_f64(3.0))], axis)
+}
+
+fn gather_somewhere<E: Float>(x: &Var<E>, pick: &mut Pick<'_>) -> Var<E> {
+    let count = 1 + pick.below(5);
+    x.gather(0, &pick.indices(count, x.dims()[0]))
+}
+
+fn gather_composed_somewhere<E: Float>(x: &Var<E>, pick: &mut Pick<'_>) -> Var<E> {
+    let count = 1 + pick.below(5);
+    gather_composed(x, 0, &pick.indices(count, x.dims()[0]))
+}
+
+/// An index into axis 1 of `x` for each place of axis 1 of `updates`.
+fn picked<E: Float>(updates: &Var<E>, x: &Var<E>, pick: &mut Pick<'_>) -> Vec<usize> {
+    pick.indices(updates.dims()[1], x.dims()[1])
+}
+
+fn targets<E: Float>(logits: &Var<E>, pick: &mut Pick<'_>) -> (Vec<usize>, CrossEntropy) {
+    let classes = logits.value().dim(-1);
+    let targets = pick.indices(logits.value().len() / classes, classes);
+    let weights: Vec<f64> = (0..classes).map(|c| 0.5 + c as f64 / 4.0).collect();
+    let options = CrossEntropy {
+        label_smoothing: if pick.coin() { 0.125 } else { 0.0 },
+        class_weights: pick.coin().then_some(weights),
+        ignore_index: pick.coin().then_some(0),
+        normalizer: pick.coin().then_some(8.0),
+    };
+    (targets, options)
+}
+
+/// Causal or masked, where the shapes allow it.
+fn looking<E: Float>(q: &Var<E>, k: &Var<E>, pick: &mut Pick<'_>) -> Attention<E> {
+    let (batch, heads, queries, keys) = (q.dims()[0], q.dims()[1], q.dims()[2], k.dims()[2]);
+    let causal = pick.coin() && queries == keys;
+    let lead = if pick.coin() { [batch, heads] } else { [1, 1] };
+    let masked = pick.coin();
+    let mask: Tensor<E> = pick.hiding_mask([lead[0], lead[1], queries, keys]);
+    Attention { causal, mask: masked.then_some(mask) }
+}
+
+fn looking_at_itself<E: Float>(qkv: &Var<E>, pick: &mut Pick<'_>) -> Attention<E> {
+    let (causal, masked, places) = (pick.coin(), pick.coin(), qkv.dims()[1]);
+    let mask = pick.hiding_mask([places, places]);
+    Attention { causal, mask: masked.then_some(mask) }
+}

@@ -1,0 +1,167 @@
+//! `wavetape bench`: seconds of a training step on fixed workloads.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use autograd::{CrossEntropy, cross_entropy};
+use clap::{Args, ValueEnum};
+use models::{Pool, Vit, VitConfig};
+use nn::{AdamW, AdamWConfig, Init, Params, PositionConfig, Shards, clip_scale, micro_batch};
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+use serde::Serialize;
+use tensor::Tensor;
+
+/// Time training steps (forward, loss, backward, clipping, AdamW) on fixed workloads.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// The workload; all of them, unless one is named.
+    #[arg(long)]
+    workload: Option<Workload>,
+    /// Seconds to measure each for.
+    #[arg(long, default_value_t = 8.0)]
+    seconds: f64,
+    /// Samples of a shard; by rule, unless given.
+    #[arg(long)]
+    micro_batch: Option<usize>,
+    /// Print one JSON object a workload and nothing else.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A model and a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Workload {
+    /// ViT 28×28×1, patch 4, dim 64, depth 4, heads 4, batch 128.
+    VitS,
+    /// ViT 32×32×3, patch 4, dim 192, depth 6, heads 3, batch 64.
+    VitM,
+    /// ViT-Ti/16, 224×224×3, dim 192, depth 12, heads 3, 1,000 classes, batch 8.
+    VitTi,
+}
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+struct Figures {
+    name: String,
+    threads: usize,
+    ms_med: f64,
+    ms_min: f64,
+    img_s: f64,
+    params: usize,
+    gflop: f64,
+    gflop_s: f64,
+    rss_mb: Option<u64>,
+    steps: usize,
+    micro_batch: usize,
+    simd: String,
+}
+
+impl Workload {
+    fn vit(self) -> (VitConfig, usize) {
+        let (image_size, patch_size, channels, dim, depth, heads, classes, batch) = match self {
+            Workload::VitS => (28, 4, 1, 64, 4, 4, 10, 128),
+            Workload::VitM => (32, 4, 3, 192, 6, 3, 10, 64),
+            Workload::VitTi => (224, 16, 3, 192, 12, 3, 1000, 8),
+        };
+        let position = PositionConfig::LffMlp { gamma: 10.0, features: dim, hidden: dim / 2 };
+        let (pool, class_token, mlp_dim) = (Pool::Cls, true, 4 * dim);
+        let (dropout, drop_path) = (0.0, 0.0);
+        let config = VitConfig {
+            image_size,
+            patch_size,
+            channels,
+            dim,
+            depth,
+            heads,
+            mlp_dim,
+            classes,
+            pool,
+            class_token,
+            position,
+            dropout,
+            drop_path,
+        };
+        (config, batch)
+    }
+}
+
+/// Multiplications and additions of all matrix products of a training step: three times the forward pass's.
+fn gemm_flop(config: &VitConfig, batch: usize) -> f64 {
+    let [n, d, m, depth] =
+        [config.tokens(), config.dim, config.mlp_dim, config.depth].map(|x| x as f64);
+    let patch = (config.channels * config.patch_size.pow(2)) as f64;
+    let block = n * (4.0 * d * d + 2.0 * d * m) + 2.0 * n * n * d;
+    let forward = config.patches() as f64 * patch * d + depth * block + d * config.classes as f64;
+    2.0 * 3.0 * batch as f64 * forward
+}
+
+fn measure(workload: Workload, args: &BenchArgs) -> Result<Figures> {
+    let (config, batch) = workload.vit();
+    let mut params = Params::new();
+    let model = Vit::new(&mut Init::new(&mut params, 0), &config)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let size = config.image_size;
+    let images: Tensor = Tensor::normal([batch, config.channels, size, size], 0.0, 1.0, &mut rng);
+    let labels: Vec<usize> = (0..batch).map(|_| rng.random_range(0..config.classes)).collect();
+    let by_rule = micro_batch(batch, config.tokens(), config.dim, params.elements());
+    let micro_batch = args.micro_batch.unwrap_or(by_rule);
+    let loss_options = CrossEntropy { normalizer: Some(batch as f64), ..CrossEntropy::default() };
+    let mut optimizer = AdamW::new(&params, AdamWConfig::default());
+    let mut step = |number: u64| {
+        let shards = Shards { batch, micro_batch, seed: 0, step: number };
+        let step = shards.differentiate(&params, |cx, range| {
+            let logits = model.forward(cx, &images.narrow(0, range.start, range.len()));
+            (cross_entropy(&logits, &labels[range], &loss_options), ())
+        });
+        let scale = clip_scale(step.grads.norm(), 1.0);
+        optimizer.step(&mut params, &step.grads, 1e-4, scale);
+    };
+    (0..3).for_each(&mut step);
+    let (start, mut times) = (Instant::now(), Vec::new());
+    while start.elapsed() < Duration::from_secs_f64(args.seconds) || times.len() < 5 {
+        let start = Instant::now();
+        step(3 + times.len() as u64);
+        times.push(start.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    let median = times[times.len() / 2];
+    let gflop = gemm_flop(&config, batch) / 1e9;
+    let name = workload.to_possible_value().expect("no variant is skipped").get_name().to_owned();
+    Ok(Figures {
+        name,
+        threads: rayon::current_num_threads(),
+        ms_med: 1e3 * median,
+        ms_min: 1e3 * times[0],
+        img_s: batch as f64 / median,
+        params: params.elements(),
+        gflop,
+        gflop_s: gflop / median,
+        rss_mb: crate::system::peak_memory_mb(),
+        steps: times.len(),
+        micro_batch,
+        simd: format!("{:?}", tensor::Level::current()).to_lowercase(),
+    })
+}
+
+/// Runs the workloads one after another.
+pub(crate) fn run(args: &BenchArgs) -> Result<()> {
+    let all = Workload::value_variants();
+    let chosen = args.workload.as_ref().map_or(all, std::slice::from_ref);
+    if !args.json {
+        println!("workload  threads   ms (median)   ms (min)     img/s   GFLOP/s  peak MB");
+    }
+    for &workload in chosen {
+        let f = measure(workload, args)?;
+        if args.json {
+            println!("{}", serde_json::to_string(&f)?);
+        } else {
+            let memory = f.rss_mb.map_or("?".to_owned(), |mb| mb.to_string());
+            println!(
+                "{:<9} {:>7} {:>13.1} {:>10.1} {:>9.1} {:>9.1} {memory:>8}",
+                f.name, f.threads, f.ms_med, f.ms_min, f.img_s, f.gflop_s
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! Progress on stderr: a bar in a terminal, plain lines elsewhere.
+
+use std::cell::Cell;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Between two plain lines inside of an epoch.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(20);
+
+/// What training shows while it runs.
+pub(crate) struct Progress {
+    bar: Option<ProgressBar>,
+    quiet: bool,
+    total: u64,
+    first: u64,
+    start: Instant,
+    last_line: Cell<Instant>,
+}
+
+impl Progress {
+    /// Progress over `total` steps, of which `done` are.
+    pub(crate) fn new(total: u64, done: u64, quiet: bool) -> Self {
+        let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}  ETA {eta}");
+            let style = style.expect("a valid template");
+            let bar = ProgressBar::new(total).with_style(style).with_position(done);
+            bar.reset_eta();
+            bar
+        });
+        let start = Instant::now();
+        Self { bar, quiet, total, first: done, start, last_line: Cell::new(start) }
+    }
+
+    /// A line that stays.
+    pub(crate) fn note(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None if self.quiet => {}
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// The state after a step.
+    pub(crate) fn step(&self, step: u64, loss: f64, accuracy: f64, images_s: f64) {
+        let state = || {
+            format!("loss {loss:.3}  accuracy {:.1} %  {images_s:.0} images/s", 100.0 * accuracy)
+        };
+        if let Some(bar) = &self.bar {
+            bar.set_position(step);
+            bar.set_message(state());
+        } else if !self.quiet && self.last_line.get().elapsed() >= PLAIN_INTERVAL {
+            self.last_line.set(Instant::now());
+            let each = self.start.elapsed().as_secs_f64() / (step - self.first).max(1) as f64;
+            let left = each * (self.total - step) as f64;
+            eprintln!("step {step}/{}  {}  ETA {left:.0} s", self.total, state());
+        }
+    }
+
+    /// The line of an epoch.
+    pub(crate) fn epoch(&self, line: &str) {
+        self.last_line.set(Instant::now());
+        self.note(line);
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

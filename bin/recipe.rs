@@ -1,0 +1,299 @@
+//! Recipes: TOML files that say all about a run.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use datasets::{Augment, image_folder};
+use models::VitConfig;
+use nn::AdamWConfig;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+/// The recipes inside the program: name and text.
+pub(crate) const RECIPES: [(&str, &str); 2] = [
+    ("vit-sample", include_str!("recipes/vit-sample.toml")),
+    ("vit-fashion", include_str!("recipes/vit-fashion.toml")),
+];
+
+/// A run, resolved: every value that it depends on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Recipe {
+    /// Name of the recipe.
+    pub(crate) name: String,
+    /// Seed of everything random.
+    #[serde(default)]
+    pub(crate) seed: u64,
+    pub(crate) data: DataConfig,
+    pub(crate) model: ModelConfig,
+    pub(crate) train: TrainConfig,
+    #[serde(default)]
+    pub(crate) augment: AugmentConfig,
+    pub(crate) optimizer: OptimizerConfig,
+}
+
+/// Where images come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DataConfig {
+    /// Format of the data.
+    pub(crate) kind: DataKind,
+    /// Folder of the data; not used by the sample.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Images held out of the training set; if not 0, evaluation uses them instead of the test set.
+    #[serde(default)]
+    pub(crate) hold_out: usize,
+    /// Height and width to which pictures of an image folder are resized.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) resize: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum DataKind {
+    /// The part of Fashion-MNIST inside the program.
+    Sample,
+    /// IDX files of Fashion-MNIST.
+    FashionMnist,
+    /// IDX files of MNIST.
+    Mnist,
+    /// CIFAR-10's binary files.
+    Cifar10,
+    /// `train/CLASS/*.png|jpg` and `test/CLASS/*.png|jpg`, read in grey.
+    GreyFolder,
+    /// The same in colour.
+    ColourFolder,
+}
+
+impl DataKind {
+    pub(crate) fn channels(self) -> image_folder::Channels {
+        if self == DataKind::GreyFolder {
+            image_folder::Channels::Grey
+        } else {
+            image_folder::Channels::Rgb
+        }
+    }
+}
+
+/// A model and its sizes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub(crate) enum ModelConfig {
+    /// A vision transformer.
+    Vit(VitConfig),
+}
+
+/// The loop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TrainConfig {
+    /// Passes over the training set.
+    pub(crate) epochs: usize,
+    /// Steps after which training ends, if before the last epoch; 0 for no such limit.
+    #[serde(default)]
+    pub(crate) steps: u64,
+    /// Images of a step.
+    pub(crate) batch_size: usize,
+    /// Images of a shard; 0 for the rule of `nn::micro_batch`.
+    #[serde(default)]
+    pub(crate) micro_batch: usize,
+    /// Label smoothing ε.
+    #[serde(default)]
+    pub(crate) label_smoothing: f64,
+    /// Largest norm of a step's gradient; 0 for no clipping.
+    #[serde(default)]
+    pub(crate) clip_norm: f64,
+    /// Decay of the average of parameters that is evaluated in place of the parameters; 0 for none.
+    #[serde(default)]
+    pub(crate) ema: f64,
+}
+
+/// What is left to chance when an image is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AugmentConfig {
+    /// Zero padding around the image before it is cropped at a random place, in pixels.
+    pub(crate) crop_padding: usize,
+    /// Probability of a horizontal flip.
+    pub(crate) flip: f32,
+    /// Probability that a rectangle is erased.
+    pub(crate) erase: f32,
+}
+
+impl From<AugmentConfig> for Augment {
+    fn from(AugmentConfig { crop_padding, flip, erase }: AugmentConfig) -> Self {
+        Augment { crop_padding, flip, erase, ..Augment::default() }
+    }
+}
+
+/// The optimizer and its schedule: linear warm-up, then a cosine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OptimizerConfig {
+    /// Largest learning rate.
+    pub(crate) rate: f64,
+    /// Learning rate at the end, as a fraction of the largest.
+    #[serde(default)]
+    pub(crate) floor: f64,
+    /// Warm-up, as a fraction of all steps.
+    #[serde(default)]
+    pub(crate) warmup: f64,
+    /// Constants of AdamW.
+    #[serde(default)]
+    pub(crate) adamw: AdamWConfig,
+}
+
+/// What the command line changes in a recipe.
+#[derive(Debug, Default)]
+pub(crate) struct Changes<'a> {
+    pub(crate) data: Option<&'a Path>,
+    pub(crate) epochs: Option<usize>,
+    pub(crate) steps: Option<u64>,
+    pub(crate) seed: Option<u64>,
+    pub(crate) set: &'a [String],
+}
+
+impl Recipe {
+    /// The recipe of this name inside the program.
+    pub(crate) fn text(name: &str) -> Result<&'static str> {
+        let known = || RECIPES.map(|(name, _)| name).join(", ");
+        let found = RECIPES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
+        found.with_context(|| {
+            format!("recipe `{name}`: no such recipe; known are {}; a file of one's own is given with --recipe FILE", known())
+        })
+    }
+
+    /// Parses a recipe and changes it: the flags first, then each `key=value` in order.
+    pub(crate) fn resolve(origin: &str, text: &str, changes: &Changes<'_>) -> Result<Self> {
+        let parsed: Table = toml::from_str(text).with_context(|| origin.to_owned())?;
+        let mut table = parsed;
+        let mut put = |key: &str, value: Value| set(&mut table, key, value);
+        if let Some(dir) = changes.data {
+            let dir = dir
+                .to_str()
+                .with_context(|| format!("--data {}: a path in UTF-8 expected", dir.display()))?;
+            put("data.dir", Value::String(dir.to_owned()))?;
+        }
+        if let Some(epochs) = changes.epochs {
+            put("train.epochs", Value::Integer(epochs.try_into()?))?;
+        }
+        if let Some(steps) = changes.steps {
+            put("train.steps", Value::Integer(steps.try_into()?))?;
+        }
+        if let Some(seed) = changes.seed {
+            put(
+                "seed",
+                Value::Integer(seed.try_into().context("--seed: at most 2⁶³ − 1 expected")?),
+            )?;
+        }
+        for pair in changes.set {
+            let (key, value) = pair
+                .split_once('=')
+                .with_context(|| format!("--set {pair}: key=value expected"))?;
+            put(key.trim(), parse_value(value.trim())).with_context(|| format!("--set {pair}"))?;
+        }
+        let merged = toml::to_string(&table).with_context(|| origin.to_owned())?;
+        let recipe: Self = toml::from_str(&merged)
+            .with_context(|| format!("{origin}, with what the command line sets"))?;
+        recipe.validate().with_context(|| origin.to_owned())?;
+        Ok(recipe)
+    }
+
+    fn validate(&self) -> Result<()> {
+        let ModelConfig::Vit(vit) = &self.model;
+        vit.validate().context("model")?;
+        let (train, optimizer) = (&self.train, &self.optimizer);
+        let fraction = |x: f64| (0.0..1.0).contains(&x);
+        let checks = [
+            ("train.epochs", train.epochs > 0, "at least 1"),
+            ("train.batch_size", (1..=1 << 20).contains(&train.batch_size), "1 to 1048576"),
+            ("train.label_smoothing", fraction(train.label_smoothing), "0 or more and below 1"),
+            ("train.clip_norm", train.clip_norm >= 0.0, "0 or more"),
+            ("train.ema", fraction(train.ema), "0 or more and below 1"),
+            ("optimizer.rate", optimizer.rate > 0.0 && optimizer.rate.is_finite(), "more than 0"),
+            ("optimizer.floor", (0.0..=1.0).contains(&optimizer.floor), "0 to 1"),
+            ("optimizer.warmup", fraction(optimizer.warmup), "0 or more and below 1"),
+            ("optimizer.adamw.beta1", fraction(optimizer.adamw.beta1), "0 or more and below 1"),
+            ("optimizer.adamw.beta2", fraction(optimizer.adamw.beta2), "0 or more and below 1"),
+            ("optimizer.adamw.eps", optimizer.adamw.eps > 0.0, "more than 0"),
+            ("optimizer.adamw.weight_decay", optimizer.adamw.weight_decay >= 0.0, "0 or more"),
+        ];
+        match checks.iter().find(|(_, holds, _)| !holds) {
+            Some((key, _, expected)) => bail!("{key}: {expected} expected"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Puts a value at a dotted key, making tables on the way.
+fn set(table: &mut Table, key: &str, value: Value) -> Result<()> {
+    let mut at = table;
+    let mut parts = key.split('.').peekable();
+    while let Some(part) = parts.next() {
+        if part.is_empty() {
+            bail!("a key such as train.epochs expected, found `{key}`");
+        }
+        if parts.peek().is_none() {
+            at.insert(part.to_owned(), value);
+            return Ok(());
+        }
+        let next = at.entry(part.to_owned()).or_insert_with(|| Value::Table(Table::new()));
+        let Value::Table(next) = next else { bail!("`{part}` in `{key}` is a value, not a table") };
+        at = next;
+    }
+    bail!("a key expected before `=`")
+}
+
+/// A TOML value, or a string if it is none.
+fn parse_value(text: &str) -> Value {
+    let parsed: Result<Table, _> = toml::from_str(&format!("x = {text}"));
+    parsed
+        .ok()
+        .and_then(|mut table| table.remove("x"))
+        .unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(set: &[&str]) -> Result<Recipe> {
+        let set: Vec<String> = set.iter().map(|pair| (*pair).to_owned()).collect();
+        let changes = Changes { set: &set, ..Changes::default() };
+        Recipe::resolve("recipe `vit-sample`", Recipe::text("vit-sample")?, &changes)
+    }
+
+    #[test]
+    fn every_recipe_inside_the_program_resolves_and_survives_its_own_file() {
+        for (name, text) in RECIPES {
+            let recipe = Recipe::resolve(name, text, &Changes::default()).expect(name);
+            assert_eq!(recipe.name, name);
+            let file = toml::to_string(&recipe).expect("a table");
+            assert_eq!(Recipe::resolve(name, &file, &Changes::default()).expect(name), recipe);
+        }
+    }
+
+    #[test]
+    fn the_command_line_changes_single_values() {
+        let recipe =
+            resolve(&["model.depth=2", "model.position={ kind = \"embed-1d\" }"]).expect("valid");
+        let ModelConfig::Vit(vit) = &recipe.model;
+        assert_eq!((vit.depth, &vit.position), (2, &nn::PositionConfig::Embed1d {}));
+    }
+
+    #[test]
+    fn what_is_unknown_or_out_of_range_is_named_with_what_was_expected() {
+        let error = |set: &str| format!("{:#}", resolve(&[set]).expect_err("refused"));
+        assert!(
+            error("model.deep=2").contains("unknown field `deep`, expected one of `image_size`"),
+            "{}",
+            error("model.deep=2")
+        );
+        assert!(error("train.epochs=0").contains("train.epochs: at least 1 expected"));
+        assert!(error("model.heads=3").contains("dim = 64 is not divisible by heads = 3"));
+        assert!(error("model.position.kind=sinus").contains("unknown variant `sinus`"));
+        assert!(error("seed").contains("key=value expected"));
+        assert!(error("seed.x=1").contains("`seed` in `seed.x` is a value"));
+    }
+}

@@ -1,0 +1,17 @@
+//! What the operating system tells of this process.
+
+/// The largest resident memory so far, in MiB; `None` where the system does not tell.
+pub(crate) fn peak_memory_mb() -> Option<u64> {
+    status_kb("VmHWM:").map(|kb| kb / 1024)
+}
+
+/// The resident memory now, in MiB; `None` where the system does not tell.
+pub(crate) fn memory_mb() -> Option<u64> {
+    status_kb("VmRSS:").map(|kb| kb / 1024)
+}
+
+fn status_kb(key: &str) -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+    line.split_whitespace().next()?.parse().ok()
+}

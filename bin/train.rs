@@ -1,0 +1,359 @@
+//! `wavetape train`: trains a model as a recipe says.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use datasets::{Batch, Images, Loader, Normalize, Options};
+use nn::{AdamW, Ema, WarmupCosine, clip_scale};
+use serde::Serialize;
+
+use crate::classifier::{Classifier, Score};
+use crate::data;
+use crate::progress::Progress;
+use crate::recipe::{Changes, RECIPES, Recipe};
+use crate::run::{Lock, Run, State};
+use crate::system;
+
+/// Train a model as a recipe says, and report its accuracy on the test set.
+///
+/// Without a recipe: a small ViT with learnable Fourier positions, on the part of Fashion-MNIST inside the program.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wavetape train
+  wavetape train vit-fashion --data /usr/share/datasets/fashion-mnist
+  wavetape train --epochs 5 --set model.position.gamma=0.1 --set train.ema=0.99
+  wavetape train --resume runs/vit-sample-001")]
+pub(crate) struct TrainArgs {
+    /// Recipe inside the program: vit-sample or vit-fashion.
+    #[arg(default_value = RECIPES[0].0, conflicts_with_all = ["file", "resume"])]
+    recipe: String,
+    /// Recipe of one's own, a TOML file; the config.toml of a run is one.
+    #[arg(long = "recipe", value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Folder of the data.
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    data: Option<PathBuf>,
+    /// Passes over the training set.
+    #[arg(long, value_name = "N", conflicts_with = "resume")]
+    epochs: Option<usize>,
+    /// Steps after which training ends, if before the last epoch.
+    #[arg(long, value_name = "N", conflicts_with = "resume")]
+    steps: Option<u64>,
+    /// Seed of everything random.
+    #[arg(long, value_name = "S", conflicts_with = "resume")]
+    seed: Option<u64>,
+    /// Change a value of the recipe, for example train.batch_size=32.
+    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "resume")]
+    set: Vec<String>,
+    /// Folder of the run; the first free runs/RECIPE-NNN, unless given.
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    out: Option<PathBuf>,
+    /// Continue the run in this folder where its checkpoint ends.
+    #[arg(long, value_name = "DIR", conflicts_with = "file")]
+    resume: Option<PathBuf>,
+    /// Stop after this step with a checkpoint, as Ctrl-C does.
+    #[arg(long, value_name = "N")]
+    stop_after: Option<u64>,
+    /// Print the resolved recipe and do nothing.
+    #[arg(long)]
+    print_config: bool,
+    /// Print the result as one JSON object and nothing else.
+    #[arg(long)]
+    json: bool,
+    /// No progress on stderr.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// The line that a run ends with.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) run: String,
+    pub(crate) recipe: String,
+    pub(crate) metric: &'static str,
+    pub(crate) value: f64,
+    pub(crate) seconds: f64,
+    pub(crate) img_s: f64,
+    pub(crate) loss: f64,
+    pub(crate) step: u64,
+    pub(crate) finished: bool,
+    pub(crate) params: usize,
+    pub(crate) threads: usize,
+    pub(crate) rss_mb: Option<u64>,
+}
+
+impl Report {
+    pub(crate) fn print(&self, json: bool) -> Result<()> {
+        if json {
+            println!("{}", serde_json::to_string(self)?);
+        } else {
+            let state = if self.finished { "test" } else { "unfinished; test" };
+            println!(
+                "{state} accuracy {:.2} % (loss {:.3}) after {} steps, {:.1} s, {:.0} images/s; run {}",
+                100.0 * self.value,
+                self.loss,
+                self.step,
+                self.seconds,
+                self.img_s,
+                self.run
+            );
+        }
+        Ok(())
+    }
+}
+
+/// A line of `metrics.jsonl`.
+#[derive(Debug, Serialize)]
+struct EpochLine {
+    epoch: usize,
+    step: u64,
+    rate: f64,
+    train_loss: f64,
+    train_accuracy: f64,
+    grad_norm: f64,
+    test_loss: f64,
+    test_accuracy: f64,
+    seconds: f64,
+    img_s: f64,
+    rss_mb: Option<u64>,
+}
+
+/// Everything that a run needs and that does not change while it trains.
+struct Trainer {
+    recipe: Recipe,
+    classifier: Classifier,
+    train: Loader,
+    eval: Loader,
+    schedule: WarmupCosine,
+}
+
+/// Running sums of an epoch.
+#[derive(Default)]
+struct Tally {
+    loss: f64,
+    right: usize,
+    images: usize,
+    grad_norm: f64,
+}
+
+impl Trainer {
+    fn new(recipe: Recipe) -> Result<(Self, State)> {
+        let data = data::load(&recipe.data, &recipe.model, recipe.seed)?;
+        let (classifier, params) = Classifier::new(&recipe.model, &recipe.train, recipe.seed)?;
+        let (train, eval) = (Arc::new(data.train), Arc::new(data.eval));
+        let options = Options {
+            augment: recipe.augment.into(),
+            ..Options::train(recipe.train.batch_size, recipe.seed, data.normalize.clone())
+        };
+        let train = Loader::new(train, options)?;
+        if train.batches() == 0 {
+            bail!(
+                "train.batch_size = {}: at most the {} training images expected",
+                recipe.train.batch_size,
+                train.images().len()
+            );
+        }
+        let eval = eval_loader(eval, data.normalize)?;
+        let all = recipe.train.epochs as u64 * train.batches() as u64;
+        let total = if recipe.train.steps > 0 { all.min(recipe.train.steps) } else { all };
+        let optimizer = &recipe.optimizer;
+        let warmup = (optimizer.warmup * total as f64).round() as u64;
+        let schedule = WarmupCosine { peak: optimizer.rate, floor: optimizer.floor, warmup, total };
+        let ema = (recipe.train.ema > 0.0).then(|| Ema::new(&params, recipe.train.ema));
+        let optimizer = AdamW::new(&params, optimizer.adamw);
+        let state = State { params, optimizer, ema, step: 0, seconds: 0.0, images: 0 };
+        Ok((Self { recipe, classifier, train, eval, schedule }, state))
+    }
+
+    /// One step on a batch; returns loss, images that were right, and the gradient's norm.
+    fn step(&self, state: &mut State, batch: &Batch) -> Result<(f64, usize, f64)> {
+        let step = self.classifier.differentiate(&state.params, batch, state.step);
+        let norm = step.grads.norm();
+        if !(step.loss.is_finite() && norm.is_finite()) {
+            bail!(
+                "step {}: loss {}, gradient norm {norm}; the first bad number: {}; images {:?}",
+                state.step + 1,
+                step.loss,
+                self.classifier.diagnose(&state.params, batch),
+                batch.indices
+            );
+        }
+        let clip = self.recipe.train.clip_norm;
+        let scale = if clip > 0.0 { clip_scale(norm, clip) } else { 1.0 };
+        state.optimizer.step(&mut state.params, &step.grads, self.schedule.rate(state.step), scale);
+        if let Some(ema) = &mut state.ema {
+            ema.update(&state.params);
+        }
+        state.step += 1;
+        state.images += batch.labels.len() as u64;
+        Ok((step.loss, step.outputs.iter().sum(), norm))
+    }
+
+    /// Trains to the end, or to a stop, and returns the last score.
+    fn run(&self, run: &Run, state: &mut State, stop: &Stop, progress: &Progress) -> Result<Score> {
+        let batches = self.train.batches() as u64;
+        let mut score = None;
+        while state.step < self.schedule.total {
+            let epoch = (state.step / batches) as usize;
+            let start = Instant::now();
+            let (seconds, first_images) = (state.seconds, state.images);
+            let mut tally = Tally::default();
+            for batch in self.train.epoch(epoch, (state.step % batches) as usize) {
+                let (loss, right, norm) = self.step(state, &batch)?;
+                let count = batch.labels.len();
+                tally.loss += loss * count as f64;
+                tally.right += right;
+                tally.images += count;
+                tally.grad_norm = norm;
+                let speed = (state.images - first_images) as f64 / start.elapsed().as_secs_f64();
+                progress.step(state.step, loss, tally.right as f64 / tally.images as f64, speed);
+                if stop.now(state.step) || state.step >= self.schedule.total {
+                    break;
+                }
+            }
+            state.seconds = seconds + start.elapsed().as_secs_f64();
+            if state.step % batches != 0 && state.step < self.schedule.total {
+                run.save(state)?; // stopped inside of an epoch
+                break;
+            }
+            let scored = self.classifier.score(state.evaluated(), &self.eval);
+            score = Some(scored);
+            let images = tally.images as f64;
+            let line = EpochLine {
+                epoch: epoch + 1,
+                step: state.step,
+                rate: self.schedule.rate(state.step - 1),
+                train_loss: tally.loss / images,
+                train_accuracy: tally.right as f64 / images,
+                grad_norm: tally.grad_norm,
+                test_loss: scored.loss,
+                test_accuracy: scored.accuracy,
+                seconds: state.seconds,
+                img_s: images / start.elapsed().as_secs_f64(),
+                rss_mb: system::memory_mb(),
+            };
+            run.save(state)?;
+            run.log(&line)?;
+            progress.epoch(&format!(
+                "epoch {}/{}  loss {:.3}  accuracy {:.2} %  test loss {:.3}  test accuracy {:.2} %  {:.0} images/s  {:.0} s",
+                line.epoch, self.schedule.total.div_ceil(batches), line.train_loss, 100.0 * line.train_accuracy,
+                line.test_loss, 100.0 * line.test_accuracy, line.img_s, line.seconds
+            ));
+            if stop.now(state.step) {
+                break;
+            }
+        }
+        progress.finish();
+        Ok(score.unwrap_or_else(|| self.classifier.score(state.evaluated(), &self.eval)))
+    }
+}
+
+/// The loader of the images to score: all of them, in order.
+pub(crate) fn eval_loader(images: Arc<Images>, normalize: Normalize) -> Result<Loader> {
+    Ok(Loader::new(images, Options::eval(500, normalize))?)
+}
+
+/// When to stop early.
+struct Stop {
+    after: Option<u64>,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl Stop {
+    fn now(&self, step: u64) -> bool {
+        self.after.is_some_and(|after| step >= after) || self.interrupted.load(Ordering::Relaxed)
+    }
+}
+
+/// Trains, and prints the report.
+pub(crate) fn run(args: &TrainArgs) -> Result<()> {
+    let resolve = |origin: &str, text: &str| {
+        let TrainArgs { data, epochs, steps, seed, set, .. } = args;
+        let data = data.as_deref();
+        let changes = Changes { data, epochs: *epochs, steps: *steps, seed: *seed, set };
+        Recipe::resolve(origin, text, &changes)
+    };
+    let (resumed, recipe) = match (&args.resume, &args.file) {
+        (Some(folder), _) => {
+            let (run, recipe) = Run::open(folder)?;
+            (Some(run), recipe)
+        }
+        (None, Some(file)) => {
+            let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+            (None, resolve(&file.display().to_string(), &text)?)
+        }
+        (None, None) => {
+            (None, resolve(&format!("recipe `{}`", args.recipe), Recipe::text(&args.recipe)?)?)
+        }
+    };
+    if args.print_config {
+        print!("{}", toml::to_string(&recipe)?);
+        return Ok(());
+    }
+    let (trainer, mut state) = Trainer::new(recipe)?;
+    let resuming = resumed.is_some();
+    let run = match resumed {
+        Some(run) => run,
+        None => Run::create(args.out.as_deref(), &trainer.recipe)?,
+    };
+    let _lock = Lock::take(&run)?;
+    if resuming {
+        run.restore(&mut state, true)?;
+    }
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&interrupted);
+    // The first Ctrl-C asks the loop to stop after its step; a second one ends the program at once.
+    let handler = move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(1);
+        }
+    };
+    ctrlc::set_handler(handler).context("Ctrl-C cannot be handled")?;
+    let stop = Stop { after: args.stop_after, interrupted };
+    let progress = Progress::new(trainer.schedule.total, state.step, args.quiet);
+    progress.note(&format!(
+        "{}: {} parameters, {} training images, {} steps, {} threads, {:?} → {}",
+        trainer.recipe.name,
+        state.params.elements(),
+        trainer.train.images().len(),
+        trainer.schedule.total,
+        rayon::current_num_threads(),
+        tensor::Level::current(),
+        run.folder.display()
+    ));
+    let score = trainer.run(&run, &mut state, &stop, &progress)?;
+    let finished = state.step >= trainer.schedule.total;
+    if !finished {
+        progress.note(&format!(
+            "stopped; continue with: wavetape train --resume {}",
+            run.folder.display()
+        ));
+    }
+    let report = Report {
+        run: run.name(),
+        recipe: trainer.recipe.name.clone(),
+        metric: "test_accuracy",
+        value: score.accuracy,
+        seconds: state.seconds,
+        img_s: state.images as f64 / state.seconds.max(1e-9),
+        loss: score.loss,
+        step: state.step,
+        finished,
+        params: state.params.elements(),
+        threads: rayon::current_num_threads(),
+        rss_mb: system::peak_memory_mb(),
+    };
+    report.print(args.json)
+}
+
+/// The state of a run as its checkpoint has it, with the classifier and the images to score.
+pub(crate) fn restore(run: &Run, recipe: Recipe) -> Result<(Recipe, Classifier, State, Loader)> {
+    let (trainer, mut state) = Trainer::new(recipe)?;
+    run.restore(&mut state, false)?;
+    Ok((trainer.recipe, trainer.classifier, state, trainer.eval))
+}

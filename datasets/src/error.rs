@@ -1,0 +1,82 @@
+//! What can be wrong with a file or an option.
+
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
+/// Why a data set could not be read, or a [`Loader`](crate::Loader) not be made.
+///
+/// The message names the file, the place in it, what was expected there and what was found:
+///
+/// ```text
+/// train-labels-idx1-ubyte.gz: byte 4: expected 60000 labels, as many as images; found 59999
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system would not open or read the file.
+    #[error("{}: cannot be read", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+
+    /// A folder has none of the names under which a file or folder is looked for.
+    #[error("{}: expected {}; found none", folder.display(), names.join(" or "))]
+    Missing {
+        /// The folder that was searched.
+        folder: PathBuf,
+        /// The names that were looked for.
+        names: Vec<String>,
+    },
+
+    /// The contents of a file break the rules of its format.
+    #[error("{}: byte {offset}: expected {expected}; found {found}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The place, in bytes from the start; of the decompressed contents if the file is
+        /// compressed, and for pictures the place up to which the decoder had read.
+        offset: u64,
+        /// What the format asks for at this place.
+        expected: String,
+        /// What stands there.
+        found: String,
+    },
+
+    /// An option has a value that makes no sense.
+    #[error("{option}: expected {expected}; found {found}")]
+    Option {
+        /// Its name, for example `augment.flip`.
+        option: &'static str,
+        /// The values that make sense.
+        expected: String,
+        /// The value it has.
+        found: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(path: &Path, source: io::Error) -> Error {
+        Error::Io { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn malformed(
+        path: &Path,
+        offset: u64,
+        expected: impl fmt::Display,
+        found: impl fmt::Display,
+    ) -> Error {
+        let (expected, found) = (expected.to_string(), found.to_string());
+        Error::Malformed { path: path.to_owned(), offset, expected, found }
+    }
+
+    pub(crate) fn option(
+        option: &'static str,
+        expected: impl fmt::Display,
+        found: impl fmt::Display,
+    ) -> Error {
+        Error::Option { option, expected: expected.to_string(), found: found.to_string() }
+    }
+}

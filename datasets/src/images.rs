@@ -1,0 +1,190 @@
+//! Labelled images in memory.
+
+use std::fmt;
+
+use crate::random::{self, Purpose};
+
+/// Images of one size with a class label each, as bytes.
+///
+/// Shapes: an image is `[C, H, W]` in row-major order (a plane per channel), `C` being 1 (grey) or
+/// 3 (red, green, blue). Units: 0 is black, 255 is full intensity.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Images {
+    shape: [usize; 3],
+    pixels: Vec<u8>,
+    labels: Vec<u32>,
+    classes: Vec<String>,
+}
+
+impl Images {
+    /// Images of shape `[C, H, W]`, one after the other in `pixels`.
+    ///
+    /// # Panics
+    ///
+    /// If there are not `C·H·W` pixels per label, no pixel in an image, or a label is not below the
+    /// number of classes.
+    #[track_caller]
+    pub fn new(
+        shape: [usize; 3],
+        pixels: Vec<u8>,
+        labels: Vec<u32>,
+        classes: Vec<String>,
+    ) -> Images {
+        let size: usize = shape.iter().product();
+        assert!(size > 0, "images: a shape without pixels: {shape:?}");
+        assert_eq!(
+            pixels.len(),
+            labels.len() * size,
+            "images: {} pixels for {} images of shape {shape:?}",
+            pixels.len(),
+            labels.len(),
+        );
+        if let Some(label) = labels.iter().find(|&&label| label as usize >= classes.len()) {
+            panic!("images: label {label} for {} classes", classes.len());
+        }
+        Images { shape, pixels, labels, classes }
+    }
+
+    /// The number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Channels, height and width of every image.
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    /// The names of the classes, in the order of the labels.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// The pixels of image `i`, shape `[C, H, W]`.
+    ///
+    /// # Panics
+    ///
+    /// If `i` is not below [`len`](Self::len).
+    #[track_caller]
+    pub fn image(&self, i: usize) -> &[u8] {
+        let size = self.size();
+        &self.pixels[i * size..][..size]
+    }
+
+    /// The class of image `i`, an index into [`classes`](Self::classes).
+    ///
+    /// # Panics
+    ///
+    /// If `i` is not below [`len`](Self::len).
+    #[track_caller]
+    pub fn label(&self, i: usize) -> usize {
+        self.labels[i] as usize
+    }
+
+    /// The number of images of each class.
+    pub fn count_by_class(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes.len()];
+        for &label in &self.labels {
+            counts[label as usize] += 1;
+        }
+        counts
+    }
+
+    /// Copies of the chosen images, in the order of the choice.
+    ///
+    /// # Panics
+    ///
+    /// If an index is not below [`len`](Self::len).
+    #[track_caller]
+    pub fn subset(&self, indices: &[usize]) -> Images {
+        let mut pixels = Vec::with_capacity(indices.len() * self.size());
+        for &i in indices {
+            pixels.extend_from_slice(self.image(i));
+        }
+        let labels = indices.iter().map(|&i| self.labels[i]).collect();
+        Images { shape: self.shape, pixels, labels, classes: self.classes.clone() }
+    }
+
+    /// Holds out `count` images, chosen at random by the seed, for validation: the remaining images
+    /// and those held out, both in their original order.
+    ///
+    /// # Panics
+    ///
+    /// If `count` is more than [`len`](Self::len).
+    #[track_caller]
+    pub fn hold_out(&self, count: usize, seed: u64) -> (Images, Images) {
+        assert!(count <= self.len(), "hold_out: {count} of {} images", self.len());
+        let mut order = random::permutation(self.len(), seed, Purpose::HoldOut, 0);
+        let (held, kept) = order.split_at_mut(count);
+        held.sort_unstable();
+        kept.sort_unstable();
+        (self.subset(kept), self.subset(held))
+    }
+
+    /// All pixels, shape `[N, C, H, W]`.
+    pub(crate) fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// The number of bytes of an image.
+    fn size(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+impl fmt::Debug for Images {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Images")
+            .field("len", &self.len())
+            .field("shape", &self.shape)
+            .field("classes", &self.classes)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Six images of shape [1, 1, 2]; image i has the pixels 2i, 2i + 1 and the label i mod 2.
+    fn six() -> Images {
+        let classes = vec!["even".to_string(), "odd".to_string()];
+        Images::new([1, 1, 2], (0..12).collect(), vec![0, 1, 0, 1, 0, 1], classes)
+    }
+
+    #[test]
+    fn an_image_is_its_own_run_of_pixels() {
+        assert_eq!((six().image(2), six().label(3)), ([4, 5].as_slice(), 1));
+        assert_eq!(six().count_by_class(), [3, 3]);
+    }
+
+    #[test]
+    fn a_subset_keeps_the_order_of_the_choice() {
+        let subset = six().subset(&[5, 0]);
+        assert_eq!(subset.image(0), [10, 11]);
+        assert_eq!((subset.label(0), subset.label(1)), (1, 0));
+    }
+
+    #[test]
+    fn holding_out_divides_the_images_without_loss() {
+        let (kept, held) = six().hold_out(2, 1);
+        assert_eq!((kept.len(), held.len()), (4, 2));
+        let mut firsts: Vec<u8> = (0..4).map(|i| kept.image(i)[0]).collect();
+        assert!(firsts.is_sorted());
+        firsts.extend((0..2).map(|i| held.image(i)[0]));
+        firsts.sort_unstable();
+        assert_eq!(firsts, [0, 2, 4, 6, 8, 10]);
+        assert_eq!(six().hold_out(2, 1), (kept, held));
+    }
+
+    #[test]
+    #[should_panic(expected = "images: label 2 for 2 classes")]
+    fn a_label_without_a_class_is_refused() {
+        Images::new([1, 1, 1], vec![0], vec![2], vec!["a".into(), "b".into()]);
+    }
+}

@@ -1,0 +1,32 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod augment;
+pub mod cifar10;
+mod error;
+pub mod idx;
+pub mod image_folder;
+mod images;
+mod loader;
+mod normalize;
+mod picture;
+mod prefetch;
+mod random;
+pub mod sample;
+mod source;
+
+pub use augment::{Augment, View};
+pub use error::Error;
+pub use images::Images;
+pub use loader::{Batch, Loader, Options};
+pub use normalize::Normalize;
+pub use prefetch::Prefetch;
+
+/// The two parts in which a data set is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// For learning.
+    Train,
+    /// For the final measurement.
+    Test,
+}

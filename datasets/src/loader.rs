@@ -1,0 +1,157 @@
+//! Batches of augmented, normalised images in an order that the seed fixes.
+
+use std::sync::Arc;
+
+use tensor::Tensor;
+
+use crate::random::{self, Purpose};
+use crate::{Augment, Error, Images, Normalize, Prefetch};
+
+/// How a [`Loader`] makes batches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// The number of images in a batch; at least 1.
+    pub batch_size: usize,
+    /// Whether each epoch has a random order of its own, or the order of the data set.
+    pub shuffle: bool,
+    /// Whether the images that do not fill a last batch are left out.
+    pub drop_last: bool,
+    /// The origin of all randomness: of the order and of the augmentation.
+    pub seed: u64,
+    /// What is left to chance when an image is shown.
+    pub augment: Augment,
+    /// The map from bytes to the inputs of the model.
+    pub normalize: Normalize,
+    /// The number of finished batches that may wait to be taken.
+    pub prefetch: usize,
+}
+
+impl Options {
+    /// For training: shuffled, an incomplete last batch left out, and not augmented.
+    pub fn train(batch_size: usize, seed: u64, normalize: Normalize) -> Options {
+        let (shuffle, drop_last) = (true, true);
+        let augment = Augment::default();
+        Options { batch_size, shuffle, drop_last, seed, augment, normalize, prefetch: 2 }
+    }
+
+    /// For measuring: every image once, in order, as it is.
+    pub fn eval(batch_size: usize, normalize: Normalize) -> Options {
+        let (shuffle, drop_last) = (false, false);
+        Options { shuffle, drop_last, ..Options::train(batch_size, 0, normalize) }
+    }
+}
+
+/// Some images, ready for a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// The normalised pixels, [B, C, H, W].
+    pub images: Tensor,
+    /// The class of each image.
+    pub labels: Vec<usize>,
+    /// The place of each image in the data set.
+    pub indices: Vec<usize>,
+    /// The epoch that this batch is part of, from 0.
+    pub epoch: usize,
+    /// The place of this batch in its epoch, from 0.
+    pub index: usize,
+}
+
+/// Makes the batches of a data set. Each is a function of the data, the options, the epoch and its
+/// index: it is the same on any thread, at any time, and after a run was resumed.
+#[derive(Clone, Debug)]
+pub struct Loader {
+    images: Arc<Images>,
+    options: Options,
+    /// The normalised value of each byte, for each channel.
+    tables: Vec<[f32; 256]>,
+}
+
+impl Loader {
+    /// A loader of these images.
+    ///
+    /// # Errors
+    ///
+    /// An option that makes no sense for these images.
+    pub fn new(images: Arc<Images>, options: Options) -> Result<Loader, Error> {
+        let [channels, ..] = images.shape();
+        let Normalize { mean, std } = &options.normalize;
+        if options.batch_size == 0 {
+            return Err(Error::option("batch_size", "at least 1", 0));
+        }
+        for (option, values) in [("normalize.mean", mean), ("normalize.std", std)] {
+            if values.len() != channels {
+                let expected = format_args!("{channels} values, one per channel");
+                return Err(Error::option(option, expected, format_args!("{values:?}")));
+            }
+        }
+        if !mean.iter().all(|mean| mean.is_finite()) {
+            return Err(Error::option("normalize.mean", "finite values", format_args!("{mean:?}")));
+        }
+        if !std.iter().all(|std| std.is_normal() && std.is_sign_positive()) {
+            let expected = "finite values above 0";
+            return Err(Error::option("normalize.std", expected, format_args!("{std:?}")));
+        }
+        options.augment.check(&images)?;
+        let tables = options.normalize.tables();
+        Ok(Loader { images, options, tables })
+    }
+
+    /// The images that are loaded.
+    pub fn images(&self) -> &Arc<Images> {
+        &self.images
+    }
+
+    /// How the batches are made.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The number of batches in an epoch.
+    pub fn batches(&self) -> usize {
+        match self.options.drop_last {
+            true => self.images.len() / self.options.batch_size,
+            false => self.images.len().div_ceil(self.options.batch_size),
+        }
+    }
+
+    /// The batches of one epoch from `first` on, made ahead on a background thread. To resume a run
+    /// exactly, give the epoch and the index of the first batch that it had not yet taken; if this
+    /// is [`batches`](Self::batches), there is none left.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system cannot start a thread.
+    pub fn epoch(&self, epoch: usize, first: usize) -> Prefetch<Batch> {
+        let loader = self.clone();
+        let order = self.order(epoch);
+        let batches = (first..self.batches()).map(move |index| loader.batch(&order, epoch, index));
+        Prefetch::new(batches, self.options.prefetch)
+    }
+
+    /// The order in which the images come in one epoch.
+    pub fn order(&self, epoch: usize) -> Vec<usize> {
+        match self.options.shuffle {
+            true => {
+                random::permutation(self.images.len(), self.options.seed, Purpose::Shuffle, epoch)
+            }
+            false => (0..self.images.len()).collect(),
+        }
+    }
+
+    fn batch(&self, order: &[usize], epoch: usize, index: usize) -> Batch {
+        let Options { batch_size, seed, augment, .. } = &self.options;
+        let start = index * batch_size;
+        let indices = order[start..order.len().min(start + batch_size)].to_vec();
+
+        let [channels, height, width] = self.images.shape();
+        let shape = [indices.len(), channels, height, width];
+        let images = Tensor::build(shape, |out| {
+            for (&i, seen) in indices.iter().zip(out.chunks_exact_mut(channels * height * width)) {
+                let view = augment.view(*seed, epoch, i, [height, width]);
+                view.render(self.images.image(i), [height, width], &self.tables, seen);
+            }
+        });
+        let labels = indices.iter().map(|&i| self.images.label(i)).collect();
+        Batch { images, labels, indices, epoch, index }
+    }
+}
