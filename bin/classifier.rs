@@ -5,7 +5,7 @@ use std::ops::Range;
 use anyhow::Result;
 use autograd::{CrossEntropy, Tape, Var, cross_entropy};
 use datasets::{Batch, Loader};
-use models::{Vit, VitConfig};
+use models::Vit;
 use nn::{Context, Init, Params, Shards, Step, micro_batch};
 use rayon::prelude::*;
 
@@ -46,10 +46,6 @@ impl Classifier {
         let loss =
             CrossEntropy { label_smoothing: train.label_smoothing, ..CrossEntropy::default() };
         Ok((Self { model, loss, micro_batch, seed }, params))
-    }
-
-    pub(crate) fn config(&self) -> &VitConfig {
-        self.model.config()
     }
 
     /// Loss and gradients of a batch, and how many images each shard got right.

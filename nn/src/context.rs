@@ -141,18 +141,7 @@ impl<E: Float> Grads<E> {
                 let block = &g.data()[range];
                 tensor::vectorize(
                     #[inline(always)]
-                    |simd| {
-                        let mut lanes = [E::ZERO; 32];
-                        let mut chunks = block.chunks_exact(32);
-                        for chunk in &mut chunks {
-                            lanes
-                                .iter_mut()
-                                .zip(chunk)
-                                .for_each(|(sum, g)| *sum = g.mul_add(*g, *sum, simd));
-                        }
-                        let rest = chunks.remainder().iter().map(|g| *g * *g).sum::<E>();
-                        (tensor::sum_row(&lanes) + rest).to_f64()
-                    },
+                    |simd| tensor::dot_row(block, block, simd).to_f64(),
                 )
             });
             blocks.into_iter().sum::<f64>()

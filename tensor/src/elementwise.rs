@@ -18,7 +18,11 @@ impl<E: Float> Tensor<E> {
                 let source = &source[start..start + out.len()];
                 vectorize(
                     #[inline(always)]
-                    |simd| out.iter_mut().zip(source).for_each(|(out, x)| *out = f(*x, simd)),
+                    |simd| {
+                        for (out, x) in out.iter_mut().zip(source) {
+                            *out = f(*x, simd);
+                        }
+                    },
                 );
             });
         })
@@ -33,7 +37,11 @@ impl<E: Float> Tensor<E> {
         par::for_chunks(self.data_mut(), CHUNK, |_, out| {
             vectorize(
                 #[inline(always)]
-                |simd| out.iter_mut().for_each(|x| *x = f(*x, simd)),
+                |simd| {
+                    for x in out.iter_mut() {
+                        *x = f(*x, simd);
+                    }
+                },
             );
         });
         self
@@ -46,56 +54,38 @@ impl<E: Float> Tensor<E> {
     #[track_caller]
     #[inline]
     pub fn zip(&self, rhs: &Self, name: &str, f: impl Fn(E, E, Simd) -> E + Sync + Send) -> Self {
-        let shape = self.shape().broadcast(rhs.shape());
-        let Some(shape) = shape else {
+        let Some(shape) = self.shape().broadcast(rhs.shape()) else {
             panic!("{name}: shapes do not broadcast: {} and {}", self.shape(), rhs.shape())
         };
         let strides =
             |tensor: &Self| tensor.strides_as(shape).expect("the broadcast shape fits both");
         let walk = Walk::new(shape, [strides(self), strides(rhs)]);
         let (a, b) = (self.storage(), rhs.storage());
-        let inner = walk.inner;
-        let row = |out: &mut [E], [a_at, b_at]: [usize; 2], column: usize, simd: Simd| {
-            let [a_step, b_step] = walk.inner_strides;
-            let (a, b) = (&a[a_at + column * a_step..], &b[b_at + column * b_step..]);
-            match (a_step, b_step) {
-                (1, 1) => {
-                    let pairs = out.iter_mut().zip(a).zip(b);
-                    pairs.for_each(|((out, a), b)| *out = f(*a, *b, simd));
-                }
-                (1, 0) => out.iter_mut().zip(a).for_each(|(out, a)| *out = f(*a, b[0], simd)),
-                (0, 1) => out.iter_mut().zip(b).for_each(|(out, b)| *out = f(a[0], *b, simd)),
-                _ => {
-                    let count = out.len();
-                    (0..count).for_each(|i| out[i] = f(a[i * a_step], b[i * b_step], simd));
-                }
-            }
-        };
+        let (inner, steps) = (walk.inner, walk.inner_strides);
         Self::build(shape, |out| {
             if walk.rows == 1 {
-                let start = walk_start(&walk);
-                par::for_chunks(out, CHUNK, |column, out| {
+                par::for_chunks(out, CHUNK, |start, out| {
+                    let (a, b) = (&a[start * steps[0]..], &b[start * steps[1]..]);
                     vectorize(
                         #[inline(always)]
-                        |simd| row(out, start, column, simd),
+                        |simd| zip_row(out, a, b, steps, &f, simd),
                     );
                 });
                 return;
             }
-            let rows = (CHUNK / inner.max(1)).max(1);
-            par::for_chunks(out, rows * inner, |start, out| {
+            par::for_chunks(out, (CHUNK / inner.max(1)).max(1) * inner, |start, out| {
+                let first = start / inner;
                 vectorize(
                     #[inline(always)]
                     |simd| {
-                        let first = start / inner;
-                        walk.for_rows(first..first + out.len() / inner, |i, at| {
-                            row(
-                                &mut out[(i - first) * inner..(i - first + 1) * inner],
-                                at,
-                                0,
-                                simd,
-                            );
-                        });
+                        walk.for_rows(
+                            first..first + out.len() / inner,
+                            #[inline(always)]
+                            |i, [a_at, b_at]| {
+                                let out = &mut out[(i - first) * inner..(i - first + 1) * inner];
+                                zip_row(out, &a[a_at..], &b[b_at..], steps, &f, simd);
+                            },
+                        );
                     },
                 );
             });
@@ -118,26 +108,29 @@ impl<E: Float> Tensor<E> {
         let walk = Walk::new(self.shape(), [self.strides(), strides]);
         let b = rhs.storage();
         let (inner, b_step) = (walk.inner, walk.inner_strides[1]);
-        let row = |out: &mut [E], b: &[E], simd: Simd| match b_step {
-            1 => out.iter_mut().zip(b).for_each(|(a, b)| *a = f(*a, *b, simd)),
-            0 => out.iter_mut().for_each(|a| *a = f(*a, b[0], simd)),
-            _ => {
-                out.iter_mut().zip(b.iter().step_by(b_step)).for_each(|(a, b)| *a = f(*a, *b, simd))
-            }
-        };
-        let rows = if walk.rows == 1 { 1 } else { (CHUNK / inner.max(1)).max(1) };
-        let chunk = if walk.rows == 1 { CHUNK } else { rows * inner };
-        par::for_chunks(self.data_mut(), chunk, |start, out| {
+        if walk.rows == 1 {
+            par::for_chunks(self.data_mut(), CHUNK, |start, out| {
+                let b = &b[start * b_step..];
+                vectorize(
+                    #[inline(always)]
+                    |simd| zip_row_assign(out, b, b_step, &f, simd),
+                );
+            });
+            return self;
+        }
+        par::for_chunks(self.data_mut(), (CHUNK / inner.max(1)).max(1) * inner, |start, out| {
+            let first = start / inner;
             vectorize(
                 #[inline(always)]
                 |simd| {
-                    if walk.rows == 1 {
-                        return row(out, &b[start * b_step..], simd);
-                    }
-                    let first = start / inner;
-                    walk.for_rows(first..first + out.len() / inner, |i, [_, at]| {
-                        row(&mut out[(i - first) * inner..(i - first + 1) * inner], &b[at..], simd);
-                    });
+                    walk.for_rows(
+                        first..first + out.len() / inner,
+                        #[inline(always)]
+                        |i, [_, at]| {
+                            let out = &mut out[(i - first) * inner..(i - first + 1) * inner];
+                            zip_row_assign(out, &b[at..], b_step, &f, simd);
+                        },
+                    );
                 },
             );
         });
@@ -365,9 +358,72 @@ impl<E: Float> Tensor<E> {
     }
 }
 
-fn walk_start(walk: &Walk<2>) -> [usize; 2] {
-    debug_assert_eq!(walk.rows, 1);
-    [0, 0]
+// Loops of kernels are `for` loops in functions that are always inlined: a closure or an adaptor's `fold` that the
+// compiler leaves outlined is compiled for the baseline, and its `mul_add` becomes a call.
+
+/// out = f(a, b) along a row of the walk.
+#[inline(always)]
+fn zip_row<E: Float>(
+    out: &mut [E],
+    a: &[E],
+    b: &[E],
+    steps: [usize; 2],
+    f: &impl Fn(E, E, Simd) -> E,
+    simd: Simd,
+) {
+    match steps {
+        [1, 1] => {
+            for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+                *out = f(*a, *b, simd);
+            }
+        }
+        [1, 0] => {
+            let b = b[0];
+            for (out, a) in out.iter_mut().zip(a) {
+                *out = f(*a, b, simd);
+            }
+        }
+        [0, 1] => {
+            let a = a[0];
+            for (out, b) in out.iter_mut().zip(b) {
+                *out = f(a, *b, simd);
+            }
+        }
+        [a_step, b_step] => {
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = f(a[i * a_step], b[i * b_step], simd);
+            }
+        }
+    }
+}
+
+/// a = f(a, b) along a row of the walk.
+#[inline(always)]
+fn zip_row_assign<E: Float>(
+    row: &mut [E],
+    b: &[E],
+    b_step: usize,
+    f: &impl Fn(E, E, Simd) -> E,
+    simd: Simd,
+) {
+    match b_step {
+        1 => {
+            for (a, b) in row.iter_mut().zip(b) {
+                *a = f(*a, *b, simd);
+            }
+        }
+        0 => {
+            let b = b[0];
+            for a in row {
+                *a = f(*a, b, simd);
+            }
+        }
+        _ => {
+            for (i, a) in row.iter_mut().enumerate() {
+                *a = f(*a, b[i * b_step], simd);
+            }
+        }
+    }
 }
 
 #[inline(always)]

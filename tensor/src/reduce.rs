@@ -60,7 +60,14 @@ impl<E: Float> Tensor<E> {
         if shape.elements() == 1 {
             return self.sum_all().reshape(shape);
         }
-        self.fold_into(target, into, |total, row, _| *total += sum_row(row), |total, x| *total += x)
+        self.fold_into(
+            target,
+            into,
+            #[inline(always)]
+            |total, row, _| *total += sum_row(row),
+            #[inline(always)]
+            |total, x| *total += x,
+        )
     }
 
     /// The mean over `axes`, which disappear from the shape.
@@ -142,15 +149,24 @@ impl<E: Float> Tensor<E> {
         vectorize(
             #[inline(always)]
             |simd| {
-                walk.for_rows(0..walk.rows, |_, [from, to]| match (step, into_step) {
-                    (1, 0) => fold_row(&mut out[to], &source[from..from + walk.inner], simd),
-                    (1, 1) => {
-                        let row = &source[from..from + walk.inner];
-                        out[to..].iter_mut().zip(row).for_each(|(out, x)| fold(out, *x));
-                    }
-                    _ => (0..walk.inner)
-                        .for_each(|i| fold(&mut out[to + i * into_step], source[from + i * step])),
-                });
+                walk.for_rows(
+                    0..walk.rows,
+                    #[inline(always)]
+                    |_, [from, to]| match (step, into_step) {
+                        (1, 0) => fold_row(&mut out[to], &source[from..from + walk.inner], simd),
+                        (1, 1) => {
+                            let row = &source[from..from + walk.inner];
+                            for (out, x) in out[to..].iter_mut().zip(row) {
+                                fold(out, *x);
+                            }
+                        }
+                        _ => {
+                            for i in 0..walk.inner {
+                                fold(&mut out[to + i * into_step], source[from + i * step]);
+                            }
+                        }
+                    },
+                );
             },
         );
         target
@@ -169,18 +185,41 @@ impl<E: Float> Tensor<E> {
     }
 }
 
+/// Σ aᵢbᵢ in a fixed order: `LANES` running sums, added pairwise at the end.
+#[inline(always)]
+pub fn dot_row<E: Float>(a: &[E], b: &[E], simd: Simd) -> E {
+    let mut sums = [E::ZERO; LANES];
+    let (mut a_chunks, mut b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    for (a, b) in (&mut a_chunks).zip(&mut b_chunks) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum = a.mul_add(*b, *sum, simd);
+        }
+    }
+    let rest = a_chunks.remainder().iter().zip(b_chunks.remainder());
+    for (sum, (a, b)) in sums.iter_mut().zip(rest) {
+        *sum = a.mul_add(*b, *sum, simd);
+    }
+    sum_row(&sums)
+}
+
 /// The sum of a slice in a fixed order: `LANES` running sums, added pairwise at the end.
 #[inline(always)]
 pub fn sum_row<E: Float>(row: &[E]) -> E {
     let mut sums = [E::ZERO; LANES];
     let mut chunks = row.chunks_exact(LANES);
     for chunk in &mut chunks {
-        sums.iter_mut().zip(chunk).for_each(|(sum, x)| *sum += *x);
+        for (sum, x) in sums.iter_mut().zip(chunk) {
+            *sum += *x;
+        }
     }
-    sums.iter_mut().zip(chunks.remainder()).for_each(|(sum, x)| *sum += *x);
+    for (sum, x) in sums.iter_mut().zip(chunks.remainder()) {
+        *sum += *x;
+    }
     let mut half = LANES / 2;
     while half > 0 {
-        (0..half).for_each(|i| sums[i] = sums[i] + sums[i + half]);
+        for i in 0..half {
+            sums[i] = sums[i] + sums[i + half];
+        }
         half /= 2;
     }
     sums[0]

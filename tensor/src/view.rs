@@ -164,11 +164,7 @@ impl<E: Float> Tensor<E> {
     #[track_caller]
     pub fn split(&self, axis: isize, sizes: &[usize]) -> Vec<Self> {
         let total: usize = sizes.iter().sum();
-        assert!(
-            total == self.dim(axis),
-            "split: {sizes:?} along axis {axis} of {}",
-            self.shape()
-        );
+        assert!(total == self.dim(axis), "split: {sizes:?} along axis {axis} of {}", self.shape());
         let mut start = 0;
         let mut part = |&size: &usize| {
             start += size;

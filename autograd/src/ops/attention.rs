@@ -4,7 +4,7 @@
 //! accumulated so far. Only the log-sum-exp of each row is saved; the backward pass computes the tiles again. Heads are
 //! read through strides, wherever a projection left them.
 
-use tensor::{Float, MatMut, MatRef, Simd, Tensor, par, sum_row, vectorize};
+use tensor::{Float, MatMut, MatRef, Simd, Tensor, dot_row, par, sum_row, vectorize};
 
 use super::softmax::max_of;
 use crate::{Op, Var};
@@ -166,9 +166,9 @@ impl<E: Float> Task<E> {
             for (i, row) in scores.chunks_mut(keys.1).enumerate() {
                 let at = start + (queries.0 + i) * strides.get(2) + keys.0 * strides.get(3);
                 let mask = &mask.storage()[at..];
-                row.iter_mut()
-                    .enumerate()
-                    .for_each(|(j, score)| *score += mask[j * strides.get(3)]);
+                for (j, score) in row.iter_mut().enumerate() {
+                    *score += mask[j * strides.get(3)];
+                }
             }
         }
         if self.causal {
@@ -227,7 +227,9 @@ impl<E: Float> Task<E> {
                         for (i, row) in scores.chunks_mut(keys).enumerate() {
                             let rescale = online_softmax(row, &mut maxima[i], &mut sums[i], simd);
                             if rescale != E::ONE {
-                                out[i * d..(i + 1) * d].iter_mut().for_each(|out| *out *= rescale);
+                                for out in &mut out[i * d..(i + 1) * d] {
+                                    *out *= rescale;
+                                }
                             }
                         }
                     },
@@ -243,7 +245,9 @@ impl<E: Float> Task<E> {
                 |simd| {
                     for i in 0..queries {
                         let scale = if sums[i] > E::ZERO { E::ONE / sums[i] } else { E::ZERO };
-                        out[i * d..(i + 1) * d].iter_mut().for_each(|out| *out *= scale);
+                        for out in &mut out[i * d..(i + 1) * d] {
+                            *out *= scale;
+                        }
                         lse[i] = maxima[i] + sums[i].ln(simd);
                     }
                 },
@@ -291,10 +295,15 @@ impl<E: Float> Task<E> {
             let g_rows = MatRef::new(g, queries, d, width, 1);
             let lse = &row_lse[at * nq + start..][..queries];
             let mut deltas = [E::ZERO; QUERIES]; // Σ g∘o = Σ p∘dp of each row
-            for (i, delta) in deltas[..queries].iter_mut().enumerate() {
-                let row = i * width..i * width + d;
-                *delta = g[row.clone()].iter().zip(&output[row]).map(|(g, o)| *g * *o).sum();
-            }
+            vectorize(
+                #[inline(always)]
+                |simd| {
+                    for (i, delta) in deltas[..queries].iter_mut().enumerate() {
+                        let row = i * width..i * width + d;
+                        *delta = dot_row(&g[row.clone()], &output[row], simd);
+                    }
+                },
+            );
             let visible = self.visible(start + queries);
             for first in (0..visible).step_by(KEYS) {
                 let keys = KEYS.min(visible - first);
@@ -352,7 +361,9 @@ fn online_softmax<E: Float>(row: &mut [E], max: &mut E, sum: &mut E, simd: Simd)
         return E::ONE;
     }
     let rescale = if *max == new_max { E::ONE } else { (*max - new_max).exp(simd) };
-    row.iter_mut().for_each(|x| *x = (*x - new_max).exp(simd));
+    for x in row.iter_mut() {
+        *x = (*x - new_max).exp(simd);
+    }
     *sum = *sum * rescale + sum_row(row);
     *max = new_max;
     rescale

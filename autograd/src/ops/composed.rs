@@ -49,7 +49,7 @@ pub fn layer_norm_composed<E: Float>(
 /// [`linear`](crate::linear), composed.
 #[track_caller]
 pub fn linear_composed<E: Float>(x: &Var<E>, weight: &Var<E>, bias: Option<&Var<E>>) -> Var<E> {
-    let rows = x.shape().elements() / x.value().dim(-1).max(1);
+    let rows = x.dims()[..x.dims().len() - 1].iter().product();
     let flat = x.reshape([rows, x.value().dim(-1)]).matmul(&weight.transpose(0, 1));
     let y = flat.reshape(x.shape().with(x.shape().rank() - 1, weight.dims()[0]));
     bias.map_or_else(|| y.clone(), |bias| y.add(bias))

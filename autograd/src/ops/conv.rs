@@ -27,7 +27,7 @@ pub fn conv2d<E: Float>(
         unreachable!("checked by conv_window")
     };
     let (outputs, area) = (weight.dims()[0], value.dims()[2] * value.dims()[3]);
-    let k = weight_shape.elements() / outputs.max(1);
+    let k = weight_shape[1..].iter().product(); // not elements / outputs: there may be none
     Op::new("conv2d", value)
         .wrt(weight, move |g| {
             let g = g.reshape([batch, groups, outputs / groups, area]);

@@ -136,15 +136,16 @@ impl<E: Float> Masses<E> {
             None => {
                 // The masses sum to 1.
                 let spread = self.spread;
-                out.iter_mut().zip(x).for_each(|(out, x)| *out = g * ((*x - z).exp(simd) - spread));
+                for (out, x) in out.iter_mut().zip(x) {
+                    *out = g * ((*x - z).exp(simd) - spread);
+                }
                 out[target] -= g * self.target;
             }
             Some(w) => {
                 let mass = self.target * w[target] + self.spread * w.iter().copied().sum::<E>();
-                let all = out.iter_mut().zip(x).zip(w);
-                all.for_each(|((out, x), w)| {
-                    *out = g * (mass * (*x - z).exp(simd) - self.spread * *w)
-                });
+                for ((out, x), w) in out.iter_mut().zip(x).zip(w) {
+                    *out = g * (mass * (*x - z).exp(simd) - self.spread * *w);
+                }
                 out[target] -= g * self.target * w[target];
             }
         }

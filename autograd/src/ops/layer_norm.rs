@@ -35,10 +35,9 @@ pub fn layer_norm<E: Float>(x: &Var<E>, weight: &Var<E>, bias: &Var<E>, eps: f64
                 #[inline(always)]
                 |_| {
                     let rows = x[first * n..].chunks(n.max(1));
-                    statistics
-                        .iter_mut()
-                        .zip(rows)
-                        .for_each(|(out, x)| *out = row_statistics(x, eps));
+                    for (out, x) in statistics.iter_mut().zip(rows) {
+                        *out = row_statistics(x, eps);
+                    }
                 },
             );
         });
@@ -150,10 +149,14 @@ fn sum_by<E: Float>(n: usize, f: impl Fn(usize) -> E) -> E {
     let whole = n / 16 * 16;
     let mut at = 0;
     while at < whole {
-        (0..16).for_each(|lane| sums[lane] += f(at + lane));
+        for lane in 0..16 {
+            sums[lane] += f(at + lane);
+        }
         at += 16;
     }
-    (whole..n).for_each(|i| sums[i - whole] += f(i));
+    for i in whole..n {
+        sums[i - whole] += f(i);
+    }
     sum_row(&sums)
 }
 

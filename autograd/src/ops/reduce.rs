@@ -71,18 +71,17 @@ impl<E: Float> Var<E> {
         let (shape, axis) = (self.shape(), self.shape().axis(axis));
         let places = self.value().argmax(axis as isize);
         let vjp = move |g: Tensor<E>| {
-            // Rows of the tensor with `axis` last, one gradient for each.
+            // Rows of the tensor with `axis` moved to the end, one place and one gradient for each.
+            let g = g.contiguous();
             let last = shape.rank() - 1;
-            let mut dims = shape.to_vec();
-            dims.swap(axis, last);
-            let kept = shape.with(axis, 1);
-            let g = g.reshape(kept).transpose(axis as isize, -1).contiguous();
-            let rows = Tensor::build(dims.as_slice(), |out| {
+            let rows = Tensor::build(shape.without(axis).insert(last, shape[axis]), |out| {
                 out.fill(E::ZERO);
                 let rows = out.chunks_mut(shape[axis]).zip(&places).zip(g.data());
                 rows.for_each(|((row, &place), g)| row[place] = *g);
             });
-            rows.transpose(axis as isize, -1)
+            let mut back: Vec<isize> = (0..=last as isize).collect();
+            back[axis..].rotate_right(1);
+            rows.permute(&back)
         };
         Op::new("max", self.value().max(axis as isize)).wrt(self, vjp).record()
     }

@@ -1,6 +1,6 @@
 //! Softmax and its logarithm over one axis.
 
-use tensor::{Float, Simd, Tensor, par, sum_row, vectorize};
+use tensor::{Float, Simd, Tensor, dot_row, par, sum_row, vectorize};
 
 use crate::{Op, Var};
 
@@ -22,9 +22,11 @@ impl<E: Float> Var<E> {
                     &y,
                     axis,
                     #[inline(always)]
-                    |g, y, _| {
-                        let dot = y.iter().zip(&*g).map(|(y, g)| *y * *g).sum::<E>();
-                        g.iter_mut().zip(y).for_each(|(g, y)| *g = *y * (*g - dot));
+                    |g, y, simd| {
+                        let dot = dot_row(y, g, simd);
+                        for (g, y) in g.iter_mut().zip(y) {
+                            *g = *y * (*g - dot);
+                        }
                     },
                 )
             }
@@ -43,7 +45,9 @@ impl<E: Float> Var<E> {
             #[inline(always)]
             |row, simd| {
                 let shift = log_sum_exp(row, simd);
-                row.iter_mut().for_each(|x| *x -= shift);
+                for x in row {
+                    *x -= shift;
+                }
             },
         );
         let vjp = {
@@ -56,7 +60,9 @@ impl<E: Float> Var<E> {
                     #[inline(always)]
                     |g, y, simd| {
                         let sum = sum_row(g);
-                        g.iter_mut().zip(y).for_each(|(g, y)| *g -= y.exp(simd) * sum);
+                        for (g, y) in g.iter_mut().zip(y) {
+                            *g -= y.exp(simd) * sum;
+                        }
                     },
                 )
             }
@@ -72,9 +78,13 @@ pub(crate) fn softmax_row<E: Float>(row: &mut [E], simd: Simd) {
     if max == -E::INFINITY {
         return row.fill(E::ZERO);
     }
-    row.iter_mut().for_each(|x| *x = (*x - max).exp(simd));
+    for x in row.iter_mut() {
+        *x = (*x - max).exp(simd);
+    }
     let scale = E::ONE / sum_row(row);
-    row.iter_mut().for_each(|x| *x *= scale);
+    for x in row {
+        *x *= scale;
+    }
 }
 
 /// ln Σ eˣ over a row, without overflow.
@@ -88,9 +98,13 @@ pub(crate) fn log_sum_exp<E: Float>(row: &[E], simd: Simd) -> E {
     let mut sums = [E::ZERO; 8];
     let mut chunks = row.chunks_exact(8);
     for chunk in &mut chunks {
-        sums.iter_mut().zip(chunk).for_each(|(sum, x)| *sum += (*x - max).exp(simd));
+        for (sum, x) in sums.iter_mut().zip(chunk) {
+            *sum += (*x - max).exp(simd);
+        }
     }
-    sums.iter_mut().zip(chunks.remainder()).for_each(|(sum, x)| *sum += (*x - max).exp(simd));
+    for (sum, x) in sums.iter_mut().zip(chunks.remainder()) {
+        *sum += (*x - max).exp(simd);
+    }
     max + sum_row(&sums).ln(simd)
 }
 
@@ -100,10 +114,15 @@ pub(crate) fn max_of<E: Float>(row: &[E]) -> E {
     let mut lanes = [-E::INFINITY; 16];
     let mut chunks = row.chunks_exact(16);
     for chunk in &mut chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(max, x)| *max = if *x > *max { *x } else { *max });
+        for (max, x) in lanes.iter_mut().zip(chunk) {
+            *max = if *x > *max { *x } else { *max };
+        }
     }
-    let rest = chunks.remainder().iter();
-    lanes.iter().chain(rest).fold(-E::INFINITY, |max, x| if *x > max { *x } else { max })
+    let mut max = -E::INFINITY;
+    for x in lanes.iter().chain(chunks.remainder()) {
+        max = if *x > max { *x } else { max };
+    }
+    max
 }
 
 /// Applies `f` to each row along `axis` of a copy of `x`.
@@ -118,7 +137,11 @@ fn along_last<E: Float>(
     par::for_chunks(rows.data_mut(), ROWS * size, |_, rows| {
         vectorize(
             #[inline(always)]
-            |simd| rows.chunks_mut(size.max(1)).for_each(|row| f(row, simd)),
+            |simd| {
+                for row in rows.chunks_mut(size.max(1)) {
+                    f(row, simd);
+                }
+            },
         );
     });
     rows.transpose(axis, -1)
@@ -140,8 +163,9 @@ fn pull_back<E: Float>(
         vectorize(
             #[inline(always)]
             |simd| {
-                let rows = g.chunks_mut(size.max(1)).zip(y.chunks(size.max(1)));
-                rows.for_each(|(g, y)| f(g, y, simd));
+                for (g, y) in g.chunks_mut(size.max(1)).zip(y.chunks(size.max(1))) {
+                    f(g, y, simd);
+                }
             },
         );
     });

@@ -1,27 +1,27 @@
 //! The error function.
 
-use super::{at_most, polynomial};
+use std::f32::consts::SQRT_2;
+
+use super::normal::two_tails;
+use super::{mul_add, polynomial};
 use crate::simd::Simd;
 
-/// Where the quotient reaches 1 in f32.
-const SATURATION: f32 = 3.95;
+/// Up to here erf x is a polynomial, beyond it one minus a small tail.
+const NEAR: f32 = 0.9;
 
-/// erf(x)/x = P(x²)/Q(x²) for |x| ≤ 3.93, relative error 3.0e−8. No coefficient is negative, so the sums cannot
-/// cancel. The common factor is chosen such that P(0)/Q(0) in f32 is 2/√π to ten digits.
-const P: [f32; 6] =
-    [1.899_732_1, 0.321_202_4, 0.088_877_52, 0.006_363_3, 4.795_050_5e-4, 3.437_762_6e-6];
-const Q: [f32; 6] =
-    [1.683_593_8, 0.845_855_24, 0.192_363_28, 0.025_249_599, 0.001_961_746, 6.398_345e-5];
+/// erf(x)/x − 1 as a polynomial in x² for |x| ≤ 0.9, relative error of erf x 1.4e−8.
+const ERF: [f32; 6] =
+    [0.128_379_15, -0.376_125_07, 0.112_819_76, -0.026_773_285, 0.005_004_16, -6.052_461_7e-4];
 
 /// erf x = 2/√π ∫₀ˣ e^(−t²) dt.
 ///
-/// Error at most 3 ULP. erf(−x) = −erf x to the bit, so erf(−0) = −0; ±1 exactly for |x| ≥ 3.95.
+/// Error at most 1.8 ULP, 1.9 without FMA. erf(−x) = −erf x to the bit, so erf(−0) = −0; ±1 exactly for |x| ≥ 3.95.
 #[inline(always)]
 pub(crate) fn erf(x: f32, simd: Simd) -> f32 {
-    let a = at_most(x.abs(), SATURATION);
-    let y = a * a;
-    let quotient = a * polynomial(P, y, simd) / polynomial(Q, y, simd);
-    at_most(quotient, 1.0).copysign(x)
+    let a = x.abs();
+    let near = mul_add(a, polynomial(ERF, a * a, simd), a, simd);
+    let far = 1.0 - two_tails(SQRT_2 * a, simd);
+    (if a < NEAR { near } else { far }).copysign(x)
 }
 
 #[cfg(test)]
@@ -29,7 +29,7 @@ mod tests {
     use super::super::ulp::{Bound, assert_within, on_both, ulps};
     use super::*;
 
-    const BOUND: Bound = Bound { fma: 9.0, portable: 9.0 };
+    const BOUND: Bound = Bound { fma: 1.8, portable: 1.9 };
 
     #[test]
     fn erf_is_within_its_bound() {
@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn erf_saturates() {
         on_both(|simd| {
-            for x in [SATURATION, 10.0, 1e30, f32::INFINITY] {
+            for x in [3.95, 10.0, 1e30, f32::INFINITY] {
                 assert_eq!(erf(x, simd), 1.0);
                 assert_eq!(erf(-x, simd), -1.0);
             }

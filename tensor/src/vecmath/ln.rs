@@ -19,8 +19,8 @@ const LN_1P: [f32; 8] = [
 
 /// ln x.
 ///
-/// Error at most 1 ULP. Subnormal arguments are exact cases like others. ln(±0) = −∞, ln(∞) = ∞, NaN for negative
-/// arguments and for NaN.
+/// Error at most 0.93 ULP, with FMA or without, subnormal arguments included.
+/// ln(±0) = −∞, ln(∞) = ∞, NaN for negative arguments and for NaN.
 #[inline(always)]
 pub(crate) fn ln(x: f32, simd: Simd) -> f32 {
     let subnormal = x < f32::MIN_POSITIVE;
@@ -30,7 +30,7 @@ pub(crate) fn ln(x: f32, simd: Simd) -> f32 {
     // x = 2ᵏ·(1 + f): counted from √½, the exponent field is k and the rest is the mantissa.
     let bits = scaled.to_bits().wrapping_sub(FRAC_1_SQRT_2.to_bits());
     let k = (bits as i32 >> 23) as f32 + shift;
-    let f = f32::from_bits((bits & 0x007f_ffff) + FRAC_1_SQRT_2.to_bits()) - 1.0;
+    let f = f32::from_bits((bits & 0x007f_ffff).wrapping_add(FRAC_1_SQRT_2.to_bits())) - 1.0;
 
     // ln x = k·ln 2 + f − f²/2 + f³·p, smallest terms first.
     let p = polynomial(LN_1P, f, simd);
@@ -47,7 +47,7 @@ mod tests {
     use super::super::ulp::{Bound, assert_within, on_both, ulps};
     use super::*;
 
-    const BOUND: Bound = Bound { fma: 9.0, portable: 9.0 };
+    const BOUND: Bound = Bound { fma: 0.93, portable: 0.93 };
 
     #[test]
     fn ln_is_within_its_bound() {

@@ -6,15 +6,19 @@
 //!
 //! Each doc bounds the error in units in the last place (ULP) of the exact result, where multiply-add is one instruction
 //! and where it rounds twice. The bounds hold for every f32 from 2⁻¹³ to 2¹⁴ in magnitude and for a hundredth of those
-//! beyond, where the functions are nearly linear or constant; the tests below each file hold a sample to them. Coefficients come from weighted least squares on 3000 Chebyshev nodes, with the weights
-//! of Lawson's iteration, which leads to the minimax solution; they were rounded to f32 one after the other from the
-//! lowest power on, the rest being fitted again each time. The comment beside them gives what is approximated, on
-//! which interval, and the largest relative error before any rounding of the evaluation.
+//! beyond, where the functions are nearly linear or constant; the tests below each file hold a sample to them.
+//!
+//! Polynomials are weighted least squares on 3000 Chebyshev nodes, the weights from Lawson's iteration, which leads to
+//! the minimax solution. Coefficients were rounded to f32 from the lowest power on, the rest being fitted again each
+//! time. Denominators come first, by Loeb's iteration on the linearised problem, and the numerators are fitted to their
+//! rounded values. Beside the coefficients stands what they approximate, on which interval, and the largest error
+//! before any rounding in the evaluation.
 
 mod erf;
 mod exp;
 mod gelu;
 mod ln;
+mod normal;
 mod tanh;
 mod trig;
 #[cfg(test)]

@@ -1,0 +1,132 @@
+//! The program as its users run it: training, stopping, resuming, scoring, and what it says to wrong input.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use nn::checkpoint::TensorFile;
+use serde_json::Value;
+use tensor::Tensor;
+
+/// Changes that make the first recipe small: two blocks of width 16 on batches of 32.
+const SMALL: [&str; 8] = [
+    "model.dim=16",
+    "model.depth=2",
+    "model.heads=2",
+    "model.mlp_dim=32",
+    "model.patch_size=14",
+    "model.position.features=16",
+    "train.batch_size=32",
+    "train.ema=0.9",
+];
+
+fn wavetape(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wavetape")).args(args).output().expect("started")
+}
+
+fn train(out: &Path, more: &[&str]) -> Value {
+    let out = out.to_str().expect("UTF-8");
+    let mut args = vec!["train", "--json", "--out", out];
+    SMALL.iter().for_each(|pair| args.extend(["--set", pair]));
+    args.extend(more);
+    json(&wavetape(&args))
+}
+
+fn json(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("one JSON object on stdout and nothing else")
+}
+
+/// All tensors of a checkpoint: parameters, their average, both moments.
+fn checkpoint(folder: &Path) -> Vec<(String, Tensor)> {
+    let file = TensorFile::read(&folder.join("checkpoint.safetensors")).expect("written");
+    let tensor = |name: String| (name.clone(), file.tensor(&name).expect("listed"));
+    file.names().into_iter().map(tensor).collect()
+}
+
+#[test]
+fn one_seed_gives_the_same_bits_on_one_thread_and_on_two() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = |threads: &str| {
+        let out = folder.path().join(threads);
+        let report = train(&out, &["--steps", "12", "--threads", threads, "--set", "model.dropout=0.1"]);
+        (report["value"].clone(), report["loss"].clone(), checkpoint(&out))
+    };
+    let one = run("1");
+    assert!(one.2.len() > 60, "parameters, average and moments");
+    assert_eq!(one, run("2"));
+    let other = train(&folder.path().join("other"), &["--steps", "12", "--seed", "1"]);
+    assert_ne!(one.1, other["loss"], "another seed is another run");
+}
+
+#[test]
+fn a_stopped_and_resumed_run_equals_an_uninterrupted_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+    let last = train(&whole, &["--steps", "200", "--set", "model.drop_path=0.2"]);
+    // 187 steps an epoch: the stops lie inside of the first epoch, at its end, and inside of the second.
+    let first = train(&parts, &["--steps", "200", "--set", "model.drop_path=0.2", "--stop-after", "50"]);
+    assert_eq!((&first["step"], &first["finished"]), (&Value::from(50), &Value::from(false)));
+    let resume = |more: &[&str]| {
+        let folder = parts.to_str().expect("UTF-8");
+        json(&wavetape(&[&["train", "--json", "--resume", folder], more].concat()))
+    };
+    resume(&["--stop-after", "187"]);
+    resume(&["--stop-after", "195"]);
+    let resumed = resume(&[]);
+    assert_eq!(last["value"], resumed["value"]);
+    assert_eq!(last["loss"], resumed["loss"]);
+    assert_eq!(checkpoint(&whole), checkpoint(&parts));
+    let lines = |folder: &Path| std::fs::read_to_string(folder.join("metrics.jsonl")).expect("a log").lines().count();
+    assert_eq!((lines(&whole), lines(&parts)), (2, 2));
+
+    let scored = json(&wavetape(&["eval", "--json", parts.to_str().expect("UTF-8")]));
+    assert_eq!((&scored["value"], &scored["loss"]), (&resumed["value"], &resumed["loss"]));
+    for key in ["run", "recipe", "metric", "value", "seconds", "img_s"] {
+        assert!(scored.get(key).is_some() && resumed.get(key).is_some(), "{key}");
+    }
+}
+
+#[test]
+fn mistakes_are_named_with_what_was_expected_and_exit_codes_tell_their_kind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let missing = folder.path().join("none");
+    let missing = missing.to_str().expect("UTF-8");
+    let broken = folder.path().join("broken.toml");
+    std::fs::write(&broken, "name = \"x\"\nseeed = 1\n").expect("written");
+    let broken = broken.to_str().expect("UTF-8");
+    let cases: [(&[&str], i32, &str); 9] = [
+        (&["train", "vit-simple"], 1, "known are vit-sample, vit-fashion"),
+        (&["train", "--set", "train.epoch=3"], 1, "unknown field `epoch`, expected one of `epochs`"),
+        (&["train", "--set", "model.heads=5"], 1, "dim = 64 is not divisible by heads = 5"),
+        (&["train", "--recipe", broken], 1, "unknown field `seeed`"),
+        (&["train", "vit-fashion", "--data", missing], 1, "none: cannot be read"),
+        (&["train", "--resume", missing], 1, "config.toml: the folder of a run expected"),
+        (&["eval", missing], 1, "config.toml: the folder of a run expected"),
+        (&["train", "--epochs", "many"], 2, "invalid value 'many'"),
+        (&["fly"], 2, "unrecognized subcommand"),
+    ];
+    for (args, code, message) in cases {
+        let output = wavetape(args);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+        assert!(stderr.contains(message), "{args:?}: {stderr}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_folder_that_holds_a_run_is_not_overwritten_and_a_foreign_checkpoint_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    train(folder.path(), &["--steps", "2"]);
+    let out = folder.path().to_str().expect("UTF-8");
+    let again = wavetape(&["train", "--steps", "2", "--out", out]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("holds a run already"));
+
+    let config = folder.path().join("config.toml");
+    let text = std::fs::read_to_string(&config).expect("written").replace("depth = 2", "depth = 3");
+    std::fs::write(&config, text).expect("written");
+    let resumed = wavetape(&["train", "--resume", out]);
+    assert_eq!(resumed.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&resumed.stderr).contains("no tensor `model.blocks.2."));
+}
