@@ -13,8 +13,8 @@ use naive::{Array, dot};
 use proptest::prelude::*;
 use rand::RngExt;
 use strategies::{
-    Plan, broadcasting_to, config, expansion, four_threads, layout, pair, plan, plan_of, plan_with_axes, rng,
-    size, triple,
+    Plan, broadcasting_to, config, expansion, four_threads, layout, pair, plan, plan_of,
+    plan_with_axes, rng, size, triple,
 };
 use tensor::{Float, MatMut, MatRef, Shape, Tensor, Window, gemm, par};
 
@@ -306,8 +306,8 @@ fn binary<E: Float>([a, b]: &[Plan; 2]) -> Law {
 
 /// An owned left side: shared, alone, and sharing its storage with the right side.
 fn reuse<E: Float>([a_plan, b_plan]: &[Plan; 2]) -> Law {
-    type Owned<E> = fn(Tensor<E>, &Tensor<E>) -> Tensor<E>;
-    let ops: [(&str, Owned<E>, fn(f64, f64) -> f64); 4] = [
+    type Owned<E> = (&'static str, fn(Tensor<E>, &Tensor<E>) -> Tensor<E>, fn(f64, f64) -> f64);
+    let ops: [Owned<E>; 4] = [
         ("add", |a, b| a + b, |a, b| a + b),
         ("sub", |a, b| a - b, |a, b| a - b),
         ("mul", |a, b| a * b, |a, b| a * b),
@@ -324,7 +324,9 @@ fn reuse<E: Float>([a_plan, b_plan]: &[Plan; 2]) -> Law {
         same("the right side", &b, &b_array)?;
         same(name, &op(a.clone(), &a), &a_array.zip(&a_array, oracle))?;
         let turned = a.transpose(0, -1);
-        if let Some(shape) = a.shape().broadcast(turned.shape()) {
+        let both = a.shape().broadcast(turned.shape());
+        // a long column and its transpose would make a huge square
+        if let Some(shape) = both.filter(|shape| shape.elements() < 1 << 18) {
             let expected = a_array.zip(&Array::of(&turned), oracle);
             prop_assert_eq!(&shape[..], &expected.dims[..]);
             same(name, &op(a.clone(), &turned), &expected)?;
@@ -464,7 +466,8 @@ fn functions_keep_their_limits_and_pass_nan_on() {
         let inf = f64::INFINITY;
         let at =
             |op: fn(&Tensor<E>) -> Tensor<E>, x: f64| op(&Tensor::scalar(E::from_f64(x))).item();
-        let limits: [(fn(&Tensor<E>) -> Tensor<E>, f64, f64); 12] = [
+        type Limit<E> = (fn(&Tensor<E>) -> Tensor<E>, f64, f64);
+        let limits: [Limit<E>; 12] = [
             (Tensor::exp, -inf, 0.0),
             (Tensor::exp, inf, inf),
             (Tensor::exp, 0.0, 1.0),
@@ -527,11 +530,13 @@ fn sums<E: Float>(plan: &Plan, seed: u64) -> Law {
     if !t.is_empty() {
         near("mean_all", &t.mean_all(), &all.map(|sum| sum / t.len() as f64), tolerance)?;
     }
+    // squares of deviations are rounded, and so are their sums
     let count: usize = axes.iter().map(|&axis| t.dims()[axis]).product();
+    let tolerance = tolerance * (count as f64).sqrt().max(4.0);
     for correction in 0..count.min(2) {
         let expected = array.reduce(&axes, |group| variance(group, correction as f64));
         let found = t.variance(&named, correction);
-        near("variance", &found, &expected.drop(&axes), 4.0 * tolerance)?;
+        near("variance", &found, &expected.drop(&axes), tolerance)?;
     }
     Ok(())
 }
@@ -569,20 +574,25 @@ proptest! {
 // ---------------------------------------------------------------------------------------------------------------------
 // Products
 
-/// Factors [… m, k] and [… k, n] whose leading axes broadcast.
-fn factors() -> impl Strategy<Value = [Plan; 2]> {
-    let lead = prop::collection::vec(prop_oneof![1 => Just(0), 8 => 1..=3usize], 0..=3);
-    let small = (lead, [size(), size(), size()]);
+/// Factors [… m, k] and [… k, n] whose leading axes broadcast to `lead`.
+fn factors_with(lead: Vec<usize>) -> impl Strategy<Value = [Plan; 2]> {
+    let small = [size().boxed(), size().boxed(), size().boxed()];
     let inner = prop_oneof![4 => 1..60usize, 1 => 1000..2500usize];
-    let large = (Just(Vec::new()), [(1..80usize).boxed(), inner.boxed(), (1..80usize).boxed()]);
-    prop_oneof![5 => small.boxed(), 1 => large.boxed()].prop_flat_map(|(lead, [m, k, n])| {
-        let ends = [[m, k], [k, n]];
-        ends.map(|end| {
+    let large = [(1..80usize).boxed(), inner.boxed(), (1..80usize).boxed()];
+    let many = !lead.is_empty();
+    let sizes = prop_oneof![2 => small, u32::from(!many) => large];
+    sizes.prop_flat_map(move |[m, k, n]| {
+        [[m, k], [k, n]].map(|end| {
             let dims =
                 broadcasting_to(lead.clone()).prop_map(move |lead| [&lead[..], &end].concat());
             (dims, layout()).prop_map(|(dims, layout)| Plan { dims, layout })
         })
     })
+}
+
+fn factors() -> impl Strategy<Value = [Plan; 2]> {
+    let size = prop_oneof![1 => Just(0), 8 => 1..=3usize];
+    prop::collection::vec(size, 0..=3).prop_flat_map(factors_with)
 }
 
 fn products<E: Float>([a, b]: &[Plan; 2]) -> Law {
@@ -704,8 +714,7 @@ proptest! {
 
     #[test]
     fn gemm_writes_its_places_and_no_others(
-        plans in factors().prop_filter("matrices", |ab| ab.iter().all(|plan| plan.dims.len() == 2)),
-        seed: u64,
+        plans in factors_with(Vec::new()), seed: u64,
     ) {
         strided_gemm::<f32>(&plans, seed)?;
         strided_gemm::<f64>(&plans, seed)?;
@@ -750,6 +759,7 @@ type Run<E> = Box<dyn Fn() -> Vec<E> + Send + Sync>;
 
 /// Every op that splits, on inputs of several chunks whose sums are rounded.
 fn large_ops<E: Float>() -> Vec<(&'static str, Run<E>)> {
+    four_threads();
     let mut rng = rng(5);
     let mut normal = |dims: &[usize]| Tensor::<E>::normal(dims, 0.0, 1.0, &mut rng);
     let flat = normal(&[3 * (1 << 15) + 77]);
@@ -832,7 +842,7 @@ proptest! {
 
     #[test]
     fn products_of_any_size_give_the_same_bits_for_any_number_of_threads(
-        m in 1..700usize, k in 1..400usize, n in 1..160usize, turned: [bool; 2], seed: u64,
+        m in 1..2600usize, k in 1..200usize, n in 1..160usize, turned: [bool; 2], seed: u64,
     ) {
         let mut rng = rng(seed);
         let [a, b] = [(m, k, turned[0]), (k, n, turned[1])].map(|(rows, cols, turned)| {

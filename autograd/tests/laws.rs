@@ -10,19 +10,20 @@ use tensor::{Float, Tensor};
 fn a_vjp_is_linear_in_its_cotangent() {
     for entry in table() {
         for seed in 100..104 {
+            let name = entry.name();
             let case = Case::draw(entry.spec(), seed);
             let inputs = case.tensors(entry.spec());
             let (u, v) = (|shape| cotangent(shape, 1), |shape| cotangent(shape, 2));
-            let of_u = entry.double(&case, &inputs, u).expect(entry.name()).gradients;
-            let of_v = entry.double(&case, &inputs, v).expect(entry.name()).gradients;
+            let of_u = entry.double(&case, &inputs, u).expect(name).gradients;
+            let of_v = entry.double(&case, &inputs, v).expect(name).gradients;
             let both = |shape| u(shape) * 2.0 + &(v(shape) * -3.0);
-            let of_both = entry.double(&case, &inputs, both).expect(entry.name()).gradients;
+            let of_both = entry.double(&case, &inputs, both).expect(name).gradients;
             for ((of_u, of_v), of_both) in of_u.iter().zip(&of_v).zip(&of_both) {
                 let (Some(of_u), Some(of_v), Some(of_both)) = (of_u, of_v, of_both) else {
                     continue;
                 };
                 let sum = of_u * 2.0 + &(of_v * -3.0);
-                assert_close(&format!("{}, seed {seed}", entry.name()), of_both, &sum, 1e-12);
+                assert_close(&format!("{name}, seed {seed}"), of_both, &sum, 1e-12);
             }
         }
     }
@@ -90,7 +91,8 @@ fn on_integers(entry: &Entry, seed: u64) -> (Vec<Tensor<f64>>, Tensor<f64>, Run<
         u = cotangent(shape, seed).map(|x, _| x.round());
         u.clone()
     };
-    let run = entry.double(&case, &inputs, cotangent).expect(entry.name());
+    let name = entry.name();
+    let run = entry.double(&case, &inputs, cotangent).expect(name);
     (inputs, u, run)
 }
 
@@ -113,7 +115,6 @@ fn one_thread_and_two_give_the_same_bits() {
         };
         let case = Case::draw(entry.spec(), 0).resized(entry.spec(), named, &[200, 190]);
         let seed = case.seed();
-        // Runs are not `Send` through a closure of the entry, so each side makes its own.
         let both = || {
             let (name, spec) = (entry.name(), entry.spec());
             let inputs = case.tensors(spec);

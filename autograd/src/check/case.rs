@@ -173,13 +173,17 @@ impl Case {
                 cases.push(case);
             }
         };
-        (0..self.run.len()).for_each(|axis| with(&|case| drop(case.run.remove(axis))));
+        for axis in 0..self.run.len() {
+            with(&|case| {
+                case.run.remove(axis);
+            });
+        }
         let minimum = |name: &str| spec.minima.get(name).copied().unwrap_or(0).max(1);
         for (name, &size) in &self.sizes {
             smaller(size, minimum(name)).for_each(|size| {
                 with(&|case| {
                     case.sizes.insert(name.clone(), size);
-                })
+                });
             });
         }
         for (axis, &size) in self.run.iter().enumerate() {

@@ -15,12 +15,12 @@ use super::spec::Spec;
 use crate::Var;
 
 /// An op, as a function that works in both precisions: the code that trains in f32 is the code that is checked in f64.
-pub trait CheckedOp {
+pub trait CheckedOp: Send + Sync {
     /// Applies the op. `pick` draws whatever else it is called with.
     fn call<E: Float>(&self, inputs: &[Var<E>], pick: &mut Pick<'_>) -> Var<E>;
 }
 
-type Operation<E> = Box<dyn Fn(&[Var<E>], &mut Pick<'_>) -> Var<E>>;
+type Operation<E> = Box<dyn Fn(&[Var<E>], &mut Pick<'_>) -> Var<E> + Send + Sync>;
 
 /// An op with the [`Spec`] of its inputs.
 pub struct Entry {

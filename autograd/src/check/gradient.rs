@@ -67,10 +67,10 @@ impl Subject<'_> {
             let found = first.value.dims().to_vec();
             return Err(Verdict::OutputShape { expected: expected.to_vec(), found });
         }
-        if !first.value.to_vec().iter().all(|x| x.is_finite()) {
+        let contiguous = self.evaluate(&before)?;
+        if !contiguous.to_vec().iter().all(|x| x.is_finite()) {
             return Err(Verdict::NotFinite { what: "value".into() });
         }
-        let contiguous = self.evaluate(&before)?;
         is_independent_of_layout(&first.value, &contiguous)?;
         (0..self.inputs.len()).try_for_each(|input| self.compare(input, &before, &first, tally))
     }
@@ -152,7 +152,8 @@ impl Subject<'_> {
         let small = x.len() <= EVERY;
         let diagnosis = small.then(|| {
             let numeric = Tensor::from_vec(x.shape(), numerics);
-            let from_place = |axis, last| self.from_place(input, inputs, &run.value, axis, last);
+            let from_place =
+                |axis, last| self.place_gradient(input, inputs, &run.value, axis, last);
             diagnose(&analytic, &numeric, from_place)
         });
         let diagnosis = diagnosis.flatten();
@@ -194,7 +195,7 @@ impl Subject<'_> {
     }
 
     /// The numeric gradient of the outputs at the first or last place of an axis, the others left out.
-    fn from_place(
+    fn place_gradient(
         &self,
         input: usize,
         inputs: &[Tensor<f64>],
@@ -246,7 +247,7 @@ pub(crate) fn index(mut at: usize, shape: Shape) -> Vec<usize> {
 fn is_independent_of_layout(view: &Tensor<f64>, contiguous: &Tensor<f64>) -> Result<(), Verdict> {
     let (a, b) = (view.to_vec(), contiguous.to_vec());
     let allowed = 1e-12 * largest(&b);
-    let wrong = a.iter().zip(&b).position(|(a, b)| (a - b).abs() > allowed);
+    let wrong = a.iter().zip(&b).position(|(a, b)| a.is_nan() || (a - b).abs() > allowed);
     wrong.map_or(Ok(()), |i| {
         let at = Place::Element(index(i, view.shape()));
         Err(Verdict::LayoutDependent { at, view: a[i], contiguous: b[i] })

@@ -91,7 +91,7 @@ mod tests {
             }
             let scalar = Tensor::scalar(2.0);
             assert_eq!(layout.lay_out(&scalar), scalar);
-            assert_eq!(layout.lay_out(&Tensor::zeros([0, 2])).dims(), [0, 2]);
+            assert_eq!(layout.lay_out(&Tensor::<f64>::zeros([0, 2])).dims(), [0, 2]);
         }
     }
 }

@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn smooth_functions_are_differentiated_to_eleven_digits_with_an_honest_error() {
-        let cases: [(&dyn Fn(f64) -> f64, f64, f64); 5] = [
+        type Case<'a> = (&'a dyn Fn(f64) -> f64, f64, f64);
+        let cases: [Case<'_>; 5] = [
             (&|x| x.exp(), 1.5, 1.5f64.exp()),
             (&|x| x.ln(), 0.01, 100.0),
             (&|x| 1.0 / x, 0.5, -4.0),

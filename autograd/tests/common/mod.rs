@@ -4,7 +4,7 @@ use tensor::{Float, Tensor};
 
 /// Panics unless all elements agree to `tolerance`, relative to the largest or to 1 if that is smaller.
 #[track_caller]
-pub fn assert_close<E: Float>(what: &str, a: &Tensor<E>, b: &Tensor<E>, tolerance: f64) {
+pub(crate) fn assert_close<E: Float>(what: &str, a: &Tensor<E>, b: &Tensor<E>, tolerance: f64) {
     assert_eq!(a.shape(), b.shape(), "{what}: shape");
     let (a, b) = (a.to_vec(), b.to_vec());
     let size = b.iter().fold(1.0f64, |max, x| max.max(x.to_f64().abs()));
