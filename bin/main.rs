@@ -4,6 +4,7 @@ mod bench;
 mod classifier;
 mod data;
 mod eval;
+mod gradcheck;
 mod parity;
 mod progress;
 mod recipe;
@@ -32,6 +33,7 @@ enum Command {
     Train(Box<train::TrainArgs>),
     Eval(eval::EvalArgs),
     Bench(bench::BenchArgs),
+    Gradcheck(gradcheck::GradcheckArgs),
     Parity(parity::ParityArgs),
 }
 
@@ -46,6 +48,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Gradcheck(args) => gradcheck::run(args),
         Command::Parity(args) => parity::run(args),
     }
 }

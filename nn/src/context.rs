@@ -139,7 +139,7 @@ impl<E: Float> Grads<E> {
             let g = g.contiguous();
             let blocks = tensor::par::map_ranges(g.len(), 1 << 16, |range| {
                 let block = &g.data()[range];
-                tensor::vectorize(
+                E::vectorize(
                     #[inline(always)]
                     |simd| tensor::dot_row(block, block, simd).to_f64(),
                 )

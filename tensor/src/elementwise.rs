@@ -3,7 +3,7 @@
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use crate::par::{self, CHUNK};
-use crate::simd::{Simd, vectorize};
+use crate::simd::Simd;
 use crate::walk::Walk;
 use crate::{Float, Tensor};
 
@@ -16,7 +16,7 @@ impl<E: Float> Tensor<E> {
         Self::build(self.shape(), |out| {
             par::for_chunks(out, CHUNK, |start, out| {
                 let source = &source[start..start + out.len()];
-                vectorize(
+                E::vectorize(
                     #[inline(always)]
                     |simd| {
                         for (out, x) in out.iter_mut().zip(source) {
@@ -35,7 +35,7 @@ impl<E: Float> Tensor<E> {
             return self.map(f);
         }
         par::for_chunks(self.data_mut(), CHUNK, |_, out| {
-            vectorize(
+            E::vectorize(
                 #[inline(always)]
                 |simd| {
                     for x in out.iter_mut() {
@@ -63,27 +63,20 @@ impl<E: Float> Tensor<E> {
         let (a, b) = (self.storage(), rhs.storage());
         let (inner, steps) = (walk.inner, walk.inner_strides);
         Self::build(shape, |out| {
-            if walk.rows == 1 {
-                par::for_chunks(out, CHUNK, |start, out| {
-                    let (a, b) = (&a[start * steps[0]..], &b[start * steps[1]..]);
-                    vectorize(
-                        #[inline(always)]
-                        |simd| zip_row(out, a, b, steps, &f, simd),
-                    );
-                });
-                return;
-            }
-            par::for_chunks(out, (CHUNK / inner.max(1)).max(1) * inner, |start, out| {
-                let first = start / inner;
-                vectorize(
+            par::for_chunks(out, chunk(&walk), |start, out| {
+                let (first, column) = (start / inner, start % inner);
+                E::vectorize(
                     #[inline(always)]
                     |simd| {
                         walk.for_rows(
-                            first..first + out.len() / inner,
+                            first..first + out.len().div_ceil(inner),
                             #[inline(always)]
                             |i, [a_at, b_at]| {
-                                let out = &mut out[(i - first) * inner..(i - first + 1) * inner];
-                                zip_row(out, &a[a_at..], &b[b_at..], steps, &f, simd);
+                                let (a, b) = (
+                                    &a[a_at + column * steps[0]..],
+                                    &b[b_at + column * steps[1]..],
+                                );
+                                zip_row(row(out, i - first, inner), a, b, steps, &f, simd);
                             },
                         );
                     },
@@ -108,27 +101,17 @@ impl<E: Float> Tensor<E> {
         let walk = Walk::new(self.shape(), [self.strides(), strides]);
         let b = rhs.storage();
         let (inner, b_step) = (walk.inner, walk.inner_strides[1]);
-        if walk.rows == 1 {
-            par::for_chunks(self.data_mut(), CHUNK, |start, out| {
-                let b = &b[start * b_step..];
-                vectorize(
-                    #[inline(always)]
-                    |simd| zip_row_assign(out, b, b_step, &f, simd),
-                );
-            });
-            return self;
-        }
-        par::for_chunks(self.data_mut(), (CHUNK / inner.max(1)).max(1) * inner, |start, out| {
-            let first = start / inner;
-            vectorize(
+        par::for_chunks(self.data_mut(), chunk(&walk), |start, out| {
+            let (first, column) = (start / inner, start % inner);
+            E::vectorize(
                 #[inline(always)]
                 |simd| {
                     walk.for_rows(
-                        first..first + out.len() / inner,
+                        first..first + out.len().div_ceil(inner),
                         #[inline(always)]
                         |i, [_, at]| {
-                            let out = &mut out[(i - first) * inner..(i - first + 1) * inner];
-                            zip_row_assign(out, &b[at..], b_step, &f, simd);
+                            let b = &b[at + column * b_step..];
+                            zip_row_assign(row(out, i - first, inner), b, b_step, &f, simd);
                         },
                     );
                 },
@@ -356,6 +339,18 @@ impl<E: Float> Tensor<E> {
             });
         })
     }
+}
+
+/// Elements of a chunk of the walk: whole rows, or a part of the only one.
+fn chunk<const N: usize>(walk: &Walk<N>) -> usize {
+    if walk.rows == 1 { CHUNK } else { (CHUNK / walk.inner.max(1)).max(1) * walk.inner }
+}
+
+/// The part of a chunk that belongs to its row `i`.
+#[inline(always)]
+fn row<E>(chunk: &mut [E], i: usize, inner: usize) -> &mut [E] {
+    let end = chunk.len().min((i + 1) * inner);
+    &mut chunk[i * inner..end]
 }
 
 // Loops of kernels are `for` loops in functions that are always inlined: a closure or an adaptor's `fold` that the

@@ -5,7 +5,7 @@ use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use crate::pool::Pool;
-use crate::simd::{Product, Simd};
+use crate::simd::{self, Product, Simd};
 use crate::vecmath;
 
 mod sealed {
@@ -91,6 +91,10 @@ pub trait Float:
     /// cos of each element, for arguments of any size.
     fn cos_slice(x: &mut [Self]);
 
+    /// Runs a kernel compiled for this type's use: `f32` for the widest vector unit ([`vectorize`](crate::vectorize)),
+    /// `f64` once, for the baseline.
+    fn vectorize<R>(kernel: impl FnOnce(Simd) -> R) -> R;
+
     #[doc(hidden)]
     fn pool() -> &'static Pool<Self>;
 }
@@ -175,6 +179,10 @@ impl Float for f32 {
     }
     fn cos_slice(x: &mut [f32]) {
         vecmath::cos_slice(x);
+    }
+    #[inline(always)]
+    fn vectorize<R>(kernel: impl FnOnce(Simd) -> R) -> R {
+        simd::vectorize(kernel)
     }
     fn pool() -> &'static Pool<f32> {
         static POOL: Pool<f32> = Pool::new();
@@ -264,6 +272,10 @@ impl Float for f64 {
     }
     fn cos_slice(x: &mut [f64]) {
         x.iter_mut().for_each(|x| *x = f64::cos(*x));
+    }
+    #[inline(always)]
+    fn vectorize<R>(kernel: impl FnOnce(Simd) -> R) -> R {
+        kernel(Simd::PORTABLE)
     }
     fn pool() -> &'static Pool<f64> {
         static POOL: Pool<f64> = Pool::new();

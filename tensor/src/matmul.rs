@@ -1,7 +1,5 @@
 //! Batched matrix product over strided views.
 
-use rayon::prelude::*;
-
 use crate::par;
 use crate::simd::{MatMut, MatRef, gemm};
 use crate::walk::Walk;
@@ -79,15 +77,12 @@ impl<E: Float> Tensor<E> {
                 let [a_step, b_step] = walk.inner_strides;
                 places.extend((0..walk.inner).map(|i| (a + i * a_step, b + i * b_step)));
             });
-            let one = |(out, &(a, b)): (&mut [E], &(usize, usize))| {
-                let c = MatMut::new(out, m, n, n, 1);
-                gemm(E::ONE, a_matrix(a), b_matrix(b), E::ZERO, c);
-            };
-            if par::may_split() && out.len() * k >= MIN_SPLIT {
-                out.par_chunks_mut(each).zip(&places).for_each(one);
-            } else {
-                out.chunks_mut(each).zip(&places).for_each(one);
-            }
+            let batches = if out.len() * k >= MIN_SPLIT { 1 } else { places.len() }; // of one task
+            par::for_chunks(out, batches * each, |start, out| {
+                for (out, &(a, b)) in out.chunks_mut(each).zip(&places[start / each..]) {
+                    gemm(E::ONE, a_matrix(a), b_matrix(b), E::ZERO, MatMut::new(out, m, n, n, 1));
+                }
+            });
         })
     }
 }

@@ -18,27 +18,35 @@ pub fn may_split() -> bool {
 
 /// Calls `f(index of the chunk's first element, chunk)` for chunks of `size` elements of `out`, on all threads if it
 /// may.
-pub fn for_chunks<T: Send>(out: &mut [T], size: usize, f: impl Fn(usize, &mut [T]) + Sync + Send) {
+#[inline]
+pub fn for_chunks<T: Send>(out: &mut [T], size: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     let size = size.max(1);
     if out.len() > size && may_split() {
-        out.par_chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i * size, chunk));
+        split(out, size, &f);
     } else {
         out.chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i * size, chunk));
     }
 }
 
+/// Not generic in the function: rayon's machinery is compiled once for each element type instead of once for each loop,
+/// which halves the time to build the crates above.
+#[inline(never)]
+fn split<T: Send>(out: &mut [T], size: usize, f: &(dyn Fn(usize, &mut [T]) + Sync)) {
+    out.par_chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i * size, chunk));
+}
+
 /// `f` of the ranges of `size` numbers that make up `0..len`, in order, computed on all threads if it may.
+///
+/// # Panics
+/// Only if `f` does.
 pub fn map_ranges<R: Send>(
     len: usize,
     size: usize,
-    f: impl Fn(Range<usize>) -> R + Sync + Send,
+    f: impl Fn(Range<usize>) -> R + Sync,
 ) -> Vec<R> {
     let size = size.max(1);
-    let range = |i: usize| i * size..len.min((i + 1) * size);
-    let chunks = len.div_ceil(size);
-    if chunks > 1 && may_split() {
-        (0..chunks).into_par_iter().map(|i| f(range(i))).collect()
-    } else {
-        (0..chunks).map(|i| f(range(i))).collect()
-    }
+    let mut results: Vec<Option<R>> =
+        std::iter::repeat_with(|| None).take(len.div_ceil(size)).collect();
+    for_chunks(&mut results, 1, |i, result| result[0] = Some(f(i * size..len.min((i + 1) * size))));
+    results.into_iter().map(|result| result.expect("each range was computed")).collect()
 }

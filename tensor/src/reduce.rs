@@ -1,7 +1,7 @@
 //! Reductions over axes: sum, mean, variance, max, argmax.
 
 use crate::par;
-use crate::simd::{Simd, vectorize};
+use crate::simd::Simd;
 use crate::walk::Walk;
 use crate::{Float, Shape, Strides, Tensor};
 
@@ -36,7 +36,7 @@ impl<E: Float> Tensor<E> {
         let source = self.contiguous();
         let data = source.data();
         let sums = par::map_ranges(data.len(), BLOCK, |range| {
-            vectorize(
+            E::vectorize(
                 #[inline(always)]
                 |_| sum_row(&data[range]),
             )
@@ -146,7 +146,7 @@ impl<E: Float> Tensor<E> {
         let walk = Walk::new(self.shape(), [self.strides(), into]);
         let [step, into_step] = walk.inner_strides;
         let (source, out) = (self.storage(), target.data_mut());
-        vectorize(
+        E::vectorize(
             #[inline(always)]
             |simd| {
                 walk.for_rows(

@@ -17,6 +17,7 @@ use serde::Serialize;
 /// - `~*`: axes that broadcast to the run: leading ones may be missing, others may be 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
+    text: String,
     pub(crate) inputs: Vec<Input>,
     pub(crate) output: Option<Vec<Axis>>,
     /// The smallest size allowed for each name, and for the axes of the run (`*`).
@@ -86,7 +87,13 @@ impl Spec {
                 Input { name: name.to_string(), axes, domain: Domain::read(domain) }
             })
             .collect();
-        Self { inputs, output, minima }
+        Self { text: text.to_owned(), inputs, output, minima }
+    }
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 

@@ -4,7 +4,7 @@
 //! accumulated so far. Only the log-sum-exp of each row is saved; the backward pass computes the tiles again. Heads are
 //! read through strides, wherever a projection left them.
 
-use tensor::{Float, MatMut, MatRef, Simd, Tensor, dot_row, par, sum_row, vectorize};
+use tensor::{Float, MatMut, MatRef, Simd, Tensor, dot_row, par, sum_row};
 
 use super::softmax::max_of;
 use crate::{Op, Var};
@@ -221,7 +221,7 @@ impl<E: Float> Task<E> {
                 let keys = KEYS.min(visible - first);
                 let scores = &mut scores[..queries * keys];
                 self.scores(at, (start, queries), (first, keys), scores);
-                vectorize(
+                E::vectorize(
                     #[inline(always)]
                     |simd| {
                         for (i, row) in scores.chunks_mut(keys).enumerate() {
@@ -240,7 +240,7 @@ impl<E: Float> Task<E> {
                 );
                 tensor::gemm(E::ONE, p, v, E::ONE, MatMut::new(out, queries, d, d, 1));
             }
-            vectorize(
+            E::vectorize(
                 #[inline(always)]
                 |simd| {
                     for i in 0..queries {
@@ -295,7 +295,7 @@ impl<E: Float> Task<E> {
             let g_rows = MatRef::new(g, queries, d, width, 1);
             let lse = &row_lse[at * nq + start..][..queries];
             let mut deltas = [E::ZERO; QUERIES]; // Σ g∘o = Σ p∘dp of each row
-            vectorize(
+            E::vectorize(
                 #[inline(always)]
                 |simd| {
                     for (i, delta) in deltas[..queries].iter_mut().enumerate() {
@@ -318,7 +318,7 @@ impl<E: Float> Task<E> {
                     E::ZERO,
                     MatMut::new(ds, queries, keys, keys, 1),
                 );
-                vectorize(
+                E::vectorize(
                     #[inline(always)]
                     |simd| {
                         for (i, (p, ds)) in p.chunks_mut(keys).zip(ds.chunks_mut(keys)).enumerate()

@@ -1,6 +1,6 @@
 //! Softmax cross-entropy with class indices.
 
-use tensor::{Float, Simd, Tensor, par, sum_row, vectorize};
+use tensor::{Float, Simd, Tensor, par, sum_row};
 
 use super::softmax::log_sum_exp;
 use crate::{Op, Var};
@@ -42,7 +42,7 @@ pub fn cross_entropy<E: Float>(
     {
         let x = source.data();
         par::for_chunks(&mut losses, 64, |first, losses| {
-            vectorize(
+            E::vectorize(
                 #[inline(always)]
                 |simd| {
                     for (i, loss) in losses.iter_mut().enumerate() {
@@ -63,7 +63,7 @@ pub fn cross_entropy<E: Float>(
         let x = source.data();
         Tensor::build(source.shape(), |out| {
             par::for_chunks(out, 64 * classes, |start, out| {
-                vectorize(
+                E::vectorize(
                     #[inline(always)]
                     |simd| {
                         for (i, out) in out.chunks_mut(classes).enumerate() {

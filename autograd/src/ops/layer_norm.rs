@@ -1,6 +1,6 @@
 //! Layer normalisation (Ba, Kiros and Hinton 2016) over the last axis.
 
-use tensor::{Float, Simd, Tensor, par, sum_row, vectorize};
+use tensor::{Float, Simd, Tensor, par, sum_row};
 
 use crate::{Op, Var};
 
@@ -31,7 +31,7 @@ pub fn layer_norm<E: Float>(x: &Var<E>, weight: &Var<E>, bias: &Var<E>, eps: f64
         let (x, w, b) = (source.data(), w.data(), b.data());
         let eps = E::from_f64(eps);
         par::for_chunks(&mut statistics, ROWS, |first, statistics| {
-            vectorize(
+            E::vectorize(
                 #[inline(always)]
                 |_| {
                     let rows = x[first * n..].chunks(n.max(1));
@@ -44,7 +44,7 @@ pub fn layer_norm<E: Float>(x: &Var<E>, weight: &Var<E>, bias: &Var<E>, eps: f64
         let statistics = &statistics;
         Tensor::build(source.shape(), |out| {
             par::for_chunks(out, ROWS * n, |start, out| {
-                vectorize(
+                E::vectorize(
                     #[inline(always)]
                     |_| {
                         let rows = out.chunks_mut(n.max(1)).zip(x[start..].chunks(n.max(1)));
@@ -59,31 +59,23 @@ pub fn layer_norm<E: Float>(x: &Var<E>, weight: &Var<E>, bias: &Var<E>, eps: f64
         })
     };
     let vjp = move |g: Tensor<E>| {
-        let partial = |rows: std::ops::Range<usize>, g: &mut [E]| {
-            let x = &source.data()[rows.start * n..rows.end * n];
-            vectorize(
-                #[inline(always)]
-                |simd| backward_rows(g, x, w.data(), &statistics[rows], simd),
-            )
-        };
         // dx replaces g; each block of rows gives a partial sum [2, n] of dw and db, added in order.
         let mut dx = g;
         let blocks = rows.div_ceil(ROWS);
         let mut sums = Tensor::<E>::zeros([blocks.max(1), 2, n]);
-        let pairs = dx
+        let blocks = dx
             .data_mut()
             .chunks_mut((ROWS * n).max(1))
             .zip(sums.data_mut().chunks_mut((2 * n).max(1)));
-        let block = |(i, (g, sum)): (usize, (&mut [E], &mut [E]))| {
+        par::for_chunks(&mut blocks.collect::<Vec<_>>(), 1, |i, block| {
+            let (g, sum) = &mut block[0];
             let rows = i * ROWS..i * ROWS + g.len() / n;
-            sum.copy_from_slice(&partial(rows, g));
-        };
-        if par::may_split() {
-            use rayon::prelude::*;
-            pairs.enumerate().collect::<Vec<_>>().into_par_iter().for_each(block);
-        } else {
-            pairs.enumerate().for_each(block);
-        }
+            let x = &source.data()[rows.start * n..rows.end * n];
+            E::vectorize(
+                #[inline(always)]
+                |simd| backward_rows(g, sum, x, w.data(), &statistics[rows], simd),
+            );
+        });
         let sums = sums.sum(&[0]);
         [dx, sums.narrow(0, 0, 1).reshape([n]), sums.narrow(0, 1, 1).reshape([n])]
     };
@@ -103,18 +95,18 @@ fn row_statistics<E: Float>(x: &[E], eps: E) -> (E, E) {
     (mean, E::ONE / (variance + eps).sqrt())
 }
 
-/// Replaces the rows of `g` by those of dx and returns [dw, db] of these rows.
+/// Replaces the rows of `g` by those of dx and adds [dw, db] of these rows to `sums`.
 #[inline(always)]
 fn backward_rows<E: Float>(
     g: &mut [E],
+    sums: &mut [E],
     x: &[E],
     w: &[E],
     statistics: &[(E, E)],
     simd: Simd,
-) -> Vec<E> {
+) {
     let n = w.len();
     let scale = E::ONE / E::from_f64(n as f64);
-    let mut sums = vec![E::ZERO; 2 * n];
     let (dw, db) = sums.split_at_mut(n);
     for ((g, x), &(mean, rstd)) in g.chunks_mut(n.max(1)).zip(x.chunks(n.max(1))).zip(statistics) {
         // In the forward pass: x̂ = (x − mean)·rstd, y = x̂·w + b.
@@ -139,7 +131,6 @@ fn backward_rows<E: Float>(
             *g = (*g * *w - h_mean - x_hat * hx_mean) * rstd;
         }
     }
-    sums
 }
 
 /// Σ f(i) for i in 0..n, with sixteen running sums.

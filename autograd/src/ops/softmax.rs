@@ -1,6 +1,6 @@
 //! Softmax and its logarithm over one axis.
 
-use tensor::{Float, Simd, Tensor, dot_row, par, sum_row, vectorize};
+use tensor::{Float, Simd, Tensor, dot_row, par, sum_row};
 
 use crate::{Op, Var};
 
@@ -135,7 +135,7 @@ fn along_last<E: Float>(
     let size = x.dim(axis);
     let mut rows = x.transpose(axis, -1).copy();
     par::for_chunks(rows.data_mut(), ROWS * size, |_, rows| {
-        vectorize(
+        E::vectorize(
             #[inline(always)]
             |simd| {
                 for row in rows.chunks_mut(size.max(1)) {
@@ -160,7 +160,7 @@ fn pull_back<E: Float>(
     let mut g = if y.is_empty() || axis == -1 { g } else { g.transpose(axis, -1) };
     par::for_chunks(g.data_mut(), ROWS * size, |start, g| {
         let y = &y[start..start + g.len()];
-        vectorize(
+        E::vectorize(
             #[inline(always)]
             |simd| {
                 for (g, y) in g.chunks_mut(size.max(1)).zip(y.chunks(size.max(1))) {

@@ -1,8 +1,7 @@
 //! AdamW (Loshchilov and Hutter 2019).
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use tensor::{Float, Tensor, par, vectorize};
+use tensor::{Float, Tensor, par};
 
 use crate::{Grads, Params};
 
@@ -97,11 +96,15 @@ impl<E: Float> AdamW<E> {
             let moments = m.data_mut().chunks_mut(CHUNK).zip(v.data_mut().chunks_mut(CHUNK));
             tasks.extend(slices.zip(moments).map(|slices| (keep, slices)));
         }
-        let update = |(keep, ((x, g), (m, v))): (E, ((&mut [E], &[E]), (&mut [E], &mut [E])))| {
-            vectorize(
+        par::for_chunks(&mut tasks, 1, |_, task| {
+            let (keep, ((x, g), (m, v))) = &mut task[0];
+            let keep = *keep;
+            E::vectorize(
                 #[inline(always)]
                 |_| {
-                    for (((x, g), m), v) in x.iter_mut().zip(g).zip(m).zip(v) {
+                    for (((x, g), m), v) in
+                        x.iter_mut().zip(g.iter()).zip(m.iter_mut()).zip(v.iter_mut())
+                    {
                         let g = scale * *g;
                         *m = b1 * *m + c1 * g;
                         *v = b2 * *v + c2 * (g * g);
@@ -109,12 +112,7 @@ impl<E: Float> AdamW<E> {
                     }
                 },
             );
-        };
-        if par::may_split() && tasks.len() > 1 {
-            tasks.into_par_iter().for_each(update);
-        } else {
-            tasks.into_iter().for_each(update);
-        }
+        });
     }
 }
 
