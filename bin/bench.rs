@@ -104,7 +104,7 @@ fn measure(workload: Workload, args: &BenchArgs) -> Result<Figures> {
     let size = config.image_size;
     let images: Tensor = Tensor::normal([batch, config.channels, size, size], 0.0, 1.0, &mut rng);
     let labels: Vec<usize> = (0..batch).map(|_| rng.random_range(0..config.classes)).collect();
-    let by_rule = micro_batch(batch, config.tokens(), config.dim, params.elements());
+    let by_rule = micro_batch(batch, config.tokens());
     let micro_batch = args.micro_batch.unwrap_or(by_rule);
     let loss_options = CrossEntropy { normalizer: Some(batch as f64), ..CrossEntropy::default() };
     let mut optimizer = AdamW::new(&params, AdamWConfig::default());

@@ -40,7 +40,7 @@ impl Classifier {
         let mut params = Params::new();
         let model = Vit::new(&mut Init::new(&mut params, seed), config)?;
         let micro_batch = match train.micro_batch {
-            0 => micro_batch(train.batch_size, config.tokens(), config.dim, params.elements()),
+            0 => micro_batch(train.batch_size, config.tokens()),
             given => given,
         };
         let loss =

@@ -217,7 +217,7 @@ impl Trainer {
                 }
             }
             state.seconds = seconds + start.elapsed().as_secs_f64();
-            if state.step % batches != 0 && state.step < self.schedule.total {
+            if !state.step.is_multiple_of(batches) && state.step < self.schedule.total {
                 run.save(state)?; // stopped inside of an epoch
                 break;
             }

@@ -195,7 +195,7 @@ impl<E: Float> Op<E> {
     fn join(&mut self, tape: &Tape<E>) {
         match &self.tape {
             Some(own) => {
-                assert!(own.same(tape), "{}: inputs recorded on different tapes", self.name)
+                assert!(own.same(tape), "{}: inputs recorded on different tapes", self.name);
             }
             None => {
                 self.place = Some(tape.here());

@@ -190,13 +190,17 @@ pub fn write<E: Float>(
     };
     let encoded: Vec<_> =
         tensors.into_iter().map(|(name, t)| (name, t.dims().to_vec(), encode(&t))).collect();
+    let format = |e: safetensors::SafeTensorError| Error::Format {
+        path: path.into(),
+        message: e.to_string(),
+    };
     let views = encoded.iter().map(|(name, dims, bytes)| {
-        let view = TensorView::new(dtype, dims.clone(), bytes);
-        (name.as_str(), view.expect("as many bytes as the shape has elements"))
+        let view = TensorView::new(dtype, dims.clone(), bytes).map_err(format)?;
+        Ok((name.as_str(), view))
     });
+    let views: Vec<_> = views.collect::<Result<_>>()?;
     let metadata = (!metadata.is_empty()).then_some(metadata);
-    let bytes = safetensors::serialize(views, metadata)
-        .map_err(|e| Error::Format { path: path.into(), message: e.to_string() })?;
+    let bytes = safetensors::serialize(views, metadata).map_err(format)?;
     write_atomically(path, &bytes).map_err(|source| Error::Io { path: path.into(), source })
 }
 

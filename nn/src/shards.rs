@@ -39,17 +39,17 @@ pub struct Shards {
     pub step: u64,
 }
 
-/// The micro-batch that is used unless a config names one. A shard has at least
+/// Tokens that a shard has at least.
+const TOKENS: usize = 384;
+
+/// The micro-batch that is used unless a config names one: the number of shards is the largest power of two that leaves
+/// each at least 384 tokens.
 ///
-/// 1. as many tokens as a quarter of the parameters' rows of width `dim`, so that adding up its gradients costs little
-///    beside computing them, and
-/// 2. 256 tokens, so that products are tall enough;
-///
-/// and the number of shards is the largest power of two with that, so that they share out evenly. It depends on the model
-/// and the batch, never on the machine.
-pub fn micro_batch(batch: usize, tokens: usize, dim: usize, parameters: usize) -> usize {
-    let rows = (parameters / dim.max(1) / 4).max(256);
-    let smallest = rows.div_ceil(tokens.max(1)).max(1);
+/// With that many, products are tall enough to run at full speed, activations still stay in a core's cache, and adding a
+/// shard's gradients (12 bytes moved for each parameter) costs little beside computing them (6·384 operations for each).
+/// A power of two shares out evenly. The rule depends on model and batch, never on the machine.
+pub fn micro_batch(batch: usize, tokens: usize) -> usize {
+    let smallest = TOKENS.div_ceil(tokens.max(1)).max(1);
     let shards = 1 << (batch / smallest).max(1).ilog2();
     batch.div_ceil(shards).max(1)
 }
@@ -191,9 +191,11 @@ mod tests {
     }
 
     #[test]
-    fn the_micro_batch_is_large_enough_and_cuts_evenly() {
-        assert_eq!(micro_batch(128, 50, 64, 215_000), 32);
-        assert_eq!(micro_batch(1, 4096, 128, 1_000_000), 1);
-        assert_eq!(micro_batch(10, 1, 8, 100), 10);
+    fn a_shard_has_at_least_384_tokens_and_the_number_of_shards_is_a_power_of_two() {
+        assert_eq!(micro_batch(128, 50), 8);
+        assert_eq!(micro_batch(64, 65), 8);
+        assert_eq!(micro_batch(1, 4096), 1);
+        assert_eq!(micro_batch(10, 1), 10);
+        assert_eq!(micro_batch(100, 400), 2);
     }
 }

@@ -217,8 +217,9 @@ pub fn sum_row<E: Float>(row: &[E]) -> E {
     }
     let mut half = LANES / 2;
     while half > 0 {
-        for i in 0..half {
-            sums[i] = sums[i] + sums[i + half];
+        let (low, high) = sums.split_at_mut(half);
+        for (sum, other) in low.iter_mut().zip(high) {
+            *sum += *other;
         }
         half /= 2;
     }

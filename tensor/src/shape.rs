@@ -73,8 +73,12 @@ impl Shape {
     }
 
     /// The same shape with axis `axis` of size `size`.
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    #[track_caller]
     pub fn with(mut self, axis: usize, size: usize) -> Self {
-        self[..][axis]; // bounds
+        assert!(axis < self.rank(), "axis {axis} of a tensor of shape {self}");
         self.dims[axis] = size;
         self
     }

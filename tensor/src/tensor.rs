@@ -188,7 +188,9 @@ impl<E: Float> Tensor<E> {
             *self = self.copy();
         }
         let (start, len) = (self.offset, self.len());
-        let storage = Arc::get_mut(&mut self.storage).expect("a fresh copy has one owner");
+        let Some(storage) = Arc::get_mut(&mut self.storage) else {
+            unreachable!("a fresh copy has one owner")
+        };
         &mut storage.buffer[start..start + len]
     }
 

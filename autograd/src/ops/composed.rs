@@ -56,6 +56,9 @@ pub fn linear_composed<E: Float>(x: &Var<E>, weight: &Var<E>, bias: Option<&Var<
 }
 
 /// [`attention`](crate::attention), composed.
+///
+/// # Panics
+/// If the shapes disagree.
 #[track_caller]
 pub fn attention_composed<E: Float>(
     q: &Var<E>,
@@ -80,6 +83,9 @@ pub fn attention_composed<E: Float>(
 }
 
 /// [`self_attention`](crate::self_attention), composed.
+///
+/// # Panics
+/// If the last axis is not divisible by 3·heads.
 #[track_caller]
 pub fn self_attention_composed<E: Float>(
     qkv: &Var<E>,

@@ -8,7 +8,7 @@ use crate::{Op, Var};
 const ROWS: usize = 256;
 
 /// yᵢ = x̂ᵢ wᵢ + bᵢ with x̂ = (x − mean x) / √(var x + eps), mean and (biased) variance over the last axis; x [… n],
-/// w [n], b [n].
+/// w \[n\], b \[n\].
 ///
 /// dw = Σ g·x̂ and db = Σ g over all leading axes; with h = g·w, dx = (h − mean h − x̂·mean(h·x̂)) / √(var x + eps).
 /// Saved: x, and mean and 1/√(var + eps) of each row. The composed twin is
@@ -140,8 +140,8 @@ fn sum_by<E: Float>(n: usize, f: impl Fn(usize) -> E) -> E {
     let whole = n / 16 * 16;
     let mut at = 0;
     while at < whole {
-        for lane in 0..16 {
-            sums[lane] += f(at + lane);
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            *sum += f(at + lane);
         }
         at += 16;
     }

@@ -43,6 +43,9 @@ impl<E: Float> Var<E> {
     }
 
     /// Parts of `sizes` places each, one after another along `axis`.
+    ///
+    /// # Panics
+    /// If the sizes do not add up to the size of the axis.
     #[track_caller]
     pub fn split(&self, axis: isize, sizes: &[usize]) -> Vec<Self> {
         let total: usize = sizes.iter().sum();

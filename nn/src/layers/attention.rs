@@ -67,6 +67,9 @@ impl MultiHeadAttention {
     }
 
     /// q [B, Nq, dim], k and v [B, Nk, dim] → [B, Nq, dim].
+    ///
+    /// # Panics
+    /// If the shapes disagree.
     #[track_caller]
     pub fn forward<E: Float>(
         &self,

@@ -112,6 +112,9 @@ impl Position {
     }
 
     /// The encodings of the places [N, 1, 2], as [N, D], and of the tokens before them, [extra, D], if they have any.
+    ///
+    /// # Panics
+    /// If a table is smaller than the grid.
     pub fn forward<E: Float>(
         &self,
         cx: &Context<'_, E>,

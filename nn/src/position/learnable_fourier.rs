@@ -67,6 +67,9 @@ impl LearnableFourier {
     }
 
     /// Positions [N, G, M] → [N, D].
+    ///
+    /// # Panics
+    /// If the positions have not three axes, or another M than the encoder.
     #[track_caller]
     pub fn forward<E: Float>(&self, cx: &Context<'_, E>, positions: &Tensor<E>) -> Var<E> {
         let hidden = self.fc1.forward(cx, &self.features(cx, positions)).gelu();
