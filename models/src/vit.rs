@@ -163,7 +163,8 @@ impl Vit {
         });
         let blocks = blocks.collect();
         let norm = LayerNorm::new(&mut init.scope("norm"), dim);
-        let head = Linear::new(&mut init.scope("head"), dim, classes);
+        let head =
+            Linear::with(&mut init.scope("head"), dim, classes, Fill::TruncatedNormal(0.02), true);
         Ok(Self {
             config: config.clone(),
             cls_token,

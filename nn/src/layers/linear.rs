@@ -13,9 +13,11 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// A layer with bias; weights are truncated normal with standard deviation 0.02 as in ViT, biases 0.
+    /// A layer with bias; weights are uniform within ±√(6/(in + out)) (Glorot and Bengio 2010), biases 0, as in the first
+    /// ViT. timm's fixed standard deviation of 0.02 is too small for narrow models.
     pub fn new(init: &mut Init<'_>, inputs: usize, outputs: usize) -> Self {
-        Self::with(init, inputs, outputs, Fill::TruncatedNormal(0.02), true)
+        let bound = (6.0 / (inputs + outputs) as f64).sqrt();
+        Self::with(init, inputs, outputs, Fill::Uniform(bound), true)
     }
 
     /// A layer whose weights are filled as told, with or without bias.
