@@ -16,11 +16,11 @@ use crate::recipe::ModelConfig;
 
 /// Run a model on given tensors and write what it computes, to be compared with another framework.
 ///
-/// INPUT holds `images` f32 [B, C, H, W] and, if the loss is asked for, `labels` i64 [B]. OUTPUT gets `logits` [B, classes],
+/// INPUT holds `images` f32 [B, C, H, W] and, if the loss is asked for, `labels` i64, one each. OUTPUT gets `logits` [B, classes],
 /// with labels `loss` (mean cross-entropy, nats), and with --grads `grad.PARAMETER` for each parameter.
 #[derive(Debug, Args)]
 pub(crate) struct ParityArgs {
-    /// TOML file with a [model] table.
+    /// TOML file with a table `model`.
     #[arg(long, value_name = "MODEL.toml")]
     config: PathBuf,
     /// Parameters by name, safetensors.

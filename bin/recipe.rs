@@ -294,6 +294,6 @@ mod tests {
         assert!(error("model.heads=3").contains("dim = 64 is not divisible by heads = 3"));
         assert!(error("model.position.kind=sinus").contains("unknown variant `sinus`"));
         assert!(error("seed").contains("key=value expected"));
-        assert!(error("seed.x=1").contains("`seed` in `seed.x` is a value"));
+        assert!(error("name.x=1").contains("`name` in `name.x` is a value"));
     }
 }

@@ -33,10 +33,13 @@ fn load(name: &str) -> (Vit, Params<f64>, Tensor<f64>, Vec<usize>) {
     let mut params = Params::new();
     let model = Vit::new(&mut Init::new(&mut params, 0), &config.model).expect("valid");
     let mut params = params.cast::<f64>();
-    let file = |part: &str| TensorFile::read(&fixture(&format!("{name}.{part}.safetensors"))).expect("committed");
+    let file = |part: &str| {
+        TensorFile::read(&fixture(&format!("{name}.{part}.safetensors"))).expect("committed")
+    };
     file("weights").load("", &mut params).expect("timm's names and shapes");
     let input = file("input");
-    let (images, (_, labels)) = (input.tensor("images").expect("images"), input.indices("labels").expect("labels"));
+    let (images, (_, labels)) =
+        (input.tensor("images").expect("images"), input.indices("labels").expect("labels"));
     (model, params, images, labels)
 }
 
@@ -63,7 +66,8 @@ fn the_program_agrees_with_pytorch_in_logits_loss_and_every_gradient() {
         assert_eq!(found.names(), names);
         for tensor in names {
             let bound = 1e-5; // single precision against double: PyTorch's own f32 differs by up to 7e-7
-            let [found, expected] = [&found, &expected].map(|file| file.tensor(&tensor).expect("listed"));
+            let [found, expected] =
+                [&found, &expected].map(|file| file.tensor(&tensor).expect("listed"));
             let error = relative(&found, &expected);
             assert!(error < bound, "{name}: {tensor} differs by {error:e}");
         }
@@ -74,12 +78,15 @@ fn the_program_agrees_with_pytorch_in_logits_loss_and_every_gradient() {
 fn ten_steps_of_adamw_cost_what_they_cost_in_pytorch() {
     for name in ["vit", "vit-mean"] {
         let (model, mut params, images, labels) = load(name);
-        let expected = TensorFile::read(&fixture(&format!("{name}.expected.safetensors"))).expect("committed");
+        let expected =
+            TensorFile::read(&fixture(&format!("{name}.expected.safetensors"))).expect("committed");
         let expected: Tensor<f64> = expected.tensor("adamw_losses").expect("losses");
-        let mut optimizer = AdamW::new(&params, AdamWConfig { weight_decay: 0.05, ..AdamWConfig::default() });
+        let mut optimizer =
+            AdamW::new(&params, AdamWConfig { weight_decay: 0.05, ..AdamWConfig::default() });
         for expected in expected.to_vec() {
             let cx = Context::differentiate(&params);
-            let loss = cross_entropy(&model.forward(&cx, &images), &labels, &CrossEntropy::default());
+            let loss =
+                cross_entropy(&model.forward(&cx, &images), &labels, &CrossEntropy::default());
             let (found, grads) = (loss.value().item(), cx.backward(&loss));
             // Decaying one parameter too many shows from 5e-6 on.
             assert!((found / expected - 1.0).abs() < 1e-6, "{name}: {found} instead of {expected}");

@@ -48,7 +48,8 @@ fn one_seed_gives_the_same_bits_on_one_thread_and_on_two() {
     let folder = tempfile::tempdir().expect("a folder");
     let run = |threads: &str| {
         let out = folder.path().join(threads);
-        let report = train(&out, &["--steps", "12", "--threads", threads, "--set", "model.dropout=0.1"]);
+        let report =
+            train(&out, &["--steps", "12", "--threads", threads, "--set", "model.dropout=0.1"]);
         (report["value"].clone(), report["loss"].clone(), checkpoint(&out))
     };
     let one = run("1");
@@ -64,7 +65,8 @@ fn a_stopped_and_resumed_run_equals_an_uninterrupted_one() {
     let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
     let last = train(&whole, &["--steps", "200", "--set", "model.drop_path=0.2"]);
     // 187 steps an epoch: the stops lie inside of the first epoch, at its end, and inside of the second.
-    let first = train(&parts, &["--steps", "200", "--set", "model.drop_path=0.2", "--stop-after", "50"]);
+    let first =
+        train(&parts, &["--steps", "200", "--set", "model.drop_path=0.2", "--stop-after", "50"]);
     assert_eq!((&first["step"], &first["finished"]), (&Value::from(50), &Value::from(false)));
     let resume = |more: &[&str]| {
         let folder = parts.to_str().expect("UTF-8");
@@ -76,7 +78,9 @@ fn a_stopped_and_resumed_run_equals_an_uninterrupted_one() {
     assert_eq!(last["value"], resumed["value"]);
     assert_eq!(last["loss"], resumed["loss"]);
     assert_eq!(checkpoint(&whole), checkpoint(&parts));
-    let lines = |folder: &Path| std::fs::read_to_string(folder.join("metrics.jsonl")).expect("a log").lines().count();
+    let lines = |folder: &Path| {
+        std::fs::read_to_string(folder.join("metrics.jsonl")).expect("a log").lines().count()
+    };
     assert_eq!((lines(&whole), lines(&parts)), (2, 2));
 
     let scored = json(&wavetape(&["eval", "--json", parts.to_str().expect("UTF-8")]));
@@ -96,7 +100,11 @@ fn mistakes_are_named_with_what_was_expected_and_exit_codes_tell_their_kind() {
     let broken = broken.to_str().expect("UTF-8");
     let cases: [(&[&str], i32, &str); 9] = [
         (&["train", "vit-simple"], 1, "known are vit-sample, vit-fashion"),
-        (&["train", "--set", "train.epoch=3"], 1, "unknown field `epoch`, expected one of `epochs`"),
+        (
+            &["train", "--set", "train.epoch=3"],
+            1,
+            "unknown field `epoch`, expected one of `epochs`",
+        ),
         (&["train", "--set", "model.heads=5"], 1, "dim = 64 is not divisible by heads = 5"),
         (&["train", "--recipe", broken], 1, "unknown field `seeed`"),
         (&["train", "vit-fashion", "--data", missing], 1, "none: cannot be read"),

@@ -262,3 +262,72 @@ impl<E: Float> Gradients<E> {
         self.by_node.get_mut(leaf.id()?)?.take()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_used_twice_gets_both_gradients() {
+        let tape: Tape<f64> = Tape::new();
+        let x = tape.leaf(Tensor::from_vec([2], vec![3.0, -1.0]));
+        let y = x.mul(&x).add(&x.scale(10.0)); // dy/dx = 2x + 10
+        let gradients = tape.backward_with(&y, Tensor::ones([2]));
+        assert_eq!(gradients.get(&x).expect("tracked").to_vec(), [16.0, 8.0]);
+        assert!(tape.is_empty(), "backward consumes the record");
+    }
+
+    #[test]
+    fn a_chain_of_a_hundred_thousand_ops_needs_no_deep_stack() {
+        let tape: Tape = Tape::new();
+        let x = tape.leaf(Tensor::scalar(1.0));
+        let y = (0..100_000).fold(x.clone(), |y, _| y.add_scalar(1.0));
+        assert_eq!(tape.backward(&y).get(&x).expect("tracked").item(), 1.0);
+        let dropped = (0..100_000).fold(x, |y, _| y.add_scalar(1.0));
+        drop((dropped, tape));
+    }
+
+    #[test]
+    fn constants_record_nothing_and_leaves_that_do_not_matter_get_nothing() {
+        let tape: Tape = Tape::new();
+        let (x, unused) = (tape.leaf(Tensor::scalar(2.0)), tape.leaf(Tensor::scalar(3.0)));
+        let constant = Var::constant(Tensor::scalar(5.0));
+        constant.exp().mul(&constant);
+        assert_eq!(tape.len(), 2);
+        let gradients = tape.backward(&x.mul(&constant));
+        assert_eq!(gradients.get(&x).map(Tensor::item), Some(5.0));
+        assert!(gradients.get(&unused).is_none() && gradients.get(&constant).is_none());
+    }
+
+    #[test]
+    fn anomaly_mode_tells_of_the_first_bad_number_forward_and_backward() {
+        let tape: Tape = Tape::detecting_anomalies();
+        let x = tape.leaf(Tensor::from_vec([2], vec![0.0, 1.0]));
+        tape.mark(7);
+        let root = x.sqrt(); // finite, with an infinite slope at 0
+        assert_eq!(tape.anomaly(), None);
+        tape.backward_with(&root, Tensor::ones([2]));
+        let anomaly = tape.anomaly().expect("an infinite gradient");
+        assert_eq!((anomaly.op, anomaly.backward, anomaly.marker), ("sqrt", true, Some(7)));
+        assert!(
+            anomaly.to_string().starts_with("gradient through sqrt [2] is not finite"),
+            "{anomaly}"
+        );
+        assert!(anomaly.location.contains("tape.rs"), "{anomaly}");
+
+        let tape: Tape = Tape::detecting_anomalies();
+        let x = tape.leaf(Tensor::scalar(-1.0));
+        x.ln().exp();
+        let anomaly = tape.anomaly().expect("a logarithm of −1");
+        assert_eq!((anomaly.op, anomaly.backward), ("ln", false));
+    }
+
+    #[test]
+    #[should_panic(expected = "twice: gradient of shape [3] for a value of shape [2]")]
+    fn a_derivative_of_the_wrong_shape_is_named() {
+        let tape: Tape = Tape::new();
+        let x = tape.leaf(Tensor::zeros([2]));
+        let y = crate::Op::new("twice", x.value() * 2.0).wrt(&x, |_| Tensor::zeros([3])).record();
+        tape.backward_with(&y, Tensor::ones([2]));
+    }
+}

@@ -8,6 +8,7 @@ use tensor::{Float, Tensor};
 
 #[test]
 fn a_vjp_is_linear_in_its_cotangent() {
+    two_threads();
     for entry in table() {
         for seed in 100..104 {
             let name = entry.name();
@@ -63,6 +64,7 @@ const BILINEAR: [&str; 5] = ["mul", "Mul", "matmul", "matmul broadcast", "conv2d
 /// ⟨Jx, u⟩ = ⟨x, Jᵀu⟩, where Jx is the value. On integers no operation rounds, so the sides are equal to the last bit.
 #[test]
 fn the_vjp_of_a_linear_op_is_its_adjoint_exactly() {
+    two_threads();
     let table = table();
     for name in LINEAR.iter().chain(&BILINEAR) {
         let entry = table.iter().find(|entry| entry.name() == *name).expect(name);
@@ -100,10 +102,17 @@ fn dot(a: &Tensor<f64>, b: &Tensor<f64>) -> f64 {
     a.to_vec().iter().zip(b.to_vec()).map(|(a, b)| a * b).sum()
 }
 
+/// Gives the global pool two threads on any machine. Each test of this file begins with it, so that none starts the pool
+/// in another size.
+fn two_threads() {
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(2).build_global(); // an error after the first time
+    assert_eq!(rayon::current_num_threads(), 2);
+}
+
 #[test]
 fn one_thread_and_two_give_the_same_bits() {
     // Loops split outside of rayon's workers only: on two threads here, on one inside `install`.
-    rayon::ThreadPoolBuilder::new().num_threads(2).build_global().expect("built once");
+    two_threads();
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
     for entry in table() {
         let named = match entry.name() {

@@ -3,7 +3,7 @@
 use crate::{Float, Tensor};
 
 impl<E: Float> Tensor<E> {
-    /// The places `indices` along `axis`, in that order: out[…, i, …] = self[…, indices[i], …].
+    /// The places `indices` along `axis`, in that order: `out[…, i, …] = self[…, indices[i], …]`.
     ///
     /// # Panics
     /// If an index lies outside the axis.

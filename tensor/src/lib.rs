@@ -3,6 +3,7 @@
 mod conv;
 mod elementwise;
 mod float;
+mod functions;
 mod index;
 mod matmul;
 pub mod par;

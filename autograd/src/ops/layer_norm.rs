@@ -8,7 +8,7 @@ use crate::{Op, Var};
 const ROWS: usize = 256;
 
 /// yᵢ = x̂ᵢ wᵢ + bᵢ with x̂ = (x − mean x) / √(var x + eps), mean and (biased) variance over the last axis; x [… n],
-/// w \[n\], b \[n\].
+/// w `[n]`, b `[n]`.
 ///
 /// dw = Σ g·x̂ and db = Σ g over all leading axes; with h = g·w, dx = (h − mean h − x̂·mean(h·x̂)) / √(var x + eps).
 /// Saved: x, and mean and 1/√(var + eps) of each row. The composed twin is

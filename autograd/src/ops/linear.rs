@@ -4,7 +4,7 @@ use tensor::{Float, MatMut, MatRef, Tensor, gemm, par};
 
 use crate::{Op, Var};
 
-/// y = x·Wᵀ + b for x [… in], W [out, in] and b [out] (PyTorch's layout); y is [… out].
+/// y = x·Wᵀ + b for x [… in], W [out, in] and b `[out]` (PyTorch's layout); y is [… out].
 ///
 /// dx = g·W, dW = gᵀ·x, db = Σ g over all leading axes. The composed twin is
 /// [`linear_composed`](crate::linear_composed).

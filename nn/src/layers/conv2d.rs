@@ -5,7 +5,7 @@ use tensor::Float;
 
 use crate::{Context, Fill, Init, ParamId};
 
-/// Convolution with bias. Parameters: `weight` [out, in/groups, k, k], `bias` [out].
+/// Convolution with bias. Parameters: `weight` [out, in/groups, k, k], `bias` `[out]`.
 #[derive(Clone, Debug)]
 pub struct Conv2d {
     weight: ParamId,

@@ -17,7 +17,7 @@ impl Embedding {
         Self { weight: init.param("weight", [count, dim], Fill::Normal(0.02), false) }
     }
 
-    /// Indices [n] → [n, dim].
+    /// Indices `[n]` → [n, dim].
     ///
     /// # Panics
     /// If an index is not in the table.

@@ -6,7 +6,7 @@ use tensor::Float;
 use crate::{Context, Fill, Init, ParamId};
 
 /// y = (x − mean)/√(var + eps)·w + b over the last axis (Ba, Kiros and Hinton 2016). Parameters: `weight` and `bias`,
-/// both [n], at first 1 and 0.
+/// both `[n]`, at first 1 and 0.
 #[derive(Clone, Debug)]
 pub struct LayerNorm {
     weight: ParamId,

@@ -5,7 +5,7 @@ use tensor::Float;
 
 use crate::{Context, Fill, Init, ParamId};
 
-/// y = x·Wᵀ + b. Parameters: `weight` [out, in], `bias` [out].
+/// y = x·Wᵀ + b. Parameters: `weight` [out, in], `bias` `[out]`.
 #[derive(Clone, Debug)]
 pub struct Linear {
     weight: ParamId,

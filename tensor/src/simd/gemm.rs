@@ -159,94 +159,60 @@ pub fn gemm<E: Float>(alpha: E, a: MatRef<'_, E>, b: MatRef<'_, E>, beta: E, c: 
     if c.rows == 0 || c.cols == 0 {
         return;
     }
-    let size = (a.rows, a.cols, b.cols);
-    let (a_at, b_at) = (
-        (a.data.as_ptr(), a.row_stride, a.col_stride),
-        (b.data.as_ptr(), b.row_stride, b.col_stride),
-    );
-    let c_at = (c.data.as_mut_ptr(), c.row_stride, c.col_stride);
+    let (size, stride) = ((a.rows, a.cols, b.cols), |stride: usize| stride as isize); // strides span slices, so they fit
     // SAFETY: `MatRef::new` and `MatMut::new` checked that every index below (rows, cols) lies inside its slice (with
     // k = 0 nothing of A and B is read); C is borrowed mutably, so it aliases neither A nor B, and `MatMut::new` checked
     // that its places are distinct.
-    unsafe { E::product(size, alpha, a_at, b_at, beta, c_at) }
+    unsafe {
+        E::GEMM(
+            size.0,
+            size.1,
+            size.2,
+            alpha,
+            a.data.as_ptr(),
+            stride(a.row_stride),
+            stride(a.col_stride),
+            b.data.as_ptr(),
+            stride(b.row_stride),
+            stride(b.col_stride),
+            beta,
+            c.data.as_mut_ptr(),
+            stride(c.row_stride),
+            stride(c.col_stride),
+        );
+    }
 }
+
+/// The signature of matrixmultiply's functions: sizes m, k, n; α; A, B with row and column strides; β; C likewise.
+type Gemm<E> = unsafe fn(
+    usize,
+    usize,
+    usize,
+    E,
+    *const E,
+    isize,
+    isize,
+    *const E,
+    isize,
+    isize,
+    E,
+    *mut E,
+    isize,
+    isize,
+);
 
 /// The product of one element type, on pointers.
 pub trait Product: Sized {
-    /// C ← α·A·B + β·C for sizes (m, k, n) and (pointer, row stride, column stride) of each matrix.
-    ///
-    /// # Safety
-    /// All places of A and B can be read and all places of C written, C's places are distinct and alias neither A nor B.
-    unsafe fn product(
-        size: (usize, usize, usize),
-        alpha: Self,
-        a: (*const Self, usize, usize),
-        b: (*const Self, usize, usize),
-        beta: Self,
-        c: (*mut Self, usize, usize),
-    );
+    /// C ← α·A·B + β·C. All places of A and B can be read and all places of C written; C's places are distinct and alias
+    /// neither A nor B.
+    #[doc(hidden)]
+    const GEMM: Gemm<Self>;
 }
 
 impl Product for f32 {
-    unsafe fn product(
-        (m, k, n): (usize, usize, usize),
-        alpha: f32,
-        (a, rsa, csa): (*const f32, usize, usize),
-        (b, rsb, csb): (*const f32, usize, usize),
-        beta: f32,
-        (c, rsc, csc): (*mut f32, usize, usize),
-    ) {
-        let s = |stride: usize| stride as isize; // strides span slices, so they fit
-        // SAFETY: the caller's promise is what sgemm asks for.
-        unsafe {
-            matrixmultiply::sgemm(
-                m,
-                k,
-                n,
-                alpha,
-                a,
-                s(rsa),
-                s(csa),
-                b,
-                s(rsb),
-                s(csb),
-                beta,
-                c,
-                s(rsc),
-                s(csc),
-            );
-        }
-    }
+    const GEMM: Gemm<f32> = matrixmultiply::sgemm;
 }
 
 impl Product for f64 {
-    unsafe fn product(
-        (m, k, n): (usize, usize, usize),
-        alpha: f64,
-        (a, rsa, csa): (*const f64, usize, usize),
-        (b, rsb, csb): (*const f64, usize, usize),
-        beta: f64,
-        (c, rsc, csc): (*mut f64, usize, usize),
-    ) {
-        let s = |stride: usize| stride as isize; // strides span slices, so they fit
-        // SAFETY: the caller's promise is what dgemm asks for.
-        unsafe {
-            matrixmultiply::dgemm(
-                m,
-                k,
-                n,
-                alpha,
-                a,
-                s(rsa),
-                s(csa),
-                b,
-                s(rsb),
-                s(csb),
-                beta,
-                c,
-                s(rsc),
-                s(csc),
-            );
-        }
-    }
+    const GEMM: Gemm<f64> = matrixmultiply::dgemm;
 }

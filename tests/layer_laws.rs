@@ -1,0 +1,95 @@
+//! What layers promise whatever their parameters are.
+
+use autograd::{Attention, Var};
+use nn::{
+    Block, BlockConfig, Context, Init, LayerNorm, MultiHeadAttention, NormOrder, Params,
+    SelfAttention,
+};
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use tensor::Tensor;
+
+const SIZES: [usize; 3] = [2, 7, 12]; // batch, tokens, features
+
+fn tokens(seed: u64) -> Tensor<f64> {
+    Tensor::normal(SIZES, 0.0, 1.0, &mut ChaCha8Rng::seed_from_u64(seed))
+}
+
+fn close(found: &Tensor<f64>, expected: &Tensor<f64>) {
+    assert_eq!(found.shape(), expected.shape());
+    let error = (found - expected).abs().to_vec().into_iter().fold(0.0, f64::max);
+    assert!(error < 1e-12, "differs by {error:e}");
+}
+
+#[test]
+fn causal_attention_ignores_the_future() {
+    let mut params = Params::new();
+    let layer = SelfAttention::new(&mut Init::new(&mut params, 1), 12, 3);
+    let params = params.cast::<f64>();
+    let cx = Context::eval(&params);
+    let causal = Attention { causal: true, mask: None };
+    let attend =
+        |x: &Tensor<f64>| layer.forward(&cx, &Var::constant(x.clone()), &causal).into_value();
+    let (x, other) = (tokens(2), tokens(3));
+    let changed = Tensor::concat(&[&x.narrow(1, 0, 4), &other.narrow(1, 4, 3)], 1);
+    close(&attend(&x).narrow(1, 0, 4), &attend(&changed).narrow(1, 0, 4));
+    assert_ne!(attend(&x).narrow(1, 4, 3), attend(&changed).narrow(1, 4, 3));
+}
+
+#[test]
+fn attention_without_positions_permutes_with_its_tokens() {
+    let mut params = Params::new();
+    let mut init = Init::new(&mut params, 4);
+    let config = BlockConfig {
+        dim: 12,
+        heads: 3,
+        mlp_dim: 24,
+        dropout: 0.0,
+        drop_path: 0.0,
+        order: NormOrder::Pre,
+        eps: LayerNorm::EPS,
+    };
+    let pre = Block::new(&mut init.scope("pre"), &config);
+    let post =
+        Block::new(&mut init.scope("post"), &BlockConfig { order: NormOrder::Post, ..config });
+    let params = params.cast::<f64>();
+    let cx = Context::eval(&params);
+    let order = [3, 0, 6, 1, 5, 2, 4];
+    for block in [pre, post] {
+        let apply = |x: Tensor<f64>| {
+            block.forward(&cx, &Var::constant(x), &Attention::default()).into_value()
+        };
+        close(&apply(tokens(5).gather(1, &order)), &apply(tokens(5)).gather(1, &order));
+    }
+}
+
+#[test]
+fn masked_keys_do_not_matter_and_cross_attention_takes_any_number_of_keys() {
+    let mut params = Params::new();
+    let layer = MultiHeadAttention::new(&mut Init::new(&mut params, 6), 12, 3);
+    let params = params.cast::<f64>();
+    let cx = Context::eval(&params);
+    let (q, memory) = (Var::constant(tokens(7).narrow(1, 0, 3)), tokens(8));
+    let hidden = Tensor::from_fn([1, 1, 1, 7], |key| if key < 5 { 0.0 } else { f64::NEG_INFINITY });
+    let all = Var::constant(memory.clone());
+    let seen = Var::constant(memory.narrow(1, 0, 5));
+    let masked =
+        layer.forward(&cx, [&q, &all, &all], &Attention { causal: false, mask: Some(hidden) });
+    let short = layer.forward(&cx, [&q, &seen, &seen], &Attention::default());
+    assert_eq!(masked.dims(), [2, 3, 12]);
+    close(masked.value(), short.value());
+}
+
+#[test]
+fn a_batch_gives_what_its_samples_give_alone() {
+    let mut params = Params::new();
+    let layer = SelfAttention::new(&mut Init::new(&mut params, 9), 12, 2);
+    let params = params.cast::<f64>();
+    let cx = Context::eval(&params);
+    let attend =
+        |x: Tensor<f64>| layer.forward(&cx, &Var::constant(x), &Attention::default()).into_value();
+    let x = tokens(10);
+    for sample in 0..2 {
+        close(&attend(x.narrow(0, sample, 1)), &attend(x.clone()).narrow(0, sample, 1));
+    }
+}
