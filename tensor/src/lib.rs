@@ -22,5 +22,5 @@ pub use pool::{clear_pool, set_pool_limit};
 pub use random::standard_normal;
 pub use reduce::{dot_row, sum_row};
 pub use shape::{MAX_RANK, Shape, Strides};
-pub use simd::{Level, MatMut, MatRef, Simd, gemm, vectorize};
+pub use simd::{Finish, Level, MatMut, MatRef, Packed, Right, Simd, gemm, gemm_finish, vectorize};
 pub use tensor::Tensor;

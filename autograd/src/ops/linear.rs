@@ -1,6 +1,6 @@
 //! The affine map of the last axis, product and bias in one op.
 
-use tensor::{Float, MatMut, MatRef, Tensor, gemm, par};
+use tensor::{Finish, Float, MatMut, MatRef, Tensor, gemm_finish, par};
 
 use crate::{Op, Var};
 
@@ -43,20 +43,20 @@ pub fn linear<E: Float>(x: &Var<E>, weight: &Var<E>, bias: Option<&Var<E>>) -> V
     op.wrt(x, move |g| g.reshape([rows, outputs]).matmul(&w).reshape(own)).record()
 }
 
-/// x·Wᵀ + b for x [rows, in]: the bias is laid down first and the product added to it.
+/// x·Wᵀ + b for x [rows, in], the bias added while the product is in registers.
 fn affine<E: Float>(x: &Tensor<E>, weight: &Tensor<E>, bias: Option<&Tensor<E>>) -> Tensor<E> {
     let Some(bias) = bias else { return x.matmul(&weight.transpose(0, 1)) };
     let (&[rows, inputs], outputs) = (x.dims(), weight.dims()[0]) else { unreachable!("two axes") };
     let (x, weight, bias) = (x.contiguous(), weight.contiguous(), bias.contiguous());
-    let (x, weight, bias) = (x.data(), weight.data(), bias.data());
+    let x = MatRef::new(x.data(), rows, inputs, inputs, 1);
+    let weight = MatRef::new(weight.data(), inputs, outputs, 1, inputs);
+    let finish = Finish { alpha: E::ONE, beta: E::ZERO, bias: Some(bias.data()) };
     const ROWS: usize = 192;
     Tensor::build([rows, outputs], |out| {
         par::for_chunks(out, ROWS * outputs, |start, out| {
-            out.chunks_mut(outputs.max(1)).for_each(|row| row.copy_from_slice(bias));
-            let (first, count) = (start / outputs.max(1), out.len() / outputs.max(1));
-            let x = MatRef::new(&x[first * inputs..], count, inputs, inputs, 1);
-            let weight = MatRef::new(weight, inputs, outputs, 1, inputs);
-            gemm(E::ONE, x, weight, E::ONE, MatMut::new(out, count, outputs, outputs, 1));
+            let (first, count) = (start / outputs, out.len() / outputs);
+            let x = x.narrow_rows(first..first + count);
+            gemm_finish(x, weight, finish, MatMut::new(out, count, outputs, outputs, 1));
         });
     })
 }

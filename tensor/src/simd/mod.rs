@@ -1,4 +1,5 @@
-//! The one module with `unsafe` code: choosing the processor's vector unit at run time, and the matrix product.
+//! The one module with `unsafe` code: choosing the processor's vector unit at run time, and the matrix
+//! product.
 //!
 //! Kernels are ordinary loops over slices, written as closures and handed to [`vectorize`], which compiles each of them
 //! for AVX-512, for AVX2 with FMA and for the target's baseline, and runs the widest that this processor has. The
@@ -11,5 +12,5 @@ mod gemm;
 mod level;
 
 pub(crate) use gemm::Product;
-pub use gemm::{MatMut, MatRef, gemm};
+pub use gemm::{Finish, MatMut, MatRef, Packed, Right, gemm, gemm_finish};
 pub use level::{Level, Simd, vectorize};
