@@ -52,35 +52,30 @@ impl Classifier {
     pub(crate) fn differentiate(&self, params: &Params, batch: &Batch, step: u64) -> Step<usize> {
         let count = batch.labels.len();
         let shards = Shards { batch: count, micro_batch: self.micro_batch, seed: self.seed, step };
-        shards.differentiate(params, |cx, range| self.loss(cx, batch, range, count))
+        let options = CrossEntropy { normalizer: Some(count as f64), ..self.loss.clone() };
+        shards.differentiate(params, |cx, range| self.forward(cx, batch, range, &options))
     }
 
-    fn loss(
+    /// The loss of a part of a batch, and how many of its images have the largest logit at their label.
+    fn forward(
         &self,
         cx: &Context<'_>,
         batch: &Batch,
-        range: Range<usize>,
-        count: usize,
+        part: Range<usize>,
+        loss: &CrossEntropy,
     ) -> (Var, usize) {
-        let images = batch.images.narrow(0, range.start, range.len());
-        let labels = &batch.labels[range];
+        let images = batch.images.narrow(0, part.start, part.len());
+        let labels = &batch.labels[part];
         let logits = self.model.forward(cx, &images);
-        let right = logits
-            .value()
-            .argmax(-1)
-            .iter()
-            .zip(labels)
-            .filter(|(found, label)| found == label)
-            .count();
-        let options = CrossEntropy { normalizer: Some(count as f64), ..self.loss.clone() };
-        (cross_entropy(&logits, labels, &options), right)
+        let found = logits.value().argmax(-1);
+        let right = found.iter().zip(labels).filter(|(found, label)| found == label).count();
+        (cross_entropy(&logits, labels, loss), right)
     }
 
     /// Where the first NaN or infinity of a step comes from: computes the step again, looking at every value.
     pub(crate) fn diagnose(&self, params: &Params, batch: &Batch) -> String {
         let cx = Context::differentiate(params).on(Tape::detecting_anomalies());
-        let count = batch.labels.len();
-        let (loss, _) = self.loss(&cx, batch, 0..count, count);
+        let (loss, _) = self.forward(&cx, batch, 0..batch.labels.len(), &self.loss);
         cx.backward(&loss);
         match cx.anomaly() {
             Some((anomaly, Some(near))) => format!("{anomaly}, after parameter `{near}` was used"),
@@ -91,28 +86,21 @@ impl Classifier {
 
     /// Scores all images of a loader. The result does not depend on the number of threads.
     pub(crate) fn score(&self, params: &Params, loader: &Loader) -> Score {
+        let sum = CrossEntropy { normalizer: Some(1.0), ..CrossEntropy::default() };
         let (mut right, mut losses, mut count) = (0, 0.0, 0);
         for batch in loader.epoch(0, 0) {
-            let size = self.micro_batch.max(1);
-            let parts = batch.labels.len().div_ceil(size);
+            let (size, len) = (self.micro_batch.max(1), batch.labels.len());
             let part = |part: usize| {
-                let range = part * size..batch.labels.len().min((part + 1) * size);
-                let cx = Context::eval(params);
-                let images = batch.images.narrow(0, range.start, range.len());
-                let logits = self.model.forward(&cx, &images);
-                let labels = &batch.labels[range];
-                let places = logits.value().argmax(-1);
-                let right =
-                    places.iter().zip(labels).filter(|(found, label)| found == label).count();
-                let sum = CrossEntropy { normalizer: Some(1.0), ..CrossEntropy::default() };
-                (right, f64::from(cross_entropy(&logits, labels, &sum).value().item()))
+                let range = part * size..len.min((part + 1) * size);
+                let (loss, right) = self.forward(&Context::eval(params), &batch, range, &sum);
+                (f64::from(loss.value().item()), right)
             };
-            let scores: Vec<_> = (0..parts).into_par_iter().map(part).collect();
-            for (part_right, loss) in scores {
-                right += part_right;
+            let parts: Vec<_> = (0..len.div_ceil(size)).into_par_iter().map(part).collect();
+            for (loss, part_right) in parts {
                 losses += loss;
+                right += part_right;
             }
-            count += batch.labels.len();
+            count += len;
         }
         let count = count.max(1) as f64;
         Score { accuracy: right as f64 / count, loss: losses / count }

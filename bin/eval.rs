@@ -7,8 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::run::Run;
-use crate::system;
-use crate::train::{Report, restore};
+use crate::train::Trainer;
 
 /// Score the checkpoint of a run on the set that its recipe names: repeats the accuracy that training reported.
 #[derive(Debug, Args)]
@@ -29,23 +28,10 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     if let Some(data) = &args.data {
         recipe.data.dir = Some(data.clone());
     }
-    let (recipe, classifier, state, loader) = restore(&run, recipe)?;
+    let (trainer, mut state) = Trainer::new(recipe)?;
+    run.restore(&mut state, false)?;
     let start = Instant::now();
-    let score = classifier.score(state.evaluated(), &loader);
-    let seconds = start.elapsed().as_secs_f64();
-    let report = Report {
-        run: run.name(),
-        recipe: recipe.name,
-        metric: "test_accuracy",
-        value: score.accuracy,
-        seconds,
-        img_s: loader.images().len() as f64 / seconds,
-        loss: score.loss,
-        step: state.step,
-        finished: true,
-        params: state.params.elements(),
-        threads: rayon::current_num_threads(),
-        rss_mb: system::peak_memory_mb(),
-    };
-    report.print(args.json)
+    let score = trainer.classifier.score(state.evaluated(), &trainer.eval);
+    let (images, seconds) = (trainer.eval.images().len() as u64, start.elapsed().as_secs_f64());
+    trainer.report(&run, &state, score, images, seconds).print(args.json)
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use nn::checkpoint::{TensorFile, write, write_atomically};
 use nn::{AdamW, Ema, Params};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tensor::Tensor;
 
 use crate::recipe::{Changes, Recipe};
@@ -31,6 +31,19 @@ pub(crate) struct State {
     pub(crate) seconds: f64,
     /// Images seen so far.
     pub(crate) images: u64,
+    /// Sums over the epoch that is under way.
+    pub(crate) epoch: EpochSums,
+}
+
+/// Running sums of an epoch, so that one that was stopped and resumed is logged as one that was not.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct EpochSums {
+    pub(crate) images: usize,
+    pub(crate) right: usize,
+    /// Sum of the images' losses.
+    pub(crate) loss: f64,
+    /// Norm of the last step's gradient.
+    pub(crate) grad_norm: f64,
 }
 
 impl State {
@@ -127,6 +140,7 @@ impl Run {
             "ema_steps": state.ema.as_ref().map_or(0, Ema::steps),
             "seconds": state.seconds,
             "images": state.images,
+            "epoch": state.epoch,
             "version": env!("CARGO_PKG_VERSION"),
         });
         // One key only: the format does not fix the order of several.
@@ -151,6 +165,8 @@ impl Run {
         state.step = count("step")?;
         state.images = count("images")?;
         state.seconds = number("seconds")?.as_f64().unwrap_or_default();
+        state.epoch = EpochSums::deserialize(number("epoch")?)
+            .with_context(|| format!("{}: metadata `progress`: `epoch`", path.display()))?;
         let mut moments = Vec::new();
         for param in state.params.iter() {
             let moment = |which: &str| {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use datasets::{Batch, Images, Loader, Normalize, Options};
+use datasets::{Batch, Loader, Options};
 use nn::{AdamW, Ema, WarmupCosine, clip_scale};
 use serde::Serialize;
 
@@ -15,7 +15,7 @@ use crate::classifier::{Classifier, Score};
 use crate::data;
 use crate::progress::Progress;
 use crate::recipe::{Changes, RECIPES, Recipe};
-use crate::run::{Lock, Run, State};
+use crate::run::{EpochSums, Lock, Run, State};
 use crate::system;
 
 /// Train a model as a recipe says, and report its accuracy on the test set.
@@ -73,76 +73,54 @@ pub(crate) struct TrainArgs {
 /// The line that a run ends with.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    pub(crate) run: String,
-    pub(crate) recipe: String,
-    pub(crate) metric: &'static str,
-    pub(crate) value: f64,
-    pub(crate) seconds: f64,
-    pub(crate) img_s: f64,
-    pub(crate) loss: f64,
-    pub(crate) step: u64,
-    pub(crate) finished: bool,
-    pub(crate) params: usize,
-    pub(crate) threads: usize,
-    pub(crate) rss_mb: Option<u64>,
+    run: String,
+    recipe: String,
+    /// `test_accuracy`, or `validation_accuracy` on images held out of the training set.
+    metric: String,
+    value: f64,
+    seconds: f64,
+    img_s: f64,
+    loss: f64,
+    step: u64,
+    finished: bool,
+    params: usize,
+    threads: usize,
+    rss_mb: Option<u64>,
 }
 
 impl Report {
     pub(crate) fn print(&self, json: bool) -> Result<()> {
         if json {
             println!("{}", serde_json::to_string(self)?);
-        } else {
-            let state = if self.finished { "test" } else { "unfinished; test" };
-            println!(
-                "{state} accuracy {:.2} % (loss {:.3}) after {} steps, {:.1} s, {:.0} images/s; run {}",
-                100.0 * self.value,
-                self.loss,
-                self.step,
-                self.seconds,
-                self.img_s,
-                self.run
-            );
+            return Ok(());
         }
+        println!(
+            "{}{} {:.2} % (loss {:.3}) after {} steps, {:.1} s, {:.0} images/s; run {}",
+            if self.finished { "" } else { "unfinished; " },
+            self.metric.replace('_', " "),
+            100.0 * self.value,
+            self.loss,
+            self.step,
+            self.seconds,
+            self.img_s,
+            self.run
+        );
         Ok(())
     }
 }
 
-/// A line of `metrics.jsonl`.
-#[derive(Debug, Serialize)]
-struct EpochLine {
-    epoch: usize,
-    step: u64,
-    rate: f64,
-    train_loss: f64,
-    train_accuracy: f64,
-    grad_norm: f64,
-    test_loss: f64,
-    test_accuracy: f64,
-    seconds: f64,
-    img_s: f64,
-    rss_mb: Option<u64>,
-}
-
 /// Everything that a run needs and that does not change while it trains.
-struct Trainer {
-    recipe: Recipe,
-    classifier: Classifier,
+pub(crate) struct Trainer {
+    pub(crate) recipe: Recipe,
+    pub(crate) classifier: Classifier,
     train: Loader,
-    eval: Loader,
+    pub(crate) eval: Loader,
     schedule: WarmupCosine,
 }
 
-/// Running sums of an epoch.
-#[derive(Default)]
-struct Tally {
-    loss: f64,
-    right: usize,
-    images: usize,
-    grad_norm: f64,
-}
-
 impl Trainer {
-    fn new(recipe: Recipe) -> Result<(Self, State)> {
+    /// The run at its start.
+    pub(crate) fn new(recipe: Recipe) -> Result<(Self, State)> {
         let data = data::load(&recipe.data, &recipe.model, recipe.seed)?;
         let (classifier, params) = Classifier::new(&recipe.model, &recipe.train, recipe.seed)?;
         let (train, eval) = (Arc::new(data.train), Arc::new(data.eval));
@@ -158,7 +136,7 @@ impl Trainer {
                 train.images().len()
             );
         }
-        let eval = eval_loader(eval, data.normalize)?;
+        let eval = Loader::new(eval, Options::eval(500, data.normalize))?;
         let all = recipe.train.epochs as u64 * train.batches() as u64;
         let total = if recipe.train.steps > 0 { all.min(recipe.train.steps) } else { all };
         let optimizer = &recipe.optimizer;
@@ -166,12 +144,13 @@ impl Trainer {
         let schedule = WarmupCosine { peak: optimizer.rate, floor: optimizer.floor, warmup, total };
         let ema = (recipe.train.ema > 0.0).then(|| Ema::new(&params, recipe.train.ema));
         let optimizer = AdamW::new(&params, optimizer.adamw);
-        let state = State { params, optimizer, ema, step: 0, seconds: 0.0, images: 0 };
+        let epoch = EpochSums::default();
+        let state = State { params, optimizer, ema, step: 0, seconds: 0.0, images: 0, epoch };
         Ok((Self { recipe, classifier, train, eval, schedule }, state))
     }
 
-    /// One step on a batch; returns loss, images that were right, and the gradient's norm.
-    fn step(&self, state: &mut State, batch: &Batch) -> Result<(f64, usize, f64)> {
+    /// One step on a batch; returns its loss.
+    fn step(&self, state: &mut State, batch: &Batch) -> Result<f64> {
         let step = self.classifier.differentiate(&state.params, batch, state.step);
         let norm = step.grads.norm();
         if !(step.loss.is_finite() && norm.is_finite()) {
@@ -191,27 +170,32 @@ impl Trainer {
         }
         state.step += 1;
         state.images += batch.labels.len() as u64;
-        Ok((step.loss, step.outputs.iter().sum(), norm))
+        let sums = &mut state.epoch;
+        sums.images += batch.labels.len();
+        sums.right += step.outputs.iter().sum::<usize>();
+        sums.loss += step.loss * batch.labels.len() as f64;
+        sums.grad_norm = norm;
+        Ok(step.loss)
     }
 
     /// Trains to the end, or to a stop, and returns the last score.
     fn run(&self, run: &Run, state: &mut State, stop: &Stop, progress: &Progress) -> Result<Score> {
-        let batches = self.train.batches() as u64;
+        let (batches, split) = (self.train.batches() as u64, self.split());
         let mut score = None;
         while state.step < self.schedule.total {
             let epoch = (state.step / batches) as usize;
+            let first = state.step % batches;
+            if first == 0 {
+                state.epoch = EpochSums::default();
+            }
             let start = Instant::now();
-            let (seconds, first_images) = (state.seconds, state.images);
-            let mut tally = Tally::default();
-            for batch in self.train.epoch(epoch, (state.step % batches) as usize) {
-                let (loss, right, norm) = self.step(state, &batch)?;
-                let count = batch.labels.len();
-                tally.loss += loss * count as f64;
-                tally.right += right;
-                tally.images += count;
-                tally.grad_norm = norm;
-                let speed = (state.images - first_images) as f64 / start.elapsed().as_secs_f64();
-                progress.step(state.step, loss, tally.right as f64 / tally.images as f64, speed);
+            let (seconds, images) = (state.seconds, state.images);
+            let speed =
+                |state: &State| (state.images - images) as f64 / start.elapsed().as_secs_f64();
+            for batch in self.train.epoch(epoch, first as usize) {
+                let loss = self.step(state, &batch)?;
+                let accuracy = state.epoch.right as f64 / state.epoch.images as f64;
+                progress.step(state.step, loss, accuracy, speed(state));
                 if stop.now(state.step) || state.step >= self.schedule.total {
                     break;
                 }
@@ -221,28 +205,31 @@ impl Trainer {
                 run.save(state)?; // stopped inside of an epoch
                 break;
             }
+            let speed = speed(state);
             let scored = self.classifier.score(state.evaluated(), &self.eval);
             score = Some(scored);
-            let images = tally.images as f64;
-            let line = EpochLine {
-                epoch: epoch + 1,
-                step: state.step,
-                rate: self.schedule.rate(state.step - 1),
-                train_loss: tally.loss / images,
-                train_accuracy: tally.right as f64 / images,
-                grad_norm: tally.grad_norm,
-                test_loss: scored.loss,
-                test_accuracy: scored.accuracy,
-                seconds: state.seconds,
-                img_s: images / start.elapsed().as_secs_f64(),
-                rss_mb: system::memory_mb(),
-            };
+            let sums = state.epoch;
+            let train_loss = sums.loss / sums.images as f64;
+            let train_accuracy = sums.right as f64 / sums.images as f64;
+            // The line goes first: a crash before the checkpoint leaves a line that resuming takes back, not a gap.
+            run.log(&serde_json::json!({
+                "epoch": epoch + 1,
+                "step": state.step,
+                "rate": self.schedule.rate(state.step - 1),
+                "train_loss": train_loss,
+                "train_accuracy": train_accuracy,
+                "grad_norm": sums.grad_norm,
+                format!("{split}_loss"): scored.loss,
+                format!("{split}_accuracy"): scored.accuracy,
+                "seconds": state.seconds,
+                "img_s": speed,
+                "rss_mb": system::memory_mb(),
+            }))?;
             run.save(state)?;
-            run.log(&line)?;
             progress.epoch(&format!(
-                "epoch {}/{}  loss {:.3}  accuracy {:.2} %  test loss {:.3}  test accuracy {:.2} %  {:.0} images/s  {:.0} s",
-                line.epoch, self.schedule.total.div_ceil(batches), line.train_loss, 100.0 * line.train_accuracy,
-                line.test_loss, 100.0 * line.test_accuracy, line.img_s, line.seconds
+                "epoch {}/{}  loss {train_loss:.3}  accuracy {:.2} %  {split} loss {:.3}  {split} accuracy {:.2} %  {speed:.0} images/s  {:.0} s",
+                epoch + 1, self.schedule.total.div_ceil(batches), 100.0 * train_accuracy, scored.loss,
+                100.0 * scored.accuracy, state.seconds
             ));
             if stop.now(state.step) {
                 break;
@@ -251,11 +238,41 @@ impl Trainer {
         progress.finish();
         Ok(score.unwrap_or_else(|| self.classifier.score(state.evaluated(), &self.eval)))
     }
-}
 
-/// The loader of the images to score: all of them, in order.
-pub(crate) fn eval_loader(images: Arc<Images>, normalize: Normalize) -> Result<Loader> {
-    Ok(Loader::new(images, Options::eval(500, normalize))?)
+    /// What the images are that are scored: `test`, or `validation` if they were held out of the training set.
+    fn split(&self) -> &'static str {
+        if self.recipe.data.hold_out > 0 { "validation" } else { "test" }
+    }
+
+    /// Whether all steps were taken.
+    fn is_finished(&self, state: &State) -> bool {
+        state.step >= self.schedule.total
+    }
+
+    /// The line for a score; `images` took `seconds`.
+    pub(crate) fn report(
+        &self,
+        run: &Run,
+        state: &State,
+        score: Score,
+        images: u64,
+        seconds: f64,
+    ) -> Report {
+        Report {
+            run: run.name(),
+            recipe: self.recipe.name.clone(),
+            metric: format!("{}_accuracy", self.split()),
+            value: score.accuracy,
+            seconds,
+            img_s: images as f64 / seconds.max(1e-9),
+            loss: score.loss,
+            step: state.step,
+            finished: self.is_finished(state),
+            params: state.params.elements(),
+            threads: rayon::current_num_threads(),
+            rss_mb: system::peak_memory_mb(),
+        }
+    }
 }
 
 /// When to stop early.
@@ -327,33 +344,11 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
         run.folder.display()
     ));
     let score = trainer.run(&run, &mut state, &stop, &progress)?;
-    let finished = state.step >= trainer.schedule.total;
-    if !finished {
+    if !trainer.is_finished(&state) {
         progress.note(&format!(
             "stopped; continue with: wavetape train --resume {}",
             run.folder.display()
         ));
     }
-    let report = Report {
-        run: run.name(),
-        recipe: trainer.recipe.name.clone(),
-        metric: "test_accuracy",
-        value: score.accuracy,
-        seconds: state.seconds,
-        img_s: state.images as f64 / state.seconds.max(1e-9),
-        loss: score.loss,
-        step: state.step,
-        finished,
-        params: state.params.elements(),
-        threads: rayon::current_num_threads(),
-        rss_mb: system::peak_memory_mb(),
-    };
-    report.print(args.json)
-}
-
-/// The state of a run as its checkpoint has it, with the classifier and the images to score.
-pub(crate) fn restore(run: &Run, recipe: Recipe) -> Result<(Recipe, Classifier, State, Loader)> {
-    let (trainer, mut state) = Trainer::new(recipe)?;
-    run.restore(&mut state, false)?;
-    Ok((trainer.recipe, trainer.classifier, state, trainer.eval))
+    trainer.report(&run, &state, score, state.images, state.seconds).print(args.json)
 }

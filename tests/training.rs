@@ -43,6 +43,19 @@ fn checkpoint(folder: &Path) -> Vec<(String, Tensor)> {
     file.names().into_iter().map(tensor).collect()
 }
 
+/// The lines of a run's log, without what the clock and the machine decide.
+fn metrics(folder: &Path) -> Vec<Value> {
+    let log = std::fs::read_to_string(folder.join("metrics.jsonl")).expect("a log");
+    let line = |line: &str| {
+        let mut line: Value = serde_json::from_str(line).expect("JSON");
+        for measured in ["seconds", "img_s", "rss_mb"] {
+            line.as_object_mut().expect("an object").remove(measured).expect(measured);
+        }
+        line
+    };
+    log.lines().map(line).collect()
+}
+
 #[test]
 fn one_seed_gives_the_same_bits_on_one_thread_and_on_two() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -78,10 +91,9 @@ fn a_stopped_and_resumed_run_equals_an_uninterrupted_one() {
     assert_eq!(last["value"], resumed["value"]);
     assert_eq!(last["loss"], resumed["loss"]);
     assert_eq!(checkpoint(&whole), checkpoint(&parts));
-    let lines = |folder: &Path| {
-        std::fs::read_to_string(folder.join("metrics.jsonl")).expect("a log").lines().count()
-    };
-    assert_eq!((lines(&whole), lines(&parts)), (2, 2));
+    let epochs = metrics(&whole);
+    assert_eq!(epochs.len(), 2);
+    assert_eq!(epochs, metrics(&parts), "an epoch in parts is logged as one in one go");
 
     let scored = json(&wavetape(&["eval", "--json", parts.to_str().expect("UTF-8")]));
     assert_eq!((&scored["value"], &scored["loss"]), (&resumed["value"], &resumed["loss"]));
@@ -119,6 +131,21 @@ fn mistakes_are_named_with_what_was_expected_and_exit_codes_tell_their_kind() {
         assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
         assert!(stderr.contains(message), "{args:?}: {stderr}");
         assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn the_first_value_that_is_not_finite_stops_a_run_and_is_traced_to_its_place_and_images() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let out = out.to_str().expect("UTF-8");
+    let mut args = vec!["train", "--steps", "9", "--out", out, "--set", "optimizer.rate=1e38"];
+    SMALL.iter().for_each(|pair| args.extend(["--set", pair]));
+    let output = wavetape(&args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    for part in ["step 2: ", "is not finite", "`patch_embed.proj.weight`", "images ["] {
+        assert!(stderr.contains(part), "`{part}` in: {stderr}");
     }
 }
 

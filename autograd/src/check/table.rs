@@ -89,7 +89,6 @@ pub fn table() -> Vec<Entry> {
 
         // index
         "gather",          "n>0 *",                  |[x], pick| gather_somewhere(x, pick);
-        "gather_composed", "n>0 *",                  |[x], pick| gather_composed_somewhere(x, pick);
         "scatter_add", "m n>0 k, updates: m i k -> m n k", |[x, u], pick| x.scatter_add(1, &picked(u, x, pick), u);
 
         // products
@@ -150,11 +149,6 @@ fn split_and_swap<E: Float>(x: &Var<E>, pick: &mut Pick<'_>) -> Var<E> {
 fn gather_somewhere<E: Float>(x: &Var<E>, pick: &mut Pick<'_>) -> Var<E> {
     let count = 1 + pick.below(5);
     x.gather(0, &pick.indices(count, x.dims()[0]))
-}
-
-fn gather_composed_somewhere<E: Float>(x: &Var<E>, pick: &mut Pick<'_>) -> Var<E> {
-    let count = 1 + pick.below(5);
-    gather_composed(x, 0, &pick.indices(count, x.dims()[0]))
 }
 
 /// An index into axis 1 of `x` for each place of axis 1 of `updates`.

@@ -2,7 +2,7 @@
 
 use tensor::{Float, Tensor};
 
-use super::{Attention, CrossEntropy, concat};
+use super::{Attention, CrossEntropy};
 use crate::Var;
 
 /// [`Var::softmax`], composed.
@@ -120,12 +120,4 @@ pub fn cross_entropy_composed<E: Float>(
     let normalizer = options.normalizer.unwrap_or(if total == 0.0 { 1.0 } else { total });
     let log_p = log_softmax_composed(&logits.reshape([targets.len(), classes]), -1);
     log_p.mask(mass).sum_all().scale(E::from_f64(-1.0 / normalizer))
-}
-
-/// [`Var::scatter_add`] of rows into zeros is [`Var::gather`]'s adjoint; this is a gather of rows, composed of narrow
-/// and concat.
-#[track_caller]
-pub fn gather_composed<E: Float>(x: &Var<E>, axis: isize, indices: &[usize]) -> Var<E> {
-    let rows: Vec<_> = indices.iter().map(|&index| x.narrow(axis, index, 1)).collect();
-    concat(&rows.iter().collect::<Vec<_>>(), axis)
 }
