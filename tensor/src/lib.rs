@@ -23,5 +23,5 @@ pub use pool::{clear_pool, set_pool_limit};
 pub use random::standard_normal;
 pub use reduce::{dot_row, sum_row};
 pub use shape::{MAX_RANK, Shape, Strides};
-pub use simd::{Level, MatMut, MatRef, Simd, gemm, vectorize};
+pub use simd::{Level, MatMut, MatRef, Simd, gemm, gemm_bias, vectorize};
 pub use tensor::Tensor;

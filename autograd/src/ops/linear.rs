@@ -1,6 +1,6 @@
 //! The affine map of the last axis, product and bias in one op.
 
-use tensor::{Float, MatMut, MatRef, Tensor, gemm, par};
+use tensor::{Float, MatMut, MatRef, Tensor, gemm_bias, par};
 
 use crate::{Op, Var};
 
@@ -43,7 +43,7 @@ pub fn linear<E: Float>(x: &Var<E>, weight: &Var<E>, bias: Option<&Var<E>>) -> V
     op.wrt(x, move |g| g.reshape([rows, outputs]).matmul(&w).reshape(own)).record()
 }
 
-/// x·Wᵀ + b for x [rows, in]: the bias is laid down first and the product added to it.
+/// x·Wᵀ + b for x [rows, in]: the bias is added to sums that are still in registers.
 fn affine<E: Float>(x: &Tensor<E>, weight: &Tensor<E>, bias: Option<&Tensor<E>>) -> Tensor<E> {
     let Some(bias) = bias else { return x.matmul(&weight.transpose(0, 1)) };
     let (&[rows, inputs], outputs) = (x.dims(), weight.dims()[0]) else { unreachable!("two axes") };
@@ -52,11 +52,10 @@ fn affine<E: Float>(x: &Tensor<E>, weight: &Tensor<E>, bias: Option<&Tensor<E>>)
     const ROWS: usize = 192;
     Tensor::build([rows, outputs], |out| {
         par::for_chunks(out, ROWS * outputs, |start, out| {
-            out.chunks_mut(outputs.max(1)).for_each(|row| row.copy_from_slice(bias));
             let (first, count) = (start / outputs.max(1), out.len() / outputs.max(1));
             let x = MatRef::new(&x[first * inputs..], count, inputs, inputs, 1);
             let weight = MatRef::new(weight, inputs, outputs, 1, inputs);
-            gemm(E::ONE, x, weight, E::ONE, MatMut::new(out, count, outputs, outputs, 1));
+            gemm_bias(x, weight, bias, MatMut::new(out, count, outputs, outputs, 1));
         });
     })
 }

@@ -11,5 +11,5 @@ mod gemm;
 mod level;
 
 pub(crate) use gemm::Product;
-pub use gemm::{MatMut, MatRef, gemm};
+pub use gemm::{MatMut, MatRef, gemm, gemm_bias};
 pub use level::{Level, Simd, vectorize};

@@ -1,27 +1,28 @@
-//! Matrix product on strided slices, checked at the boundary, computed by matrixmultiply.
+//! Matrices seen in slices, checked where they are made.
 
 use std::ops::Range;
 
+use super::kernel::Place;
 use crate::Float;
 
 /// A matrix seen in a slice: `data[i * row_stride + j * col_stride]` is the element of row i and column j.
 #[derive(Clone, Copy, Debug)]
 pub struct MatRef<'a, E> {
-    data: &'a [E],
-    rows: usize,
-    cols: usize,
-    row_stride: usize,
-    col_stride: usize,
+    pub(super) data: &'a [E],
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    pub(super) row_stride: usize,
+    pub(super) col_stride: usize,
 }
 
 /// A matrix seen in a slice that can be written; no two of its places share an element.
 #[derive(Debug)]
 pub struct MatMut<'a, E> {
-    data: &'a mut [E],
-    rows: usize,
-    cols: usize,
-    row_stride: usize,
-    col_stride: usize,
+    pub(super) data: &'a mut [E],
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    pub(super) row_stride: usize,
+    pub(super) col_stride: usize,
 }
 
 fn last_index(rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> Option<usize> {
@@ -140,79 +141,20 @@ impl<'a, E: Float> MatMut<'a, E> {
     }
 }
 
-/// C ← α·A·B + β·C on one thread, for A [m, k], B [k, n], C [m, n]. If β is 0, C is written without being read.
-///
-/// # Panics
-/// If the sizes disagree.
-#[track_caller]
-pub fn gemm<E: Float>(alpha: E, a: MatRef<'_, E>, b: MatRef<'_, E>, beta: E, c: MatMut<'_, E>) {
-    assert!(
-        a.cols == b.rows && a.rows == c.rows && b.cols == c.cols,
-        "gemm: sizes disagree: [{}, {}] × [{}, {}] → [{}, {}]",
-        a.rows,
-        a.cols,
-        b.rows,
-        b.cols,
-        c.rows,
-        c.cols
-    );
-    if c.rows == 0 || c.cols == 0 {
-        return;
-    }
-    let (size, stride) = ((a.rows, a.cols, b.cols), |stride: usize| stride as isize); // strides span slices, so they fit
-    // SAFETY: `MatRef::new` and `MatMut::new` checked that every index below (rows, cols) lies inside its slice (with
-    // k = 0 nothing of A and B is read); C is borrowed mutably, so it aliases neither A nor B, and `MatMut::new` checked
-    // that its places are distinct.
-    unsafe {
-        E::GEMM(
-            size.0,
-            size.1,
-            size.2,
-            alpha,
-            a.data.as_ptr(),
-            stride(a.row_stride),
-            stride(a.col_stride),
-            b.data.as_ptr(),
-            stride(b.row_stride),
-            stride(b.col_stride),
-            beta,
-            c.data.as_mut_ptr(),
-            stride(c.row_stride),
-            stride(c.col_stride),
-        );
+impl<E> MatRef<'_, E> {
+    pub(super) fn place(&self) -> Place<*const E> {
+        Place { at: self.data.as_ptr(), row: self.row_stride, col: self.col_stride }
     }
 }
 
-/// The signature of matrixmultiply's functions: sizes m, k, n; α; A, B with row and column strides; β; C likewise.
-type Gemm<E> = unsafe fn(
-    usize,
-    usize,
-    usize,
-    E,
-    *const E,
-    isize,
-    isize,
-    *const E,
-    isize,
-    isize,
-    E,
-    *mut E,
-    isize,
-    isize,
-);
+impl<E> MatMut<'_, E> {
+    /// The transposed matrix, on the same data.
+    pub(super) fn t(self) -> Self {
+        let Self { data, rows, cols, row_stride, col_stride } = self;
+        Self { data, rows: cols, cols: rows, row_stride: col_stride, col_stride: row_stride }
+    }
 
-/// The product of one element type, on pointers.
-pub trait Product: Sized {
-    /// C ← α·A·B + β·C. All places of A and B can be read and all places of C written; C's places are distinct and alias
-    /// neither A nor B.
-    #[doc(hidden)]
-    const GEMM: Gemm<Self>;
-}
-
-impl Product for f32 {
-    const GEMM: Gemm<f32> = matrixmultiply::sgemm;
-}
-
-impl Product for f64 {
-    const GEMM: Gemm<f64> = matrixmultiply::dgemm;
+    pub(super) fn place(&mut self) -> Place<*mut E> {
+        Place { at: self.data.as_mut_ptr(), row: self.row_stride, col: self.col_stride }
+    }
 }
