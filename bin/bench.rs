@@ -86,13 +86,17 @@ impl Workload {
     }
 }
 
-/// Multiplications and additions of all matrix products of a training step: three times the forward pass's.
+/// Multiplications and additions of all matrix products of a training step: three times the forward pass's. Of the last
+/// block's tokens, only the class token asks and passes through the MLP.
 fn gemm_flop(config: &VitConfig, batch: usize) -> f64 {
     let [n, d, m, depth] =
         [config.tokens(), config.dim, config.mlp_dim, config.depth].map(|x| x as f64);
     let patch = (config.channels * config.patch_size.pow(2)) as f64;
-    let block = n * (4.0 * d * d + 2.0 * d * m) + 2.0 * n * n * d;
-    let forward = config.patches() as f64 * patch * d + depth * block + d * config.classes as f64;
+    let block = |queries: f64| {
+        n * 2.0 * d * d + queries * (2.0 * d * d + 2.0 * d * m) + 2.0 * queries * n * d
+    };
+    let blocks = (depth - 1.0) * block(n) + block(1.0);
+    let forward = config.patches() as f64 * patch * d + blocks + d * config.classes as f64;
     2.0 * 3.0 * batch as f64 * forward
 }
 

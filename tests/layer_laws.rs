@@ -64,6 +64,40 @@ fn attention_without_positions_permutes_with_its_tokens() {
 }
 
 #[test]
+fn the_first_tokens_alone_are_those_of_all_and_so_are_their_gradients() {
+    for order in [NormOrder::Pre, NormOrder::Post] {
+        let mut params = Params::new();
+        let config = BlockConfig {
+            dim: 12,
+            heads: 3,
+            mlp_dim: 24,
+            dropout: 0.0,
+            drop_path: 0.0,
+            order,
+            eps: LayerNorm::EPS,
+        };
+        let block = Block::new(&mut Init::new(&mut params, 11), &config);
+        let params = params.cast::<f64>();
+        for count in [1, 3, 7] {
+            let run = |forward: &dyn Fn(&Context<'_, f64>, &Var<f64>) -> Var<f64>| {
+                let cx = Context::differentiate(&params);
+                let x = cx.tape().expect("recording").leaf(tokens(12));
+                let y = forward(&cx, &x);
+                let weights = Var::constant(tokens(13).narrow(1, 0, count));
+                let grads = cx.backward(&y.mul(&weights).sum_all());
+                let grads: Vec<_> = grads.iter().map(|g| g.expect("a gradient").clone()).collect();
+                (y.value().clone(), grads)
+            };
+            let options = Attention::default();
+            let first = run(&|cx, x| block.forward_first(cx, x, count, &options));
+            let all = run(&|cx, x| block.forward(cx, x, &options).narrow(1, 0, count));
+            close(&first.0, &all.0);
+            first.1.iter().zip(&all.1).for_each(|(first, all)| close(first, all));
+        }
+    }
+}
+
+#[test]
 fn masked_keys_do_not_matter_and_cross_attention_takes_any_number_of_keys() {
     let mut params = Params::new();
     let layer = MultiHeadAttention::new(&mut Init::new(&mut params, 6), 12, 3);

@@ -188,14 +188,16 @@ impl Vit {
     /// If the images have not the config's size, unless the position encoding serves any.
     #[track_caller]
     pub fn forward<E: Float>(&self, cx: &Context<'_, E>, images: &Tensor<E>) -> Var<E> {
-        let mut x = self.embed(cx, images);
-        for block in &self.blocks {
-            x = block.forward(cx, &x, &Attention::default());
+        let (mut x, options) = (self.embed(cx, images), Attention::default());
+        let (last, blocks) = self.blocks.split_last().expect("the config has at least one block");
+        for block in blocks {
+            x = block.forward(cx, &x, &options);
         }
-        // The norm works token by token, so what pooling leaves out need not be normalised.
+        // What pooling leaves out is not computed: norm and MLP work token by token, queries ask for themselves only.
         let pooled = match self.config.pool {
-            Pool::Cls => self.norm.forward(cx, &x.narrow(1, 0, 1).squeeze(1)),
+            Pool::Cls => self.norm.forward(cx, &last.forward_first(cx, &x, 1, &options).squeeze(1)),
             Pool::Mean => {
+                x = last.forward(cx, &x, &options);
                 let first = usize::from(self.config.class_token);
                 let patches = x.dims()[1] - first;
                 let patches = if first == 0 { x } else { x.narrow(1, first, patches) };

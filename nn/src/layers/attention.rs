@@ -40,6 +40,36 @@ impl SelfAttention {
         let y = self_attention(&self.qkv.forward(cx, x), self.heads, options);
         self.proj.forward(cx, &y)
     }
+
+    /// The first `count` tokens of what [`forward`](Self::forward) gives, without computing the others:
+    /// x [B, N, dim] → [B, count, dim].
+    ///
+    /// # Panics
+    /// If there are fewer tokens, or if some but not all are asked of a causal attention.
+    #[track_caller]
+    pub fn forward_first<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        x: &Var<E>,
+        count: usize,
+        options: &Attention<E>,
+    ) -> Var<E> {
+        let dim = x.value().dim(-1);
+        let part = |x: &Var<E>, i: usize| {
+            split_heads(&self.qkv.forward_part(cx, x, i * dim..(i + 1) * dim), self.heads)
+        };
+        let (q, k, v) = (part(&x.narrow(1, 0, count), 0), part(x, 1), part(x, 2));
+        self.proj.forward(cx, &attention(&q, &k, &v, options))
+    }
+}
+
+/// y [B, N, dim] → [B, H, N, dim/H].
+#[track_caller]
+fn split_heads<E: Float>(y: &Var<E>, heads: usize) -> Var<E> {
+    let &[batch, n, dim] = y.dims() else {
+        panic!("attention: [B, N, dim] expected, found {}", y.shape())
+    };
+    y.reshape([batch, n, heads, dim / heads]).transpose(1, 2)
 }
 
 /// Multi-head attention whose queries, keys and values come from inputs of their own: cross-attention, or
@@ -77,13 +107,7 @@ impl MultiHeadAttention {
         [q, k, v]: [&Var<E>; 3],
         options: &Attention<E>,
     ) -> Var<E> {
-        let heads = |layer: &Linear, x: &Var<E>| {
-            let y = layer.forward(cx, x);
-            let &[batch, n, dim] = y.dims() else {
-                panic!("attention: [B, N, dim] expected, found {}", y.shape())
-            };
-            y.reshape([batch, n, self.heads, dim / self.heads]).transpose(1, 2)
-        };
+        let heads = |layer: &Linear, x: &Var<E>| split_heads(&layer.forward(cx, x), self.heads);
         let y = attention(&heads(&self.q, q), &heads(&self.k, k), &heads(&self.v, v), options);
         self.proj.forward(cx, &y)
     }

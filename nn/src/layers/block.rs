@@ -74,18 +74,43 @@ impl Block {
         x: &Var<E>,
         options: &Attention<E>,
     ) -> Var<E> {
-        let attend = |x: &Var<E>| {
-            let y = self.dropout.forward(cx, self.attn.forward(cx, x, options));
-            self.drop_path.forward(cx, y)
-        };
+        self.residuals(cx, x, x, |x| self.attn.forward(cx, x, options))
+    }
+
+    /// The first `count` tokens of what [`forward`](Self::forward) gives, x [B, N, dim] → [B, count, dim], for a model
+    /// that reads no others: all tokens give keys and values, but only these query and pass through the MLP.
+    ///
+    /// # Panics
+    /// If there are fewer tokens, or if some but not all are asked of a causal attention.
+    #[track_caller]
+    pub fn forward_first<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        x: &Var<E>,
+        count: usize,
+        options: &Attention<E>,
+    ) -> Var<E> {
+        let first = x.narrow(1, 0, count);
+        self.residuals(cx, x, &first, |x| self.attn.forward_first(cx, x, count, options))
+    }
+
+    /// The block on tokens x, for those of them that are `kept`; `attend` maps all tokens to the attention of these.
+    fn residuals<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        x: &Var<E>,
+        kept: &Var<E>,
+        attend: impl Fn(&Var<E>) -> Var<E>,
+    ) -> Var<E> {
+        let attend = |x: &Var<E>| self.drop_path.forward(cx, self.dropout.forward(cx, attend(x)));
         let feed = |x: &Var<E>| self.drop_path.forward(cx, self.mlp.forward(cx, x));
         match self.order {
             NormOrder::Pre => {
-                let x = attend(&self.norm1.forward(cx, x)) + x;
+                let x = attend(&self.norm1.forward(cx, x)) + kept;
                 feed(&self.norm2.forward(cx, &x)) + &x
             }
             NormOrder::Post => {
-                let x = self.norm1.forward(cx, &(attend(x) + x));
+                let x = self.norm1.forward(cx, &(attend(x) + kept));
                 self.norm2.forward(cx, &(feed(&x) + &x))
             }
         }

@@ -1,5 +1,7 @@
 //! Affine map.
 
+use std::ops::Range;
+
 use autograd::{Var, linear};
 use tensor::Float;
 
@@ -38,5 +40,17 @@ impl Linear {
     pub fn forward<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
         let bias = self.bias.map(|bias| cx.param(bias));
         linear(x, &cx.param(self.weight), bias.as_ref())
+    }
+
+    /// Some of the outputs only: x [… in] → [… outputs.len()].
+    #[track_caller]
+    pub fn forward_part<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        x: &Var<E>,
+        outputs: Range<usize>,
+    ) -> Var<E> {
+        let part = |id| cx.param(id).narrow(0, outputs.start, outputs.len());
+        linear(x, &part(self.weight), self.bias.map(part).as_ref())
     }
 }
