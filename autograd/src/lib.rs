@@ -3,6 +3,7 @@
 
 pub mod check;
 mod ops;
+pub mod profile;
 mod tape;
 mod var;
 

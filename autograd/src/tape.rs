@@ -11,6 +11,7 @@ use std::rc::Rc;
 use tensor::{Float, Shape, Tensor};
 
 use crate::Var;
+use crate::profile::{self, Kind};
 
 /// Maps the gradient of an op's output to the gradient of one input.
 pub(crate) type Vjp<E> = Box<dyn FnOnce(Tensor<E>) -> Tensor<E> + Send>;
@@ -90,6 +91,7 @@ impl<E: Float> Tape<E> {
     }
 
     fn with(detects: bool) -> Self {
+        profile::begin();
         let (nodes, marker) = (RefCell::default(), Cell::default());
         Self { inner: Rc::new(Inner { nodes, marker, detects, anomaly: RefCell::default() }) }
     }
@@ -169,6 +171,7 @@ impl<E: Float> Tape<E> {
         let shapes: Vec<Shape> = nodes.iter().map(|node| node.shape).collect();
         let mut by_node: Vec<Option<Tensor<E>>> = vec![None; nodes.len()];
         by_node[id] = Some(cotangent);
+        profile::begin();
         while let Some(Node { op, partials, place, .. }) = nodes.pop() {
             if partials.is_empty() {
                 continue; // a leaf keeps its gradient
@@ -198,6 +201,7 @@ impl<E: Float> Tape<E> {
                     }
                 }
             }
+            profile::end(op, Kind::Backward);
         }
         Gradients { by_node }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use tensor::{Float, Shape, Tensor};
 
+use crate::profile::{self, Kind};
 use crate::tape::{Node, Partial, Place, Tape};
 
 /// A tensor that may be recorded on a tape. The tape's handle travels inside; a variable without one is a constant.
@@ -207,6 +208,7 @@ impl<E: Float> Op<E> {
     /// The output, recorded if any input was.
     pub fn record(self) -> Var<E> {
         let Self { name, value, tape, partials, place } = self;
+        profile::end(name, Kind::Forward);
         let (Some(tape), Some(place)) = (tape, place) else { return Var::constant(value) };
         let node = Node { op: name, shape: value.shape(), partials, place };
         let id = tape.push(node, &value);

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use autograd::Var;
+use autograd::profile::span;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use tensor::Float;
@@ -75,6 +76,7 @@ impl Shards {
         loss: impl Fn(&Context<'_, E>, Range<usize>) -> (Var<E>, T) + Sync,
     ) -> Step<T, E> {
         let run = |shard: usize| {
+            let _span = span("shard");
             let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
             rng.set_stream(self.step << 16 | shard as u64);
             let cx = Context::train(params, rng);
@@ -141,6 +143,7 @@ impl<T, E: Float> InOrder<T, E> {
             let Some(step) = waiting.steps.remove(&next) else { break };
             waiting.next += 1;
             drop(waiting);
+            let _span = span("sum of gradients");
             let mut total = self.total.lock().expect("no holder panics");
             total.loss += step.loss;
             total.grads.add(step.grads);

@@ -8,6 +8,7 @@ mod index;
 mod matmul;
 pub mod par;
 mod pool;
+pub mod profile;
 mod random;
 mod reduce;
 mod shape;

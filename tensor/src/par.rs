@@ -5,8 +5,11 @@
 //! on their thread: there the parallelism is one level further out.
 
 use std::ops::Range;
+use std::sync::Mutex;
 
 use rayon::prelude::*;
+
+use crate::profile::{Counts, count, counts};
 
 /// Elements of one chunk of an elementwise loop.
 pub(crate) const CHUNK: usize = 1 << 15;
@@ -32,7 +35,17 @@ pub fn for_chunks<T: Send>(out: &mut [T], size: usize, f: impl Fn(usize, &mut [T
 /// which halves the time to build the crates above.
 #[inline(never)]
 fn split<T: Send>(out: &mut [T], size: usize, f: &(dyn Fn(usize, &mut [T]) + Sync)) {
-    out.par_chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i * size, chunk));
+    // What the chunks count is moved to this thread, which waits for them.
+    let moved = Mutex::new(Counts::default());
+    out.par_chunks_mut(size).enumerate().for_each(|(i, chunk)| {
+        let before = counts();
+        f(i * size, chunk);
+        let own = counts() - before;
+        count(Counts::default() - own);
+        let mut moved = moved.lock().expect("no holder panics");
+        *moved = *moved + own;
+    });
+    count(moved.into_inner().expect("no holder panicked"));
 }
 
 /// `f` of the ranges of `size` numbers that make up `0..len`, in order, computed on all threads if it may.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::profile::{Counts, count};
 use crate::walk::Walk;
 use crate::{Float, Shape, Strides};
 
@@ -13,6 +14,7 @@ struct Storage<E: Float> {
 
 impl<E: Float> Drop for Storage<E> {
     fn drop(&mut self) {
+        count(Counts { live: -(size_of_val(&self.buffer[..]) as i64), ..Counts::default() });
         E::pool().give(std::mem::take(&mut self.buffer));
     }
 }
@@ -51,6 +53,8 @@ impl<E: Float> Tensor<E> {
     }
 
     fn from_buffer(shape: Shape, buffer: Vec<E>) -> Self {
+        let written = (shape.elements() * size_of::<E>()) as i64;
+        count(Counts { flop: 0, written, live: size_of_val(&buffer[..]) as i64 });
         let storage = Arc::new(Storage { buffer });
         Self { storage, offset: 0, shape, strides: shape.contiguous_strides() }
     }

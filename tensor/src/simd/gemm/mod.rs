@@ -22,6 +22,7 @@ pub use mat::{MatMut, MatRef};
 
 use super::Level;
 use crate::Float;
+use crate::profile::{Counts, count};
 
 /// C ← α·A·B + β·C on one thread, for A [m, k], B [k, n], C [m, n]. If β is 0, C is written without being read.
 ///
@@ -78,6 +79,8 @@ fn product<E: Float>(
         (a, b, c)
     };
     let size = (a.rows, a.cols, b.cols);
+    let flop = (2 * size.0).saturating_mul(size.1).saturating_mul(size.2);
+    count(Counts { flop: flop as i64, ..Counts::default() });
     let finish = Finish { alpha, beta, bias: bias.map_or(std::ptr::null(), <[E]>::as_ptr) };
     // SAFETY: `MatRef::new` and `MatMut::new` checked that every (row, column) lies inside its slice (with k = 0 nothing
     // of A and B is read); C is borrowed mutably, so it aliases none of the others, and `MatMut::new` checked that its

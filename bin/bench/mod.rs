@@ -1,8 +1,13 @@
-//! `wavetape bench`: seconds of a training step on fixed workloads.
+//! `wavetape bench`: seconds of a training step on fixed workloads, where they go, and what the machine could do.
 
+mod profile;
+mod roofline;
+
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use autograd::profile::{finish as finish_record, span, start as start_record};
 use autograd::{CrossEntropy, cross_entropy};
 use clap::{Args, ValueEnum};
 use models::{Pool, Vit, VitConfig};
@@ -11,6 +16,9 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use serde::Serialize;
 use tensor::Tensor;
+
+use self::roofline::Roofline;
+use crate::system;
 
 /// Time training steps (forward, loss, backward, clipping, AdamW) on fixed workloads.
 #[derive(Debug, Args)]
@@ -24,7 +32,19 @@ pub(crate) struct BenchArgs {
     /// Samples of a shard; by rule, unless given.
     #[arg(long)]
     micro_batch: Option<usize>,
-    /// Print one JSON object a workload and nothing else.
+    /// Print a table of ops: calls, time, speed, and memory kept for the backward pass, per step.
+    #[arg(long)]
+    profile: bool,
+    /// Write one step's ops on all threads to this file, in Chrome's trace format (ui.perfetto.dev opens it).
+    #[arg(long, value_name = "FILE", requires = "workload")]
+    trace: Option<PathBuf>,
+    /// Measure this machine's multiply-adds, matrix products and memory bandwidth, and print each workload's share.
+    #[arg(long)]
+    roofline: bool,
+    /// With --roofline, measure these limits and a table of products only.
+    #[arg(long, requires = "roofline", conflicts_with_all = ["workload", "profile"])]
+    products: bool,
+    /// Print JSON and nothing else: one object a workload, after one of the roofline.
     #[arg(long)]
     json: bool,
 }
@@ -55,6 +75,14 @@ struct Figures {
     steps: usize,
     micro_batch: usize,
     simd: String,
+    /// gflop_s as a part of this machine's multiply-adds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of_fma: Option<f64>,
+    /// gflop_s as a part of this machine's fastest large product.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of_products: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Vec<profile::Row>>,
 }
 
 impl Workload {
@@ -100,7 +128,9 @@ fn gemm_flop(config: &VitConfig, batch: usize) -> f64 {
     2.0 * 3.0 * batch as f64 * forward
 }
 
-fn measure(workload: Workload, args: &BenchArgs) -> Result<Figures> {
+fn measure(workload: Workload, args: &BenchArgs, limits: Option<&Roofline>) -> Result<Figures> {
+    tensor::clear_pool();
+    system::reset_peak_memory();
     let (config, batch) = workload.vit();
     let mut params = Params::new();
     let model = Vit::new(&mut Init::new(&mut params, 0), &config)?;
@@ -113,12 +143,17 @@ fn measure(workload: Workload, args: &BenchArgs) -> Result<Figures> {
     let loss_options = CrossEntropy { normalizer: Some(batch as f64), ..CrossEntropy::default() };
     let mut optimizer = AdamW::new(&params, AdamWConfig::default());
     let mut step = |number: u64| {
+        let _span = span("step");
         let shards = Shards { batch, micro_batch, seed: 0, step: number };
         let step = shards.differentiate(&params, |cx, range| {
             let logits = model.forward(cx, &images.narrow(0, range.start, range.len()));
             (cross_entropy(&logits, &labels[range], &loss_options), ())
         });
-        let scale = clip_scale(step.grads.norm(), 1.0);
+        let scale = {
+            let _span = span("norm of gradients");
+            clip_scale(step.grads.norm(), 1.0)
+        };
+        let _span = span("AdamW");
         optimizer.step(&mut params, &step.grads, 1e-4, scale);
     };
     (0..3).for_each(&mut step);
@@ -127,6 +162,19 @@ fn measure(workload: Workload, args: &BenchArgs) -> Result<Figures> {
         let start = Instant::now();
         step(3 + times.len() as u64);
         times.push(start.elapsed().as_secs_f64());
+    }
+    let rss_mb = system::peak_memory_mb();
+    let mut next = 3 + times.len() as u64;
+    let mut record = |steps: u64| {
+        start_record();
+        (next..next + steps).for_each(&mut step);
+        next += steps;
+        finish_record()
+    };
+    const PROFILED: usize = 10;
+    let profile = args.profile.then(|| profile::table(&record(PROFILED as u64), PROFILED));
+    if let Some(path) = &args.trace {
+        profile::write_trace(path, &record(1))?;
     }
     times.sort_by(f64::total_cmp);
     let median = times[times.len() / 2];
@@ -141,10 +189,13 @@ fn measure(workload: Workload, args: &BenchArgs) -> Result<Figures> {
         params: params.elements(),
         gflop,
         gflop_s: gflop / median,
-        rss_mb: crate::system::peak_memory_mb(),
+        rss_mb,
         steps: times.len(),
         micro_batch,
         simd: format!("{:?}", tensor::Level::current()).to_lowercase(),
+        of_fma: limits.map(|limits| gflop / median / limits.fma_gflop_s),
+        of_products: limits.map(|limits| gflop / median / limits.product_gflop_s),
+        profile,
     })
 }
 
@@ -152,11 +203,18 @@ fn measure(workload: Workload, args: &BenchArgs) -> Result<Figures> {
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let all = Workload::value_variants();
     let chosen = args.workload.as_ref().map_or(all, std::slice::from_ref);
+    let limits = args.roofline.then(|| roofline::measure(args.products));
+    if let Some(limits) = &limits {
+        if args.json { println!("{}", serde_json::to_string(limits)?) } else { limits.print() }
+    }
+    if args.products {
+        return Ok(());
+    }
     if !args.json {
         println!("workload  threads   ms (median)   ms (min)     img/s   GFLOP/s  peak MB");
     }
     for &workload in chosen {
-        let f = measure(workload, args)?;
+        let f = measure(workload, args, limits.as_ref())?;
         if args.json {
             println!("{}", serde_json::to_string(&f)?);
         } else {
@@ -165,6 +223,13 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
                 "{:<9} {:>7} {:>13.1} {:>10.1} {:>9.1} {:>9.1} {memory:>8}",
                 f.name, f.threads, f.ms_med, f.ms_min, f.img_s, f.gflop_s
             );
+            if let (Some(fma), Some(products)) = (f.of_fma, f.of_products) {
+                let (fma, products) = (100.0 * fma, 100.0 * products);
+                println!("  {fma:.0} % of multiply-adds, {products:.0} % of products");
+            }
+            if let Some(rows) = &f.profile {
+                profile::print(rows);
+            }
         }
     }
     Ok(())
