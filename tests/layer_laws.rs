@@ -63,6 +63,8 @@ fn attention_without_positions_permutes_with_its_tokens() {
     }
 }
 
+type Forward<'a> = dyn Fn(&Context<'_, f64>, &Var<f64>) -> Var<f64> + 'a;
+
 #[test]
 fn the_first_tokens_alone_are_those_of_all_and_so_are_their_gradients() {
     for order in [NormOrder::Pre, NormOrder::Post] {
@@ -79,7 +81,7 @@ fn the_first_tokens_alone_are_those_of_all_and_so_are_their_gradients() {
         let block = Block::new(&mut Init::new(&mut params, 11), &config);
         let params = params.cast::<f64>();
         for count in [1, 3, 7] {
-            let run = |forward: &dyn Fn(&Context<'_, f64>, &Var<f64>) -> Var<f64>| {
+            let run = |forward: &Forward| {
                 let cx = Context::differentiate(&params);
                 let x = cx.tape().expect("recording").leaf(tokens(12));
                 let y = forward(&cx, &x);

@@ -22,7 +22,7 @@ pub use conv::{Window, conv_window};
 pub use float::Float;
 pub use pool::{clear_pool, set_pool_limit};
 pub use random::standard_normal;
-pub use reduce::{dot_row, sum_row};
+pub use reduce::{LANES, dot_row, fold_lanes, sum_row};
 pub use shape::{MAX_RANK, Shape, Strides};
 pub use simd::{Level, MatMut, MatRef, Simd, gemm, gemm_bias, vectorize};
 pub use tensor::Tensor;

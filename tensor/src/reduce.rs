@@ -7,8 +7,8 @@ use crate::{Float, Shape, Strides, Tensor};
 
 /// Elements of one partial sum of [`Tensor::sum_all`].
 const BLOCK: usize = 1 << 16;
-/// Independent partial sums inside a row: enough for two AVX-512 registers of f32.
-const LANES: usize = 32;
+/// Independent partial sums inside a row: two AVX registers of f32.
+pub const LANES: usize = 16;
 
 impl<E: Float> Tensor<E> {
     /// The sum over `axes`, which disappear from the shape. No axes: the tensor itself. Negative axes count from the
@@ -215,15 +215,27 @@ pub fn sum_row<E: Float>(row: &[E]) -> E {
     for (sum, x) in sums.iter_mut().zip(chunks.remainder()) {
         *sum += *x;
     }
-    let mut half = LANES / 2;
-    while half > 0 {
-        let (low, high) = sums.split_at_mut(half);
-        for (sum, other) in low.iter_mut().zip(high) {
-            *sum += *other;
-        }
-        half /= 2;
+    fold_lanes(
+        sums,
+        #[inline(always)]
+        |a, b| a + b,
+    )
+}
+
+/// `f` of all lanes: of the two halves, of their quarters, and so on.
+#[inline(always)]
+pub fn fold_lanes<E: Float>(mut lanes: [E; LANES], f: impl Fn(E, E) -> E) -> E {
+    // One loop for each half, of a constant length: as a loop over halves it would go through memory.
+    for i in 0..8 {
+        lanes[i] = f(lanes[i], lanes[i + 8]);
     }
-    sums[0]
+    for i in 0..4 {
+        lanes[i] = f(lanes[i], lanes[i + 4]);
+    }
+    for i in 0..2 {
+        lanes[i] = f(lanes[i], lanes[i + 2]);
+    }
+    f(lanes[0], lanes[1])
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! accumulated so far. Only the log-sum-exp of each row is saved; the backward pass computes the tiles again. Heads are
 //! read through strides, wherever a projection left them.
 
-use tensor::{Float, MatMut, MatRef, Simd, Tensor, dot_row, par, sum_row};
+use tensor::{Float, LANES, MatMut, MatRef, Simd, Tensor, dot_row, par, sum_row};
 
 use super::softmax::max_of;
 use crate::{Op, Var};
@@ -144,13 +144,22 @@ impl<E: Float> Task<E> {
         MatRef::new(&t.storage()[offset..], rows, self.d, strides.get(2), 1)
     }
 
+    /// A recycled buffer for the scores of a tile.
+    fn tile(&self) -> Tensor<E> {
+        let width = KEYS.min(self.nk).next_multiple_of(LANES);
+        Tensor::build([QUERIES.min(self.nq), width], |_| {})
+    }
+
     /// Keys that some of the queries `start..end` may see, as far as causality goes.
     fn visible(&self, end: usize) -> usize {
         if self.causal { end } else { self.nk }
     }
 
-    /// Scores of a tile: scale·q·kᵀ + mask, into `scores` [queries, keys].
+    /// Scores of a tile: scale·q·kᵀ + mask, into the rows of `scores`, and −∞ after them.
+    ///
+    /// Rows start at multiples of `LANES`, so that loops over them need no remainder.
     fn scores(&self, at: usize, queries: (usize, usize), keys: (usize, usize), scores: &mut [E]) {
+        let width = keys.1.next_multiple_of(LANES);
         let (q, k) =
             (self.rows(&self.q, at, queries.0, queries.1), self.rows(&self.k, at, keys.0, keys.1));
         tensor::gemm(
@@ -158,21 +167,22 @@ impl<E: Float> Task<E> {
             q,
             k.t(),
             E::ZERO,
-            MatMut::new(scores, queries.1, keys.1, keys.1, 1),
+            MatMut::new(scores, queries.1, keys.1, width, 1),
         );
+        scores.chunks_mut(width).for_each(|row| row[keys.1..].fill(-E::INFINITY));
         if let Some(mask) = &self.mask {
             let strides = mask.strides();
             let start = at / self.heads * strides.get(0) + at % self.heads * strides.get(1);
-            for (i, row) in scores.chunks_mut(keys.1).enumerate() {
+            for (i, row) in scores.chunks_mut(width).enumerate() {
                 let at = start + (queries.0 + i) * strides.get(2) + keys.0 * strides.get(3);
                 let mask = &mask.storage()[at..];
-                for (j, score) in row.iter_mut().enumerate() {
+                for (j, score) in row[..keys.1].iter_mut().enumerate() {
                     *score += mask[j * strides.get(3)];
                 }
             }
         }
         if self.causal {
-            for (i, row) in scores.chunks_mut(keys.1).enumerate() {
+            for (i, row) in scores.chunks_mut(width).enumerate() {
                 let seen = (queries.0 + i + 1).saturating_sub(keys.0).min(keys.1);
                 row[seen..].fill(-E::INFINITY);
             }
@@ -208,25 +218,28 @@ impl<E: Float> Task<E> {
     }
 
     fn forward_head(&self, at: usize, out: &mut [E], lse: &mut [E]) {
-        let (d, mut scores) = (self.d, scratch(QUERIES.min(self.nq) * KEYS.min(self.nk)));
+        let (d, mut scores) = (self.d, self.tile());
         let scores = scores.data_mut();
         let mut start = 0;
         for (out, lse) in out.chunks_mut((QUERIES * d).max(1)).zip(lse.chunks_mut(QUERIES)) {
             let queries = lse.len();
             let mut sums = [E::ZERO; QUERIES];
             let mut maxima = [-E::INFINITY; QUERIES];
-            out.fill(E::ZERO);
             let visible = self.visible(start + queries);
+            if visible == 0 {
+                out.fill(E::ZERO);
+            }
             for first in (0..visible).step_by(KEYS) {
                 let keys = KEYS.min(visible - first);
-                let scores = &mut scores[..queries * keys];
+                let width = keys.next_multiple_of(LANES);
+                let scores = &mut scores[..queries * width];
                 self.scores(at, (start, queries), (first, keys), scores);
                 E::vectorize(
                     #[inline(always)]
                     |simd| {
-                        for (i, row) in scores.chunks_mut(keys).enumerate() {
+                        for (i, row) in scores.chunks_exact_mut(width).enumerate() {
                             let rescale = online_softmax(row, &mut maxima[i], &mut sums[i], simd);
-                            if rescale != E::ONE {
+                            if first > 0 && rescale != E::ONE {
                                 for out in &mut out[i * d..(i + 1) * d] {
                                     *out *= rescale;
                                 }
@@ -235,10 +248,11 @@ impl<E: Float> Task<E> {
                     },
                 );
                 let (p, v) = (
-                    MatRef::new(scores, queries, keys, keys, 1),
+                    MatRef::new(scores, queries, keys, width, 1),
                     self.rows(&self.v, at, first, keys),
                 );
-                tensor::gemm(E::ONE, p, v, E::ONE, MatMut::new(out, queries, d, d, 1));
+                let beta = if first == 0 { E::ZERO } else { E::ONE };
+                tensor::gemm(E::ONE, p, v, beta, MatMut::new(out, queries, d, d, 1));
             }
             E::vectorize(
                 #[inline(always)]
@@ -269,9 +283,9 @@ impl<E: Float> Task<E> {
         for_each_head(
             self.count(),
             |at| {
-                let mut parts = Tensor::zeros([nq + 2 * nk, d]);
-                self.backward_head(at, g.data(), output.data(), row_lse.data(), parts.data_mut());
-                parts
+                Tensor::build([nq + 2 * nk, d], |parts| {
+                    self.backward_head(at, g.data(), output.data(), row_lse.data(), parts);
+                })
             },
             |at, parts| {
                 let (dq, rest) = parts.data().split_at(nq * d);
@@ -285,8 +299,16 @@ impl<E: Float> Task<E> {
         let (nq, d, width) = (self.nq, self.d, self.heads * self.d);
         let (dq, rest) = parts.split_at_mut(nq * d);
         let (dk, dv) = rest.split_at_mut(self.nk * d);
-        let tile = QUERIES.min(nq) * KEYS.min(self.nk);
-        let (mut p, mut ds) = (scratch(tile), scratch(tile));
+        // The first tile that adds to a row overwrites it instead. A causal tile reaches only some rows of its keys.
+        let accumulates = self.causal || nq == 0;
+        if accumulates {
+            dk.fill(E::ZERO);
+            dv.fill(E::ZERO);
+        }
+        if self.nk == 0 {
+            dq.fill(E::ZERO);
+        }
+        let (mut p, mut ds) = (self.tile(), self.tile());
         let (p, ds) = (p.data_mut(), ds.data_mut());
         for start in (0..nq).step_by(QUERIES) {
             let queries = QUERIES.min(nq - start);
@@ -307,7 +329,8 @@ impl<E: Float> Task<E> {
             let visible = self.visible(start + queries);
             for first in (0..visible).step_by(KEYS) {
                 let keys = KEYS.min(visible - first);
-                let (p, ds) = (&mut p[..queries * keys], &mut ds[..queries * keys]);
+                let width = keys.next_multiple_of(LANES);
+                let (p, ds) = (&mut p[..queries * width], &mut ds[..queries * width]);
                 self.scores(at, (start, queries), (first, keys), p);
                 let (k, v) =
                     (self.rows(&self.k, at, first, keys), self.rows(&self.v, at, first, keys));
@@ -316,13 +339,13 @@ impl<E: Float> Task<E> {
                     g_rows,
                     v.t(),
                     E::ZERO,
-                    MatMut::new(ds, queries, keys, keys, 1),
+                    MatMut::new(ds, queries, keys, width, 1),
                 );
                 E::vectorize(
                     #[inline(always)]
                     |simd| {
-                        for (i, (p, ds)) in p.chunks_mut(keys).zip(ds.chunks_mut(keys)).enumerate()
-                        {
+                        let rows = p.chunks_exact_mut(width).zip(ds.chunks_exact_mut(width));
+                        for (i, (p, ds)) in rows.enumerate() {
                             let (lse, delta) = (lse[i], deltas[i]);
                             if lse == -E::INFINITY {
                                 p.fill(-E::INFINITY); // a row that sees nothing: −∞ − 0, not −∞ + ∞
@@ -336,16 +359,24 @@ impl<E: Float> Task<E> {
                     },
                 );
                 let (p, ds) = (
-                    MatRef::new(p, queries, keys, keys, 1),
-                    MatRef::new(ds, queries, keys, keys, 1),
+                    MatRef::new(p, queries, keys, width, 1),
+                    MatRef::new(ds, queries, keys, width, 1),
                 );
+                let beta = |first: bool| if first { E::ZERO } else { E::ONE };
+                let first_queries = beta(start == 0 && !accumulates);
                 let dv = &mut dv[first * d..(first + keys) * d];
-                tensor::gemm(E::ONE, p.t(), g_rows, E::ONE, MatMut::new(dv, keys, d, d, 1));
+                tensor::gemm(E::ONE, p.t(), g_rows, first_queries, MatMut::new(dv, keys, d, d, 1));
                 let dq = &mut dq[start * d..(start + queries) * d];
-                tensor::gemm(self.scale, ds, k, E::ONE, MatMut::new(dq, queries, d, d, 1));
+                tensor::gemm(
+                    self.scale,
+                    ds,
+                    k,
+                    beta(first == 0),
+                    MatMut::new(dq, queries, d, d, 1),
+                );
                 let dk = &mut dk[first * d..(first + keys) * d];
                 let q = self.rows(&self.q, at, start, queries);
-                tensor::gemm(self.scale, ds.t(), q, E::ONE, MatMut::new(dk, keys, d, d, 1));
+                tensor::gemm(self.scale, ds.t(), q, first_queries, MatMut::new(dk, keys, d, d, 1));
             }
         }
     }
@@ -360,18 +391,15 @@ fn online_softmax<E: Float>(row: &mut [E], max: &mut E, sum: &mut E, simd: Simd)
         row.fill(E::ZERO);
         return E::ONE;
     }
-    let rescale = if *max == new_max { E::ONE } else { (*max - new_max).exp(simd) };
+    // Before the first score there is nothing to bring anywhere.
+    let same = *max == new_max || *max == -E::INFINITY;
+    let rescale = if same { E::ONE } else { (*max - new_max).exp(simd) };
     for x in row.iter_mut() {
         *x = (*x - new_max).exp(simd);
     }
     *sum = *sum * rescale + sum_row(row);
     *max = new_max;
     rescale
-}
-
-/// A recycled buffer of at least `len` elements.
-fn scratch<E: Float>(len: usize) -> Tensor<E> {
-    Tensor::build([len], |_| {})
 }
 
 /// Computes each head, on all threads if the loop may split, and hands the results over in order.

@@ -1,6 +1,6 @@
 //! Softmax and its logarithm over one axis.
 
-use tensor::{Float, Simd, Tensor, dot_row, par, sum_row};
+use tensor::{Float, Simd, Tensor, dot_row, fold_lanes, par, sum_row};
 
 use crate::{Op, Var};
 
@@ -114,15 +114,22 @@ pub(crate) fn max_of<E: Float>(row: &[E]) -> E {
     let mut lanes = [-E::INFINITY; 16];
     let mut chunks = row.chunks_exact(16);
     for chunk in &mut chunks {
-        for (max, x) in lanes.iter_mut().zip(chunk) {
-            *max = if *x > *max { *x } else { *max };
-        }
+        larger(&mut lanes, chunk);
     }
-    let mut max = -E::INFINITY;
-    for x in lanes.iter().chain(chunks.remainder()) {
-        max = if *x > max { *x } else { max };
+    larger(&mut lanes, chunks.remainder());
+    fold_lanes(
+        lanes,
+        #[inline(always)]
+        |a, b| if b > a { b } else { a },
+    )
+}
+
+/// Replaces each number of `max` by the one of `x` that is larger.
+#[inline(always)]
+fn larger<E: Float>(max: &mut [E], x: &[E]) {
+    for (max, x) in max.iter_mut().zip(x) {
+        *max = if *x > *max { *x } else { *max };
     }
-    max
 }
 
 /// Applies `f` to each row along `axis` of a copy of `x`.

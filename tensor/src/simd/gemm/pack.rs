@@ -3,7 +3,7 @@
 use super::kernel::{Place, packed_column, tile_rows};
 use super::vector::Vector;
 
-/// Copies [depth, cols] of B to `to` as rows of `V::WIDTH` numbers, with zeros beyond `cols`.
+/// Copies [depth, cols] of B to `to` as rows of `V::WIDTH` numbers; zeros fill the last register that has any.
 ///
 /// # Safety
 /// The processor has the unit V, `b` is readable for [depth, cols] and `to` writable for depth · width numbers, and
@@ -16,9 +16,6 @@ pub(super) unsafe fn pack_panel<V: Vector>(
 ) {
     // SAFETY: passed on to the caller; `enter` needs the unit V.
     unsafe {
-        if cols < V::WIDTH {
-            to.write_bytes(0, depth * V::WIDTH);
-        }
         match (b.row, b.col) {
             (_, 1) => V::enter(
                 #[inline(always)]
@@ -28,7 +25,10 @@ pub(super) unsafe fn pack_panel<V: Vector>(
                 #[inline(always)]
                 || transpose::<V>(depth, cols, b, to),
             ),
-            _ => copy_block::<V>(0..depth, 0..cols, b, to),
+            _ => V::enter(
+                #[inline(always)]
+                || copy_block::<V>(0..depth, 0..cols, b, to),
+            ),
         }
     }
 }
@@ -44,8 +44,8 @@ unsafe fn copy_rows<V: Vector>(depth: usize, cols: usize, b: Place<*const f32>, 
             for j in (0..whole).step_by(V::LANES) {
                 V::load(from.add(j)).store(to.add(j));
             }
-            for j in whole..cols {
-                *to.add(j) = *from.add(j);
+            if whole < cols {
+                V::load_part(from.add(whole), cols - whole).store(to.add(whole));
             }
         }
     }
@@ -70,7 +70,7 @@ unsafe fn transpose<V: Vector>(depth: usize, cols: usize, b: Place<*const f32>, 
     }
 }
 
-/// Rows `ps` of columns `js`, number by number.
+/// Rows `ps` of columns `js`, number by number; zeros fill the last register.
 #[inline(always)]
 unsafe fn copy_block<V: Vector>(
     ps: std::ops::Range<usize>,
@@ -78,6 +78,13 @@ unsafe fn copy_block<V: Vector>(
     b: Place<*const f32>,
     to: *mut f32,
 ) {
+    if !js.len().is_multiple_of(V::LANES) {
+        for p in ps.clone() {
+            let last = js.start + js.len() / V::LANES * V::LANES;
+            // SAFETY: whole registers fit into the rows of the panel.
+            unsafe { V::splat(0.0).store(to.add(p * V::WIDTH + last)) };
+        }
+    }
     for j in js {
         for p in ps.clone() {
             // SAFETY: the caller vouches for the ranges.
