@@ -5,6 +5,7 @@
 //! never uninitialised memory: whoever takes one overwrites it.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 
 use crate::Float;
@@ -16,13 +17,56 @@ const CLASSES: usize = 4 * 33;
 /// Bytes that are kept per element type unless [`set_pool_limit`] says otherwise.
 const DEFAULT_LIMIT: usize = 1 << 30;
 
+/// Where buffers start: at a cache line, so that no register of a row lies across two.
+const LINE: usize = 64;
+
+/// Elements in one place, from the start of a cache line on if they come from the pool.
+#[derive(Default)]
+pub(crate) struct Buffer<E> {
+    elements: Vec<E>,
+    start: usize,
+}
+
+impl<E: Float> Buffer<E> {
+    /// `len` zeros.
+    fn zeros(len: usize) -> Self {
+        let spare = LINE / size_of::<E>();
+        let mut elements = vec![E::ZERO; len + spare];
+        let start = elements.as_ptr().align_offset(LINE).min(spare);
+        elements.truncate(start + len);
+        Self { elements, start }
+    }
+}
+
+impl<E> From<Vec<E>> for Buffer<E> {
+    fn from(elements: Vec<E>) -> Self {
+        Self { elements, start: 0 }
+    }
+}
+
+impl<E> Deref for Buffer<E> {
+    type Target = [E];
+
+    #[inline]
+    fn deref(&self) -> &[E] {
+        &self.elements[self.start..]
+    }
+}
+
+impl<E> DerefMut for Buffer<E> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [E] {
+        &mut self.elements[self.start..]
+    }
+}
+
 /// The recycled buffers of one element type.
 pub struct Pool<E> {
     state: Mutex<State<E>>,
 }
 
 struct State<E> {
-    free: [Vec<Vec<E>>; CLASSES],
+    free: [Vec<Buffer<E>>; CLASSES],
     kept: usize,
     limit: usize,
 }
@@ -55,9 +99,9 @@ impl<E: Float> Pool<E> {
     }
 
     /// A buffer of at least `len` elements with unspecified contents.
-    pub(crate) fn take(&self, len: usize) -> Vec<E> {
+    pub(crate) fn take(&self, len: usize) -> Buffer<E> {
         if len < MIN_LEN {
-            return vec![E::ZERO; len];
+            return vec![E::ZERO; len].into();
         }
         let (class, size) = class(len);
         let recycled = {
@@ -68,13 +112,13 @@ impl<E: Float> Pool<E> {
             }
             buffer
         };
-        recycled.unwrap_or_else(|| vec![E::ZERO; size])
+        recycled.unwrap_or_else(|| Buffer::zeros(size))
     }
 
-    /// Takes a buffer back, unless the limit is reached or it did not come from here.
-    pub(crate) fn give(&self, buffer: Vec<E>) {
+    /// Takes a buffer back, unless the limit is reached or it is not like those that come from here.
+    pub(crate) fn give(&self, buffer: Buffer<E>) {
         let len = buffer.len();
-        if len < MIN_LEN || class(len).1 != len {
+        if len < MIN_LEN || class(len).1 != len || !buffer.as_ptr().addr().is_multiple_of(LINE) {
             return;
         }
         let (class, size) = class(len);

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::pool::Buffer;
 use crate::profile::{Counts, count};
 use crate::walk::Walk;
 use crate::{Float, Shape, Strides};
 
 /// A buffer that goes back to the pool when the last tensor that sees it is dropped.
 struct Storage<E: Float> {
-    buffer: Vec<E>,
+    buffer: Buffer<E>,
 }
 
 impl<E: Float> Drop for Storage<E> {
@@ -52,7 +53,7 @@ impl<E: Float> Tensor<E> {
         Self::from_buffer(shape, buffer)
     }
 
-    fn from_buffer(shape: Shape, buffer: Vec<E>) -> Self {
+    fn from_buffer(shape: Shape, buffer: Buffer<E>) -> Self {
         let written = (shape.elements() * size_of::<E>()) as i64;
         count(Counts { flop: 0, written, live: size_of_val(&buffer[..]) as i64 });
         let storage = Arc::new(Storage { buffer });
@@ -71,7 +72,7 @@ impl<E: Float> Tensor<E> {
             "from_vec: {} elements for shape {shape}",
             data.len()
         );
-        Self::from_buffer(shape, data)
+        Self::from_buffer(shape, data.into())
     }
 
     /// The tensor of this shape whose element of row-major index i is `f(i)`.

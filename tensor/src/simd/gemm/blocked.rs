@@ -17,13 +17,16 @@
 use std::cell::RefCell;
 
 use super::kernel::{Finish, Left, Panel, Place, multiply_panel};
-use super::pack::{pack_panel, pack_rows, packed_rows};
+use super::pack::{pack_panels, pack_rows, packed_rows};
 use super::vector::Vector;
 
 /// Numbers of A in a block: 192 KiB.
 const BLOCK: usize = 48 * 1024;
 /// Panels from which on a transposed A is copied.
 const MANY_PANELS: usize = 12;
+
+/// Panels of B that are copied together, so that its rows are read some cache lines at a time.
+const GROUP: usize = 4;
 
 /// A cache line of numbers.
 #[derive(Clone, Copy)]
@@ -68,8 +71,9 @@ pub(super) unsafe fn multiply<V: Vector>(
     ROOMS.with_borrow_mut(|[a_room, b_room]| {
         let a_room =
             start(a_room, if copy_a { packed_rows::<V>(block.min(m)) * block_depth } else { 0 });
-        // With one block of rows a panel is used right after it was copied, and the next one may take its place.
-        let b_room = start(b_room, block_depth * V::WIDTH * if one_block { 1 } else { panels });
+        // With one block of rows panels are used right after they were copied, and the next ones may take their place.
+        let kept = if one_block { GROUP.min(panels) } else { panels };
+        let b_room = start(b_room, block_depth * V::WIDTH * kept);
         for p in (0..k.max(1)).step_by(block_depth) {
             let depth = block_depth.min(k - p);
             let beta = if p == 0 { finish.beta } else { 1.0 };
@@ -91,10 +95,12 @@ pub(super) unsafe fn multiply<V: Vector>(
                     };
                     let mut panel = Panel { at: b.from(p, j).at, stride: b.row, depth, cols };
                     if copy_b || !cols.is_multiple_of(V::LANES) {
-                        let to = b_room.wrapping_add(if one_block { 0 } else { j * block_depth });
-                        if i == 0 {
+                        let group = V::WIDTH * if copy_b { GROUP } else { 1 };
+                        let to = b_room.wrapping_add(depth * if one_block { j % group } else { j });
+                        if i == 0 && j.is_multiple_of(group) {
+                            let cols = group.min(n - j);
                             // SAFETY: rows p.. and columns j.. lie in B; the room was made for them.
-                            unsafe { pack_panel::<V>(depth, cols, b.from(p, j), to) };
+                            unsafe { pack_panels::<V>(depth, cols, b.from(p, j), to) };
                         }
                         panel = Panel { at: to, stride: V::WIDTH, ..panel };
                     }

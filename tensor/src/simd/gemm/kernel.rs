@@ -2,6 +2,7 @@
 //! but to read A and B.
 
 use std::hint::black_box;
+use std::mem::MaybeUninit;
 
 use super::vector::{MAX_LANES, MAX_ROWS, MAX_VECTORS, Vector};
 
@@ -212,13 +213,14 @@ unsafe fn tile<V: Vector, const M: usize, const N: usize>(
             }
         }
         if c.col != 1 || panel.cols != N * V::LANES {
-            let mut tile = [0.0f32; MAX_ROWS * MAX_VECTORS * MAX_LANES];
+            let mut tile = MaybeUninit::<[f32; MAX_ROWS * MAX_VECTORS * MAX_LANES]>::uninit();
+            let tile = tile.as_mut_ptr().cast::<f32>();
             for i in 0..M {
                 for v in 0..N {
-                    sums[i][v].store(tile.as_mut_ptr().add((i * N + v) * V::LANES));
+                    sums[i][v].store(tile.add((i * N + v) * V::LANES));
                 }
             }
-            return finish_part::<V, N>(&tile, (M, panel.cols), finish, c);
+            return finish_part::<V, N>(tile, (M, panel.cols), finish, c);
         }
         if finish.beta != 0.0 {
             let beta = V::splat(finish.beta);
@@ -244,22 +246,22 @@ unsafe fn tile<V: Vector, const M: usize, const N: usize>(
     }
 }
 
-/// The end of [`tile`] where C is not made of whole registers: `tile` has rows of N registers.
+/// The end of [`tile`] where C is not made of whole registers: `tile` has `rows` rows of N registers.
 #[inline(always)]
 unsafe fn finish_part<V: Vector, const N: usize>(
-    tile: &[f32],
+    tile: *const f32,
     (rows, cols): (usize, usize),
     finish: Finish<f32>,
     c: Place<*mut f32>,
 ) {
     let step = if c.col == 1 { V::LANES } else { 1 };
-    for (i, tile) in tile.chunks_exact(N * V::LANES).take(rows).enumerate() {
+    for i in 0..rows {
         for j in (0..cols).step_by(step) {
             // SAFETY: the caller may write [rows, cols] of C, and read it and the bias if they are asked for; parts of
-            // registers end with the columns.
+            // registers end with the columns, and those of the tile have been written.
             unsafe {
                 let (at, count) = (c.from(i, j).at, step.min(cols - j));
-                let mut x = V::load_part(tile.as_ptr().add(j), count);
+                let mut x = V::load_part(tile.add(i * N * V::LANES + j), count);
                 if finish.beta != 0.0 {
                     x = V::splat(finish.beta).mul_add(V::load_part(at, count), x);
                 }

@@ -3,12 +3,13 @@
 use super::kernel::{Place, packed_column, tile_rows};
 use super::vector::Vector;
 
-/// Copies [depth, cols] of B to `to` as rows of `V::WIDTH` numbers; zeros fill the last register that has any.
+/// Copies [depth, cols] of B to `to` as panels of `V::WIDTH` columns, one after the other, each of them row after row;
+/// zeros fill the last register that has any.
 ///
 /// # Safety
-/// The processor has the unit V, `b` is readable for [depth, cols] and `to` writable for depth · width numbers, and
-/// cols is at most the width.
-pub(super) unsafe fn pack_panel<V: Vector>(
+/// The processor has the unit V, `b` is readable for [depth, cols] and `to` writable for depth · width numbers for each
+/// panel.
+pub(super) unsafe fn pack_panels<V: Vector>(
     depth: usize,
     cols: usize,
     b: Place<*const f32>,
@@ -16,36 +17,46 @@ pub(super) unsafe fn pack_panel<V: Vector>(
 ) {
     // SAFETY: passed on to the caller; `enter` needs the unit V.
     unsafe {
-        match (b.row, b.col) {
-            (_, 1) => V::enter(
+        if b.col == 1 {
+            V::enter(
                 #[inline(always)]
                 || copy_rows::<V>(depth, cols, b, to),
-            ),
-            (1, _) => V::enter(
-                #[inline(always)]
-                || transpose::<V>(depth, cols, b, to),
-            ),
-            _ => V::enter(
-                #[inline(always)]
-                || copy_block::<V>(0..depth, 0..cols, b, to),
-            ),
+            );
+            return;
+        }
+        for j in (0..cols).step_by(V::WIDTH) {
+            let (cols, b, to) = (V::WIDTH.min(cols - j), b.from(0, j), to.add(j * depth));
+            if b.row == 1 {
+                V::enter(
+                    #[inline(always)]
+                    || transpose::<V>(depth, cols, b, to),
+                );
+            } else {
+                V::enter(
+                    #[inline(always)]
+                    || copy_block::<V>(0..depth, 0..cols, b, to),
+                );
+            }
         }
     }
 }
 
-/// Rows are contiguous.
+/// Rows are contiguous: each is read once, for all panels.
 #[inline(always)]
 unsafe fn copy_rows<V: Vector>(depth: usize, cols: usize, b: Place<*const f32>, to: *mut f32) {
-    let whole = cols - cols % V::LANES;
-    // SAFETY: reads columns below `cols` and writes them.
-    unsafe {
-        for p in 0..depth {
-            let (from, to) = (b.from(p, 0).at, to.add(p * V::WIDTH));
-            for j in (0..whole).step_by(V::LANES) {
-                V::load(from.add(j)).store(to.add(j));
-            }
-            if whole < cols {
-                V::load_part(from.add(whole), cols - whole).store(to.add(whole));
+    for p in 0..depth {
+        for first in (0..cols).step_by(V::WIDTH) {
+            let count = V::WIDTH.min(cols - first);
+            let last = count - count % V::LANES;
+            // SAFETY: reads columns below `cols` and writes them to row p of their panel.
+            unsafe {
+                let (from, to) = (b.from(p, first).at, to.add(first * depth + p * V::WIDTH));
+                for j in (0..last).step_by(V::LANES) {
+                    V::load(from.add(j)).store(to.add(j));
+                }
+                if last < count {
+                    V::load_part(from.add(last), count - last).store(to.add(last));
+                }
             }
         }
     }
