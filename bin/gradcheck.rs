@@ -1,5 +1,6 @@
 //! `wavetape gradcheck`: checks the derivatives of every op.
 
+use std::io::{self, Write};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -51,6 +52,7 @@ struct Report {
 
 /// Checks, prints a table, and fails if an op does.
 pub(crate) fn run(args: &GradcheckArgs) -> Result<()> {
+    let out = &mut io::stdout().lock();
     let mut entries = table();
     if let Some(name) = &args.op {
         entries.retain(|entry| entry.name() == name);
@@ -59,7 +61,9 @@ pub(crate) fn run(args: &GradcheckArgs) -> Result<()> {
         }
     }
     if args.list {
-        entries.iter().for_each(|entry| println!("{:<24} {}", entry.name(), entry.spec()));
+        for entry in &entries {
+            writeln!(out, "{:<24} {}", entry.name(), entry.spec())?;
+        }
         return Ok(());
     }
     if args.cases == 0 {
@@ -77,9 +81,9 @@ pub(crate) fn run(args: &GradcheckArgs) -> Result<()> {
     let seconds = start.elapsed().as_secs_f64();
     let report = Report { passed, ops: rows.len(), seconds, rows };
     if args.json {
-        println!("{}", serde_json::to_string(&report)?);
+        writeln!(out, "{}", serde_json::to_string(&report)?)?;
     } else {
-        print(&report);
+        print(&report, out)?;
     }
     if !passed {
         bail!("{failed} of {} ops failed", report.ops);
@@ -87,22 +91,26 @@ pub(crate) fn run(args: &GradcheckArgs) -> Result<()> {
     Ok(())
 }
 
-fn print(report: &Report) {
-    println!(
+fn print(report: &Report, out: &mut impl Write) -> Result<()> {
+    writeln!(
+        out,
         "op                        cases  compared  inconclusive  discards  worst f64  worst f32  seconds"
-    );
+    )?;
     for Row { summary: s, passed, seconds } in &report.rows {
         let mark = if *passed { "" } else { "  FAILED" };
-        println!(
+        writeln!(
+            out,
             "{:<24} {:>6} {:>9} {:>13} {:>9} {:>10.3} {:>10.3} {:>8.2}{mark}",
             s.op, s.cases, s.compared, s.inconclusive, s.discards, s.worst, s.worst_single, seconds
-        );
+        )?;
     }
     for failure in report.rows.iter().filter_map(|row| row.summary.failure.as_ref()) {
-        println!("\n{failure}");
+        writeln!(out, "\n{failure}")?;
     }
-    println!(
+    writeln!(
+        out,
         "\n{} ops in {:.1} s; worst: largest error as a part of what is allowed",
         report.ops, report.seconds
-    );
+    )?;
+    Ok(())
 }

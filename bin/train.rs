@@ -1,5 +1,6 @@
 //! `wavetape train`: trains a model as a recipe says.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,11 +91,13 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn print(&self, json: bool) -> Result<()> {
+        let mut out = io::stdout().lock();
         if json {
-            println!("{}", serde_json::to_string(self)?);
+            writeln!(out, "{}", serde_json::to_string(self)?)?;
             return Ok(());
         }
-        println!(
+        writeln!(
+            out,
             "{}{} {:.2} % (loss {:.3}) after {} steps, {:.1} s, {:.0} images/s; run {}",
             if self.finished { "" } else { "unfinished; " },
             self.metric.replace('_', " "),
@@ -104,7 +107,7 @@ impl Report {
             self.seconds,
             self.img_s,
             self.run
-        );
+        )?;
         Ok(())
     }
 }

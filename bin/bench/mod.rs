@@ -3,6 +3,7 @@
 mod profile;
 mod roofline;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -201,34 +202,40 @@ fn measure(workload: Workload, args: &BenchArgs, limits: Option<&Roofline>) -> R
 
 /// Runs the workloads one after another.
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
+    let out = &mut io::stdout().lock();
     let all = Workload::value_variants();
     let chosen = args.workload.as_ref().map_or(all, std::slice::from_ref);
     let limits = args.roofline.then(|| roofline::measure(args.products));
     if let Some(limits) = &limits {
-        if args.json { println!("{}", serde_json::to_string(limits)?) } else { limits.print() }
+        if args.json {
+            writeln!(out, "{}", serde_json::to_string(limits)?)?;
+        } else {
+            limits.print(out)?;
+        }
     }
     if args.products {
         return Ok(());
     }
     if !args.json {
-        println!("workload  threads   ms (median)   ms (min)     img/s   GFLOP/s  peak MB");
+        writeln!(out, "workload  threads   ms (median)   ms (min)     img/s   GFLOP/s  peak MB")?;
     }
     for &workload in chosen {
         let f = measure(workload, args, limits.as_ref())?;
         if args.json {
-            println!("{}", serde_json::to_string(&f)?);
+            writeln!(out, "{}", serde_json::to_string(&f)?)?;
         } else {
             let memory = f.rss_mb.map_or("?".to_owned(), |mb| mb.to_string());
-            println!(
+            writeln!(
+                out,
                 "{:<9} {:>7} {:>13.1} {:>10.1} {:>9.1} {:>9.1} {memory:>8}",
                 f.name, f.threads, f.ms_med, f.ms_min, f.img_s, f.gflop_s
-            );
+            )?;
             if let (Some(fma), Some(products)) = (f.of_fma, f.of_products) {
                 let (fma, products) = (100.0 * fma, 100.0 * products);
-                println!("  {fma:.0} % of multiply-adds, {products:.0} % of products");
+                writeln!(out, "  {fma:.0} % of multiply-adds, {products:.0} % of products")?;
             }
             if let Some(rows) = &f.profile {
-                profile::print(rows);
+                profile::print(rows, out)?;
             }
         }
     }

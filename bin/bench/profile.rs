@@ -77,24 +77,24 @@ pub(super) fn table(events: &[Event], steps: usize) -> Vec<Row> {
     rows
 }
 
-pub(super) fn print(rows: &[Row]) {
-    let all: f64 = rows.iter().map(|row| row.self_ms).sum();
-    println!(
+/// The table for a reader. Shares are those of the time that threads worked; the main thread waits in `[step]`.
+pub(super) fn print(rows: &[Row], out: &mut impl Write) -> Result<()> {
+    let waits = |row: &&Row| row.name == "[step]";
+    let all: f64 = rows.iter().filter(|row| !waits(row)).map(|row| row.self_ms).sum();
+    writeln!(
+        out,
         "  op, ∂ its derivatives       calls  total ms   self ms      %   GFLOP/s    GB/s   kept MB"
-    );
+    )?;
     for row in rows {
-        println!(
-            "  {:<25} {:>7.0} {:>9.2} {:>9.2} {:>6.1} {:>9.1} {:>7.1} {:>9.2}",
-            row.name,
-            row.calls,
-            row.total_ms,
-            row.self_ms,
-            100.0 * row.self_ms / all.max(1e-9),
-            row.gflop_s,
-            row.gb_s,
-            row.kept_mb
-        );
+        let share = 100.0 * row.self_ms / all.max(1e-9);
+        let share = if waits(&row) { String::new() } else { format!("{share:.1}") };
+        writeln!(
+            out,
+            "  {:<25} {:>7.0} {:>9.2} {:>9.2} {share:>6} {:>9.1} {:>7.1} {:>9.2}",
+            row.name, row.calls, row.total_ms, row.self_ms, row.gflop_s, row.gb_s, row.kept_mb
+        )?;
     }
+    Ok(())
 }
 
 /// Writes the events in Chrome's trace format (for ui.perfetto.dev or chrome://tracing).

@@ -1,8 +1,10 @@
 //! What the machine can do: multiply-adds, products and memory traffic, measured by running them.
 
 use std::hint::black_box;
+use std::io::Write;
 use std::time::Instant;
 
+use anyhow::Result;
 use serde::Serialize;
 use tensor::{Level, MatMut, MatRef, gemm};
 
@@ -217,8 +219,9 @@ pub(super) fn measure(with_products: bool) -> Roofline {
 }
 
 impl Roofline {
-    pub(super) fn print(&self) {
-        println!(
+    pub(super) fn print(&self, out: &mut impl Write) -> Result<()> {
+        writeln!(
+            out,
             "{} threads, {}: multiply-adds {:.0} GFLOP/s, products {:.0} GFLOP/s (matrixmultiply {:.0}), memory {:.1} GB/s",
             self.threads,
             self.simd,
@@ -226,18 +229,26 @@ impl Roofline {
             self.product_gflop_s,
             self.matrixmultiply_gflop_s,
             self.memory_gb_s
-        );
+        )?;
+        if self.products.is_empty() {
+            return Ok(());
+        }
         let peak = self.fma_gflop_s / self.threads as f64;
-        println!("one thread: product      GFLOP/s   of multiply-adds   matrixmultiply   ours/its");
+        writeln!(
+            out,
+            "one thread: product      GFLOP/s   of multiply-adds   matrixmultiply   ours/its"
+        )?;
         for product in &self.products {
             let &Product { layout, batch, m, k, n, gflop_s, matrixmultiply_gflop_s } = product;
             let batch = if batch > 1 { format!("{batch}×") } else { String::new() };
-            println!(
+            writeln!(
+                out,
                 "{:<22} {gflop_s:>9.1} {:>17.0} % {matrixmultiply_gflop_s:>16.1} {:>10.2}",
                 format!("{layout} {batch}({m}, {k}, {n})"),
                 100.0 * gflop_s / peak,
                 gflop_s / matrixmultiply_gflop_s
-            );
+            )?;
         }
+        Ok(())
     }
 }
