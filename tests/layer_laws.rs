@@ -63,6 +63,36 @@ fn attention_without_positions_permutes_with_its_tokens() {
     }
 }
 
+#[test]
+fn evaluation_keeps_nothing_but_its_result() {
+    let mut params = Params::new();
+    let config = BlockConfig {
+        dim: 32,
+        heads: 2,
+        mlp_dim: 64,
+        dropout: 0.1,
+        drop_path: 0.1,
+        order: NormOrder::Pre,
+        eps: LayerNorm::EPS,
+    };
+    let block = Block::new(&mut Init::new(&mut params, 3), &config);
+    let x: Tensor = Tensor::ones([4, 16, 32]);
+    let kept = |cx: &Context<'_>, x: Var<f32>| {
+        let before = tensor::profile::counts().live;
+        let y = block.forward(cx, &x, &Attention::default());
+        (y.value().shape(), tensor::profile::counts().live - before)
+    };
+    let (shape, bytes) = kept(&Context::eval(&params), Var::constant(x.clone()));
+    assert_eq!(&shape[..], [4, 16, 32]);
+    let one = (4 * 16 * 32 * size_of::<f32>()) as i64;
+    // The buffer of a class may be a quarter larger than what it holds.
+    assert!((one..=one + one / 4).contains(&bytes), "{bytes} bytes for a result of {one}");
+    let cx = Context::differentiate(&params);
+    let leaf = cx.tape().expect("recording").leaf(x.clone());
+    let (_, recorded) = kept(&cx, leaf);
+    assert!(recorded > 8 * one, "a tape keeps activations, {recorded} bytes");
+}
+
 type Forward<'a> = dyn Fn(&Context<'_, f64>, &Var<f64>) -> Var<f64> + 'a;
 
 #[test]

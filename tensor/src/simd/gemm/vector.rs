@@ -16,7 +16,7 @@ pub(super) trait Vector: Copy {
     /// Columns of a tile, and of a panel of B.
     const WIDTH: usize = Self::VECTORS * Self::LANES;
     /// Terms of the inner sum that are added in registers before C is touched, at most: as many as keep a panel of B,
-    /// `DEPTH` by `WIDTH`, in half of the first-level cache.
+    /// `DEPTH` by `WIDTH`, in the larger part of the first-level cache.
     const DEPTH: usize;
 
     /// Calls `f`, compiled for this unit together with everything that is inlined into it.

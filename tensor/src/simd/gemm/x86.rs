@@ -17,7 +17,7 @@ impl Vector for Avx2 {
     const LANES: usize = 8;
     const ROWS: usize = 6;
     const VECTORS: usize = 2;
-    const DEPTH: usize = 256;
+    const DEPTH: usize = 384;
 
     #[inline(always)]
     unsafe fn enter<R>(f: impl FnOnce() -> R) -> R {
