@@ -101,7 +101,14 @@ fn print(report: &Report, out: &mut impl Write) -> Result<()> {
         writeln!(
             out,
             "{:<24} {:>6} {:>9} {:>13} {:>9} {:>10.3} {:>10.3} {:>8.2}{mark}",
-            s.op, s.cases, s.compared, s.inconclusive, s.discards, s.worst, s.worst_single, seconds
+            s.name,
+            s.cases,
+            s.compared,
+            s.inconclusive,
+            s.discards,
+            s.worst,
+            s.worst_single,
+            seconds
         )?;
     }
     for failure in report.rows.iter().filter_map(|row| row.summary.failure.as_ref()) {

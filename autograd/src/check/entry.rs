@@ -1,33 +1,116 @@
-//! An op that is checked: what it takes, and how to run it on generated cases.
+//! An op or a layer that is checked: what it takes, and how to run it on generated cases.
 
 use std::fmt;
+use std::mem::discriminant;
+use std::rc::Rc;
 
 use serde::Serialize;
 use tensor::{Float, Shape, Tensor};
 
 use super::case::Case;
-use super::gradient::Subject;
+use super::gradient::{Effort, Subject};
+use super::layout::Layout;
 use super::pick::Pick;
 use super::precision;
-use super::report::{Argument, Report, Verdict};
-use super::run::{Run, cotangent, run};
+use super::report::{Argument, Example, Place, Report, Verdict};
+use super::run::{Run, catching, cotangent, run};
 use super::spec::Spec;
 use crate::Var;
 
 /// An op, as a function that works in both precisions: the code that trains in f32 is the code that is checked in f64.
+///
+/// [`check_op!`](crate::check_op) writes it for you.
 pub trait CheckedOp: Send + Sync {
     /// Applies the op. `pick` draws whatever else it is called with.
     fn call<E: Float>(&self, inputs: &[Var<E>], pick: &mut Pick<'_>) -> Var<E>;
 }
 
-type Operation<E> = Box<dyn Fn(&[Var<E>], &mut Pick<'_>) -> Var<E> + Send + Sync>;
+/// Something with parameters of its own, made anew for each case: a layer, or a model.
+pub trait CheckedLayer: Send + Sync {
+    /// What is made.
+    type Layer;
 
-/// An op with the [`Spec`] of its inputs.
-pub struct Entry {
-    name: &'static str,
-    spec: Spec,
+    /// Makes it for a case; with it come its parameters, which are differentiated like inputs.
+    fn build(&self, pick: &mut Pick<'_>) -> (Self::Layer, Vec<(String, Tensor<f64>)>);
+
+    /// Applies it, with these variables in place of its parameters.
+    fn call<E: Float>(
+        &self,
+        layer: &Self::Layer,
+        parameters: &[Var<E>],
+        inputs: &[Var<E>],
+        pick: &mut Pick<'_>,
+    ) -> Var<E>;
+}
+
+impl<T: CheckedOp> CheckedLayer for T {
+    type Layer = ();
+
+    fn build(&self, _: &mut Pick<'_>) -> ((), Vec<(String, Tensor<f64>)>) {
+        ((), Vec::new())
+    }
+
+    fn call<E: Float>(
+        &self,
+        (): &(),
+        _: &[Var<E>],
+        inputs: &[Var<E>],
+        pick: &mut Pick<'_>,
+    ) -> Var<E> {
+        CheckedOp::call(self, inputs, pick)
+    }
+}
+
+/// The [`Entry`] of an op: its name, the [`Spec`](crate::check::Spec) of its inputs, and a call.
+///
+/// The call looks like a closure of the inputs, in brackets, and of a [`Pick`](crate::check::Pick) for all other
+/// arguments. It is compiled in both precisions; in it, `E` is the type of the elements.
+///
+/// ```
+/// use autograd::check_op;
+///
+/// check_op!("swish", "* -> *", |[x], _| x * &x.sigmoid()).assert();
+/// check_op!("half", "* -> *", |[x], _| x.scale(E::from_f64(0.5))).assert();
+/// check_op!("sum", "*", |[x], pick| x.sum(&pick.axes(x))).assert();
+/// ```
+#[macro_export]
+macro_rules! check_op {
+    ($name:expr, $spec:expr, |[$($input:ident),+ $(,)?], $pick:tt| $call:expr $(,)?) => {{
+        #[derive(Clone)]
+        struct Checked;
+        impl $crate::check::CheckedOp for Checked {
+            fn call<E: $crate::check::Float>(
+                &self,
+                inputs: &[$crate::Var<E>],
+                $pick: &mut $crate::check::Pick<'_>,
+            ) -> $crate::Var<E> {
+                let [$($input),+] = inputs else { panic!("as many inputs as in the specification") };
+                $call
+            }
+        }
+        $crate::check::Entry::new($name, $spec, Checked).with_source(concat!(
+            "autograd::check_op!(", stringify!($name), ", ", stringify!($spec), ", |[",
+            stringify!($($input),+), "], ", stringify!($pick), "| ", stringify!($call), ")"
+        ))
+    }};
+}
+
+type Operation<E> = Box<dyn Fn(&[Var<E>], &mut Pick<'_>) -> Var<E>>;
+
+/// What is checked, made for one case: it takes the inputs of the specification and then the parameters.
+struct Prepared {
+    parameters: Vec<(String, Tensor<f64>)>,
     single: Operation<f32>,
     double: Operation<f64>,
+}
+
+/// An op or a layer with the [`Spec`] of its inputs.
+pub struct Entry {
+    name: String,
+    spec: Spec,
+    prepare: Box<dyn Fn(&Case) -> Prepared + Send + Sync>,
+    source: Option<&'static str>,
+    effort: Effort,
 }
 
 impl fmt::Debug for Entry {
@@ -36,11 +119,11 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// What the cases of one op gave.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// What the cases of one op or layer gave.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Summary {
-    /// The op.
-    pub op: String,
+    /// The op or layer.
+    pub name: String,
     /// Cases that were run.
     pub cases: usize,
     /// Cases that were inconclusive.
@@ -69,31 +152,54 @@ impl fmt::Display for Summary {
         if let Some(failure) = &self.failure {
             return write!(f, "{failure}");
         }
-        write!(f, "{}: {} cases, {} comparisons, ", self.op, self.cases, self.compared)?;
+        write!(f, "{}: {} cases, {} comparisons, ", self.name, self.cases, self.compared)?;
         write!(f, "{} inconclusive, {} discards, ", self.inconclusive, self.discards)?;
         write!(f, "worst {:.2} of allowed in f64, {:.2} in f32", self.worst, self.worst_single)
     }
 }
 
 impl Entry {
-    /// An op to check.
+    /// An op or a layer to check.
     ///
     /// # Panics
     /// If the specification cannot be read.
     #[track_caller]
-    pub fn new(name: &'static str, spec: &str, op: impl CheckedOp + Clone + 'static) -> Self {
-        let too = op.clone();
-        Self {
-            name,
-            spec: Spec::new(spec),
-            single: Box::new(move |inputs, pick| op.call(inputs, pick)),
-            double: Box::new(move |inputs, pick| too.call(inputs, pick)),
-        }
+    pub fn new(name: impl Into<String>, spec: &str, checked: impl CheckedLayer + 'static) -> Self {
+        let spec = Spec::new(spec);
+        let (checked, count) = (std::sync::Arc::new(checked), spec.inputs.len());
+        let prepare = Box::new(move |case: &Case| {
+            let (layer, parameters) = checked.build(&mut Pick::new(case));
+            let layer = Rc::new(layer);
+            fn apply<E: Float, C: CheckedLayer + 'static>(
+                checked: &std::sync::Arc<C>,
+                layer: &Rc<C::Layer>,
+                count: usize,
+            ) -> Operation<E> {
+                let (checked, layer) = (checked.clone(), layer.clone());
+                Box::new(move |all, pick| {
+                    let (inputs, parameters) = all.split_at(count);
+                    checked.call(&layer, parameters, inputs, pick)
+                })
+            }
+            let (single, double) = (apply(&checked, &layer, count), apply(&checked, &layer, count));
+            Prepared { parameters, single, double }
+        });
+        Self { name: name.into(), spec, prepare, source: None, effort: Effort::default() }
     }
 
-    /// The op's name.
-    pub fn name(&self) -> &'static str {
-        self.name
+    /// The same with the text that makes this entry, for tests that can be pasted.
+    pub fn with_source(self, source: &'static str) -> Self {
+        Self { source: Some(source), ..self }
+    }
+
+    /// The same, with each element of each input compared, however many there are.
+    pub fn thorough(self) -> Self {
+        Self { effort: Effort::Thorough, ..self }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// What it takes.
@@ -101,18 +207,19 @@ impl Entry {
         &self.spec
     }
 
+    /// Runs 100 cases.
+    ///
+    /// # Panics
+    /// With the report in words, if a gradient is wrong or too many cases are inconclusive.
+    #[track_caller]
+    pub fn assert(&self) {
+        let summary = self.run(100, 0);
+        assert!(summary.passed(), "{summary}");
+    }
+
     /// Runs `cases` cases, of seeds `seed`, `seed + 1`, …
     pub fn run(&self, cases: usize, seed: u64) -> Summary {
-        let mut summary = Summary {
-            op: self.name.to_string(),
-            cases: 0,
-            discards: 0,
-            compared: 0,
-            inconclusive: 0,
-            worst: 0.0,
-            worst_single: 0.0,
-            failure: None,
-        };
+        let mut summary = Summary { name: self.name.clone(), ..Summary::default() };
         for seed in (0..cases as u64).map(|i| seed.wrapping_add(i)) {
             let case = Case::draw(&self.spec, seed);
             let report = self.check(&case);
@@ -135,23 +242,25 @@ impl Entry {
 
     /// Checks the gradients of one case against differences, then single precision against double.
     pub fn check(&self, case: &Case) -> Report {
-        let inputs = case.tensors(&self.spec);
-        let argument = |((input, tensor), layout): ((&super::spec::Input, &Tensor<f64>), _)| {
-            Argument { name: input.name.clone(), shape: tensor.dims().to_vec(), layout }
+        let prepared = match catching(|| (self.prepare)(case)) {
+            Ok(prepared) => prepared,
+            Err(message) => {
+                let nothing = Prepared {
+                    parameters: Vec::new(),
+                    single: Box::new(|_, _| unreachable!("nothing was made")),
+                    double: Box::new(|_, _| unreachable!("nothing was made")),
+                };
+                let mut report =
+                    self.subject(case, &nothing, &|_| unreachable!("not run")).report();
+                report.verdict = Verdict::Panicked { message };
+                return report;
+            }
         };
-        let arguments = self.spec.inputs.iter().zip(&inputs).zip(case.layouts()).map(argument);
-        let subject = Subject {
-            op: self.name,
-            arguments: arguments.collect(),
-            call: &|x| self.apply(&self.double, case, x),
-            inputs,
-            output: self.spec.output.as_ref().map(|axes| case.shape(axes, 0)),
-            seed: case.seed(),
-        };
+        let call = |x: &[Var<f64>]| self.apply(&prepared.double, case, x);
+        let subject = self.subject(case, &prepared, &call);
         let mut report = subject.check();
-        report.seed = Some(case.seed());
         if report.passed() {
-            match self.compare_precisions(case, &subject.inputs) {
+            match self.compare_precisions(case, &prepared, &subject.inputs) {
                 Ok(worst) => report.worst_single = worst,
                 Err(verdict) => report.verdict = verdict,
             }
@@ -159,13 +268,80 @@ impl Entry {
         report
     }
 
-    fn compare_precisions(&self, case: &Case, inputs: &[Tensor<f64>]) -> Result<f64, Verdict> {
+    fn subject<'a>(
+        &'a self,
+        case: &Case,
+        prepared: &Prepared,
+        call: super::run::Call<'a, f64>,
+    ) -> Subject<'a> {
+        let inputs = case.tensors(&self.spec);
+        let names = self.spec.inputs.iter().map(|input| &input.name);
+        let given = names.zip(&inputs).zip(case.layouts());
+        let given = given.map(|((name, tensor), layout)| Argument::new(name, tensor, layout));
+        let own = |(name, tensor): &(String, Tensor<f64>)| {
+            Argument::new(name, tensor, Layout::Contiguous)
+        };
+        let example = Example {
+            source: self.source.map(str::to_owned),
+            case: case.clone(),
+            spec: self.spec.to_string(),
+        };
+        Subject {
+            name: &self.name,
+            arguments: given.chain(prepared.parameters.iter().map(own)).collect(),
+            call,
+            inputs: all_inputs(inputs, prepared),
+            output: self.spec.output.as_ref().map(|axes| case.shape(axes, 0)),
+            seed: case.seed(),
+            effort: self.effort,
+            example: Some(example),
+        }
+    }
+
+    /// An error that is gone as soon as the inputs move is that of a branch that rounding decides, where the function has
+    /// a kink of some order; it decides nothing.
+    fn compare_precisions(
+        &self,
+        case: &Case,
+        prepared: &Prepared,
+        inputs: &[Tensor<f64>],
+    ) -> Result<f64, Verdict> {
+        let here = self.compare_precisions_at(case, prepared, inputs, None);
+        let Err(Verdict::Imprecise { what, at, .. }) = &here else { return here };
+        let is_right = |inputs: Vec<Tensor<f64>>| {
+            let layouts = case.layouts().into_iter().chain(std::iter::repeat(Layout::Contiguous));
+            let inputs: Vec<_> = inputs.iter().zip(layouts).map(|(x, l)| l.lay_out(x)).collect();
+            self.compare_precisions_at(case, prepared, &inputs, Some((what, at))).is_ok()
+        };
+        let gone = precision::nearby(inputs, case.seed()).into_iter().any(is_right);
+        if gone { Err(Verdict::Inconclusive) } else { here }
+    }
+
+    fn compare_precisions_at(
+        &self,
+        case: &Case,
+        prepared: &Prepared,
+        inputs: &[Tensor<f64>],
+        only: Option<(&str, &Place)>,
+    ) -> Result<f64, Verdict> {
         let u = |shape| cotangent(shape, case.seed());
         let panicked = |message| Verdict::Panicked { message };
-        let double = self.double(case, inputs, u).map_err(panicked)?;
-        let single = self.single(case, inputs, u).map_err(panicked)?;
-        let names: Vec<String> = self.spec.inputs.iter().map(|input| input.name.clone()).collect();
-        precision::compare(&names, &single, &double)
+        let double = |inputs: &[Tensor<f64>]| {
+            run(&|x| self.apply(&prepared.double, case, x), inputs, u).map_err(panicked)
+        };
+        let [one, other] = precision::rounded(inputs, case.seed());
+        let nudged = [double(&one)?, double(&other)?];
+        let single = self.run_single(case, prepared, inputs, u).map_err(panicked)?;
+        let given = self.spec.inputs.iter().map(|input| input.name.clone());
+        let own = prepared.parameters.iter().map(|(name, _)| name.clone());
+        let names: Vec<String> = given.chain(own).collect();
+        let weight = if case.twice { 3.0 } else { 1.0 };
+        precision::compare(&names, &single, &double(inputs)?, &nudged, weight, only)
+    }
+
+    /// The inputs of a case: those of the specification, then the parameters.
+    pub fn inputs(&self, case: &Case) -> Vec<Tensor<f64>> {
+        all_inputs(case.tensors(&self.spec), &(self.prepare)(case))
     }
 
     /// The run of a case in double precision, on inputs and a cotangent of the caller's choice.
@@ -178,7 +354,8 @@ impl Entry {
         inputs: &[Tensor<f64>],
         cotangent: impl FnOnce(Shape) -> Tensor<f64>,
     ) -> Result<Run<f64>, String> {
-        run(&|x| self.apply(&self.double, case, x), inputs, cotangent)
+        let prepared = (self.prepare)(case);
+        run(&|x| self.apply(&prepared.double, case, x), inputs, cotangent)
     }
 
     /// The run of a case in single precision: the inputs keep their values, and their layout where it is no view of
@@ -192,17 +369,32 @@ impl Entry {
         inputs: &[Tensor<f64>],
         cotangent: impl FnOnce(Shape) -> Tensor<f64>,
     ) -> Result<Run<f32>, String> {
+        self.run_single(case, &(self.prepare)(case), inputs, cotangent)
+    }
+
+    fn run_single(
+        &self,
+        case: &Case,
+        prepared: &Prepared,
+        inputs: &[Tensor<f64>],
+        cotangent: impl FnOnce(Shape) -> Tensor<f64>,
+    ) -> Result<Run<f32>, String> {
+        let layouts = case.layouts().into_iter().chain(std::iter::repeat(Layout::Contiguous));
         let lay_out =
-            |(input, layout): (&Tensor<f64>, super::Layout)| layout.lay_out(&input.cast::<f32>());
-        let inputs: Vec<Tensor<f32>> = inputs.iter().zip(case.layouts()).map(lay_out).collect();
-        run(&|x| self.apply(&self.single, case, x), &inputs, |shape| cotangent(shape).cast())
+            |(input, layout): (&Tensor<f64>, Layout)| layout.lay_out(&input.cast::<f32>());
+        let inputs: Vec<Tensor<f32>> = inputs.iter().zip(layouts).map(lay_out).collect();
+        let call = |x: &[Var<f32>]| self.apply(&prepared.single, case, x);
+        run(&call, &inputs, |shape| cotangent(shape).cast())
     }
 
     /// The op as the case uses it: maybe with one variable in several places, maybe twice.
     fn apply<E: Float>(&self, op: &Operation<E>, case: &Case, inputs: &[Var<E>]) -> Var<E> {
         let specs = &self.spec.inputs;
-        let alike =
-            |i: usize| inputs[i].shape() == inputs[0].shape() && specs[i].domain == specs[0].domain;
+        let alike = |i: usize| {
+            i < specs.len()
+                && inputs[i].shape() == inputs[0].shape()
+                && specs[i].domain == specs[0].domain
+        };
         let source = |i: usize| if case.shared && alike(i) { 0 } else { i };
         let inputs: Vec<Var<E>> = (0..inputs.len()).map(|i| inputs[source(i)].clone()).collect();
         let once = op(&inputs, &mut Pick::new(case));
@@ -212,15 +404,59 @@ impl Entry {
         once.add(&op(&inputs, &mut Pick::new(case)).scale(E::from_f64(2.0)))
     }
 
-    /// The simplest case that fails in the same way, found greedily.
-    fn shrink(&self, mut case: Case, mut report: Report) -> Report {
-        let kind = std::mem::discriminant(&report.verdict);
+    /// The simplest case that fails in the same way, and with the same diagnosis if there is one, found greedily.
+    pub(crate) fn shrink(&self, mut case: Case, mut report: Report) -> Report {
+        let kind = |report: &Report| {
+            let diagnosis = match &report.verdict {
+                Verdict::Wrong { diagnosis, .. } => diagnosis.as_ref().map(discriminant),
+                _ => None,
+            };
+            (discriminant(&report.verdict), diagnosis)
+        };
+        let first = kind(&report);
+        let alike = |report: &Report| {
+            let (verdict, diagnosis) = kind(report);
+            verdict == first.0 && (first.1.is_none() || diagnosis == first.1)
+        };
         while let Some((next, why)) = case.simpler(&self.spec).into_iter().find_map(|next| {
             let report = self.check(&next);
-            (std::mem::discriminant(&report.verdict) == kind).then_some((next, report))
+            alike(&report).then_some((next, report))
         }) {
             (case, report) = (next, why);
         }
+        if let Verdict::Imprecise { grows, .. } = &mut report.verdict {
+            *grows = self.error_grows(&case);
+        }
         Report { shrunk: true, ..report }
     }
+
+    /// Whether the error of single precision, as a part of what is allowed, grows with the size of the inputs: eight
+    /// times the elements, and more than twice the error, twice over.
+    fn error_grows(&self, case: &Case) -> bool {
+        let names = self.spec.minima.keys().filter(|name| *name != "*").count().max(1);
+        let has_run = self.spec.minima.contains_key("*");
+        let worst = |size: usize| {
+            let root = (size as f64).powf(1.0 / names as f64).round() as usize;
+            let named = if has_run { size.min(8) } else { root };
+            let case = case.clone().resized(&self.spec, named, &[size]);
+            let prepared = catching(|| (self.prepare)(&case)).ok()?;
+            let inputs = all_inputs(case.tensors(&self.spec), &prepared);
+            match self.compare_precisions(&case, &prepared, &inputs) {
+                Ok(worst) => Some(worst),
+                Err(Verdict::Imprecise { single, double, allowed, .. }) => {
+                    Some((single - double).abs() / allowed)
+                }
+                Err(_) => None,
+            }
+        };
+        let [Some(small), Some(middle), Some(large)] = [64, 512, 4096].map(worst) else {
+            return false;
+        };
+        middle > 2.0 * small && large > 2.0 * middle
+    }
+}
+
+fn all_inputs(mut inputs: Vec<Tensor<f64>>, prepared: &Prepared) -> Vec<Tensor<f64>> {
+    inputs.extend(prepared.parameters.iter().map(|(_, value)| value.clone()));
+    inputs
 }

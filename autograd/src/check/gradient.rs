@@ -1,22 +1,43 @@
 //! The gradient check itself.
 
+use std::cell::RefCell;
+
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use tensor::{Shape, Tensor};
 
 use super::diagnosis::diagnose;
+use super::layout::Layout;
 use super::numeric::{Estimate, Line};
-use super::report::{Argument, Place, Report, Verdict};
+use super::report::{Argument, Example, Place, Report, Verdict};
 use super::run::{Call, Run, cotangent, evaluate, run};
 
-/// An input with at most so many elements is checked at each of them; a larger one at a sample, and along directions.
-const EVERY: usize = 64;
-/// Elements sampled of a larger input.
-const SAMPLED: usize = 16;
-/// Random directions through a larger input: each sees every element.
-const DIRECTIONS: usize = 6;
-/// Multiples of the estimated error that a difference may reach. The estimate is the smallest of a tableau of estimates,
-/// hence an optimistic one; a wrong gradient is off by many orders of magnitude more.
+/// How many places are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// Each element of small inputs, a sample of large or many ones.
+    #[default]
+    Usual,
+    /// Each element of all inputs.
+    Thorough,
+}
+
+impl Effort {
+    /// Inputs of at most so many elements are compared at each of them. Of a larger one: how many are sampled, and how
+    /// many random directions, each of which sees every element.
+    fn places(self, inputs: usize) -> (usize, usize, usize) {
+        match self {
+            Effort::Thorough => (usize::MAX, 0, 0),
+            Effort::Usual if inputs <= 8 => (64, 16, 6),
+            Effort::Usual => (12, 4, 2), // a model with all its parameters
+        }
+    }
+}
+
+/// The whole Jacobian is compared if it has at most so many entries, of at most so many outputs.
+const JACOBIAN: (usize, usize) = (256, 16);
+/// Multiples of the estimated error that a difference may reach. The estimate is among the smallest of a tableau of
+/// estimates, hence an optimistic one; a wrong gradient is off by many orders of magnitude more.
 const ERRORS: f64 = 10.0;
 /// Roundings that the gradient itself may contain.
 const ROUNDINGS: f64 = 64.0;
@@ -25,13 +46,16 @@ const TOO_MUCH: f64 = 1e-4;
 
 /// What is checked.
 pub(crate) struct Subject<'a> {
-    pub(crate) op: &'a str,
+    pub(crate) name: &'a str,
     pub(crate) arguments: Vec<Argument>,
     pub(crate) call: Call<'a, f64>,
     pub(crate) inputs: Vec<Tensor<f64>>,
     /// The declared shape of the output.
     pub(crate) output: Option<Shape>,
     pub(crate) seed: u64,
+    pub(crate) effort: Effort,
+    /// How to run it again.
+    pub(crate) example: Option<Example>,
 }
 
 /// Counts while checking.
@@ -52,9 +76,22 @@ impl Subject<'_> {
             Ok(()) => Verdict::Pass,
         };
         let Tally { compared, inconclusive, worst } = tally;
-        let (op, inputs) = (self.op.to_string(), self.arguments.clone());
-        let (worst_single, seed, shrunk) = (0.0, None, false);
-        Report { op, inputs, verdict, compared, inconclusive, worst, worst_single, seed, shrunk }
+        Report { verdict, compared, inconclusive, worst, ..self.report() }
+    }
+
+    /// The report of a check in which nothing was compared yet.
+    pub(crate) fn report(&self) -> Report {
+        Report {
+            name: self.name.to_string(),
+            inputs: self.arguments.clone(),
+            verdict: Verdict::Pass,
+            compared: 0,
+            inconclusive: 0,
+            worst: 0.0,
+            worst_single: 0.0,
+            example: self.example.clone(),
+            shrunk: false,
+        }
     }
 
     /// `Err` is the first failure.
@@ -71,8 +108,11 @@ impl Subject<'_> {
         if !contiguous.to_vec().iter().all(|x| x.is_finite()) {
             return Err(Verdict::NotFinite { what: "value".into() });
         }
-        is_independent_of_layout(&first.value, &contiguous)?;
-        (0..self.inputs.len()).try_for_each(|input| self.compare(input, &before, &first, tally))
+        is_independent_of_layout("value", &first.value, &contiguous)?;
+        self.cotangents_may_be_views(&first)?;
+        let rows = self.jacobian(&first)?;
+        (0..self.inputs.len())
+            .try_for_each(|input| self.compare(input, &before, &first, &rows, tally))
     }
 
     fn run(&self) -> Result<Run<f64>, Verdict> {
@@ -99,77 +139,153 @@ impl Subject<'_> {
         differing.map_or(Ok(()), |i| differs(format!("gradient of {}", self.name(i))))
     }
 
-    /// Compares the gradient of one input with differences of the function of contiguous inputs.
+    /// The gradient of an output is a view wherever the next op transposes, cuts or expands.
+    fn cotangents_may_be_views(&self, first: &Run<f64>) -> Result<(), Verdict> {
+        for layout in [Layout::Permuted, Layout::Narrowed] {
+            let u = |shape| layout.lay_out(&cotangent(shape, self.seed));
+            let run = run(self.call, &self.inputs, u).map_err(panicked)?;
+            for (input, pair) in run.gradients.iter().zip(&first.gradients).enumerate() {
+                if let (Some(view), Some(contiguous)) = pair {
+                    let name = self.name(input);
+                    let what =
+                        format!("gradient of {name} for an output's gradient that is {layout}");
+                    is_independent_of_layout(&what, view, contiguous)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The gradients of each output alone, if they are few.
+    fn jacobian(&self, run_of_all: &Run<f64>) -> Result<Vec<Run<f64>>, Verdict> {
+        let shape = run_of_all.value.shape();
+        if shape.elements() > JACOBIAN.1 || shape.elements() == 1 {
+            return Ok(Vec::new());
+        }
+        let unit = |output: usize| Tensor::from_fn(shape, |i| f64::from(u8::from(i == output)));
+        (0..shape.elements())
+            .map(|output| run(self.call, &self.inputs, |_| unit(output)).map_err(panicked))
+            .collect()
+    }
+
+    /// Compares the gradient of one input with differences of the function of contiguous inputs; `rows` are the
+    /// gradients of each output alone, if they are to be compared too.
     fn compare(
         &self,
         input: usize,
         inputs: &[Tensor<f64>],
         run: &Run<f64>,
+        rows: &[Run<f64>],
         tally: &mut Tally,
     ) -> Result<(), Verdict> {
         let u = cotangent(run.value.shape(), self.seed).to_vec();
         let x = &inputs[input];
-        let zeros = || Tensor::zeros(x.shape());
-        let analytic = run.gradients[input].clone().unwrap_or_else(zeros).contiguous();
-        let size = largest(analytic.data()).max(largest(&u));
-        let mut failure: Option<(Place, f64, Estimate)> = None;
+        let dense = |run: &Run<f64>| {
+            let gradient = run.gradients[input].clone();
+            gradient.unwrap_or_else(|| Tensor::zeros(x.shape())).contiguous()
+        };
+        let analytic = dense(run);
+        let rows: Vec<Tensor<f64>> = match rows.len() * x.len() <= JACOBIAN.0 {
+            true => rows.iter().map(dense).collect(),
+            false => Vec::new(),
+        };
+        if !std::iter::once(&analytic).chain(&rows).all(|g| g.data().iter().all(|g| g.is_finite()))
+        {
+            return Err(Verdict::NotFinite { what: format!("gradient of {}", self.name(input)) });
+        }
+        let mut failure: Option<(Place, Option<Vec<usize>>, f64, Estimate)> = None;
         let mut numerics = Vec::new();
         for (place, direction) in self.directions(x) {
-            let f = |step: f64| self.moved(inputs, input, &direction, step, run.value.shape());
-            let line = Line { f: &f, u: &u, scale: largest(x.data()) };
-            let numeric = line.derivative();
-            numerics.push(numeric.value);
-            if !numeric.value.is_finite() {
-                return Err(Verdict::NotFinite {
-                    what: format!("value near {} {place}", self.name(input)),
-                });
-            }
-            let derivative: f64 = direction.iter().map(|&(at, d)| d * analytic.data()[at]).sum();
-            let rounding = ROUNDINGS * f64::EPSILON * size;
-            let allowed = ERRORS * numeric.error + numeric.floor + rounding;
-            let difference = (derivative - numeric.value).abs();
-            tally.compared += 1;
-            if difference <= allowed {
-                if allowed > TOO_MUCH * size.max(numeric.value.abs()) {
-                    tally.inconclusive += 1;
-                } else {
-                    tally.worst = tally.worst.max(difference / allowed);
+            // The same steps serve the sum and each output.
+            let seen: RefCell<Vec<(f64, Tensor<f64>)>> = RefCell::default();
+            let f = |step: f64| {
+                if let Some((_, value)) = seen.borrow().iter().find(|(at, _)| *at == step) {
+                    return value.clone();
                 }
-            } else if line.has_kink() {
-                tally.inconclusive += 1;
-            } else if failure.is_none() {
-                let error = ERRORS * numeric.error + numeric.floor;
-                failure = Some((place, derivative, Estimate { error, ..numeric }));
+                let value = self.moved(inputs, input, &direction, step, run.value.shape());
+                seen.borrow_mut().push((step, value.clone()));
+                value
+            };
+            let scale = largest(x.data());
+            let sum = (None, u.clone(), &analytic);
+            let alone = |(output, gradient)| {
+                let unit = (0..u.len()).map(|i| f64::from(u8::from(i == output))).collect();
+                (Some(index(output, run.value.shape())), unit, gradient)
+            };
+            let outputs = std::iter::once(sum).chain(rows.iter().enumerate().map(alone));
+            let mut undecided = false;
+            for (number, (output, u, gradient)) in outputs.enumerate() {
+                let line = Line { f: &f, u: &u, scale };
+                let numeric = line.derivative();
+                if number == 0 {
+                    numerics.push(numeric.value);
+                }
+                if !numeric.value.is_finite() {
+                    let what = format!("value near {} {place}", self.name(input));
+                    return Err(Verdict::NotFinite { what });
+                }
+                let size = largest(gradient.data()).max(largest(&u));
+                let derivative: f64 =
+                    direction.iter().map(|&(at, d)| d * gradient.data()[at]).sum();
+                let rounding = ROUNDINGS * f64::EPSILON * size;
+                let allowed = ERRORS * numeric.error + numeric.floor + rounding;
+                let difference = (derivative - numeric.value).abs();
+                if allowed > TOO_MUCH * size.max(numeric.value.abs()) {
+                    undecided = true;
+                } else if difference <= allowed {
+                    tally.worst = tally.worst.max(difference / allowed);
+                } else if line.has_kink() {
+                    undecided = true;
+                } else if failure.is_none() {
+                    let error = ERRORS * numeric.error + numeric.floor;
+                    failure =
+                        Some((place.clone(), output, derivative, Estimate { error, ..numeric }));
+                }
             }
+            tally.compared += 1;
+            tally.inconclusive += usize::from(undecided);
         }
-        let Some((at, derivative, Estimate { value: numeric, error, .. })) = failure else {
+        let Some((at, output, derivative, Estimate { value: numeric, error, .. })) = failure else {
             return Ok(());
         };
         let name = self.name(input);
         if run.gradients[input].is_none() {
             return Err(Verdict::Severed { input: name, at, numeric, error });
         }
-        let small = x.len() <= EVERY;
-        let diagnosis = small.then(|| {
+        let every = numerics.len() == x.len() && x.len() <= self.every();
+        let diagnosis = every.then(|| {
             let numeric = Tensor::from_vec(x.shape(), numerics);
             let from_place =
                 |axis, last| self.place_gradient(input, inputs, &run.value, axis, last);
             diagnose(&analytic, &numeric, from_place)
         });
         let diagnosis = diagnosis.flatten();
-        Err(Verdict::Wrong { input: name, at, analytic: derivative, numeric, error, diagnosis })
+        Err(Verdict::Wrong {
+            input: name,
+            at,
+            output,
+            analytic: derivative,
+            numeric,
+            error,
+            diagnosis,
+        })
+    }
+
+    fn every(&self) -> usize {
+        self.effort.places(self.inputs.len()).0
     }
 
     /// Places and directions to differentiate along, each a list of elements and how far they move.
     fn directions(&self, x: &Tensor<f64>) -> Vec<(Place, Vec<(usize, f64)>)> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ 0xd1);
         let element = |at: usize| (Place::Element(index(at, x.shape())), vec![(at, 1.0)]);
-        if x.len() <= EVERY {
+        let (every, sampled, directions) = self.effort.places(self.inputs.len());
+        if x.len() <= every {
             return (0..x.len()).map(element).collect();
         }
         let mut all: Vec<_> =
-            (0..SAMPLED).map(|_| rng.random_range(0..x.len())).map(element).collect();
-        for number in 0..DIRECTIONS {
+            (0..sampled).map(|_| rng.random_range(0..x.len())).map(element).collect();
+        for number in 0..directions {
             // Entries of one size, so that no element is lost among the others; the whole step has length about 1.
             let size = 1.0 / (x.len() as f64).sqrt();
             let mut entry = |at| (at, if rng.random() { size } else { -size });
@@ -244,12 +360,17 @@ pub(crate) fn index(mut at: usize, shape: Shape) -> Vec<usize> {
 }
 
 /// Sums may run in another order along another layout, hence equal up to rounding.
-fn is_independent_of_layout(view: &Tensor<f64>, contiguous: &Tensor<f64>) -> Result<(), Verdict> {
+fn is_independent_of_layout(
+    what: &str,
+    view: &Tensor<f64>,
+    contiguous: &Tensor<f64>,
+) -> Result<(), Verdict> {
     let (a, b) = (view.to_vec(), contiguous.to_vec());
     let allowed = 1e-12 * largest(&b);
-    let wrong = a.iter().zip(&b).position(|(a, b)| a.is_nan() || (a - b).abs() > allowed);
+    let equal = |a: f64, b: f64| (a - b).abs() <= allowed || (a.is_nan() && b.is_nan());
+    let wrong = a.iter().zip(&b).position(|(a, b)| !equal(*a, *b));
     wrong.map_or(Ok(()), |i| {
-        let at = Place::Element(index(i, view.shape()));
-        Err(Verdict::LayoutDependent { at, view: a[i], contiguous: b[i] })
+        let (at, what) = (Place::Element(index(i, view.shape())), what.to_owned());
+        Err(Verdict::LayoutDependent { what, at, view: a[i], contiguous: b[i] })
     })
 }

@@ -16,7 +16,7 @@
 //! assert!(report.to_string().contains("it is 0.666667 times the right one everywhere"));
 //! ```
 //!
-//! [`table`] lists every op of this crate with the inputs that it takes; [`Entry::run`] draws cases from a seed (shapes,
+//! [`check_op!`](crate::check_op) describes an op of your own so that cases can be generated for it. [`table`] lists every op of this crate with the inputs that it takes; [`Entry::run`] draws cases from a seed (shapes,
 //! layouts, values, other arguments, repeated use), checks them, and makes a failing one as simple as it can.
 //!
 //! The rule: a gradient is right if it differs from the derivative found by differences by no more than a multiple of
@@ -40,34 +40,47 @@ mod table;
 
 pub use case::Case;
 pub use diagnosis::Diagnosis;
-pub use entry::{CheckedOp, Entry, Summary};
+pub use entry::{CheckedLayer, CheckedOp, Entry, Summary};
 pub use layout::Layout;
 pub use pick::Pick;
-pub use report::{Argument, Place, Report, Verdict};
+pub use report::{Argument, Example, Place, Report, Verdict};
 pub use run::{Run, cotangent};
 pub use spec::{Domain, Spec};
 #[cfg(any(test, feature = "proptest"))]
 pub use strategy::{CaseTree, Cases, cases};
 pub use table::table;
+#[doc(hidden)]
+pub use tensor::Float;
 
-use gradient::Subject;
+use gradient::{Effort, Subject};
 use tensor::Tensor;
 
 use crate::Var;
 
 /// Checks the gradients of `f` at these inputs: at each element of a small input; of a larger one (more than 64
-/// elements) at a sample of elements and along random directions.
+/// elements) at a sample of elements and along random directions. The whole Jacobian is compared if it is small.
 pub fn op<const N: usize>(
     name: &str,
     f: impl Fn([&Var<f64>; N]) -> Var<f64>,
     inputs: [Tensor<f64>; N],
 ) -> Report {
-    let argument = |(i, input): (usize, &Tensor<f64>)| {
-        let name = if N == 1 { "x".to_string() } else { format!("input {i}") };
-        Argument { name, shape: input.dims().to_vec(), layout: Layout::of(input) }
-    };
-    let arguments = inputs.iter().enumerate().map(argument).collect();
-    let call = |x: &[Var<f64>]| f(std::array::from_fn(|i| &x[i]));
-    let inputs = inputs.to_vec();
-    Subject { op: name, arguments, call: &call, inputs, output: None, seed: 0 }.check()
+    let named = inputs
+        .into_iter()
+        .enumerate()
+        .map(|(i, input)| (if N == 1 { "x".to_owned() } else { format!("x{i}") }, input));
+    function(name, &|x| f(std::array::from_fn(|i| &x[i])), named.collect())
+}
+
+/// Checks the gradients of a function of any number of named inputs, as [`op`] does.
+pub fn function(
+    name: &str,
+    call: &dyn Fn(&[Var<f64>]) -> Var<f64>,
+    inputs: Vec<(String, Tensor<f64>)>,
+) -> Report {
+    let argument =
+        |(name, input): &(String, Tensor<f64>)| Argument::new(name, input, Layout::of(input));
+    let arguments = inputs.iter().map(argument).collect();
+    let inputs = inputs.into_iter().map(|(_, input)| input).collect();
+    let (output, effort) = (None, Effort::default());
+    Subject { name, arguments, call, inputs, output, seed: 0, effort, example: None }.check()
 }

@@ -12,11 +12,14 @@ const ORDERS: usize = 6;
 /// Roundings that a value is granted: an output is a few sums and functions of its inputs, not one operation.
 const ROUNDINGS: f64 = 32.0;
 
+/// The step at which noise is measured, as a part of the first one; no power of 2, so that every digit of x changes.
+const NOISE_STEP: f64 = 0.723 / 65536.0;
+
 /// A derivative found by differences.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Estimate {
     pub(crate) value: f64,
-    /// How far neighbours in the tableau disagree.
+    /// How far neighbours in the tableau disagree, in the best row but one: in a single row they may agree by chance.
     pub(crate) error: f64,
     /// What rounding alone may have done to `value`.
     pub(crate) floor: f64,
@@ -39,62 +42,111 @@ impl Line<'_> {
     /// The derivative at step 0.
     pub(crate) fn derivative(&self) -> Estimate {
         let mut best = Estimate { value: f64::NAN, error: f64::INFINITY, floor: 0.0 };
+        let mut second = f64::INFINITY; // the error of the best row but one
         let mut coarse: Vec<f64> = Vec::new(); // the tableau's row before
         let mut step = self.first_step();
+        let (mut moved, noise) = (vec![0.0; self.u.len()], self.noise());
         for _ in 0..HALVINGS {
-            let (slope, floor) = self.slope(step);
+            let (slope, mut floor) = self.slope(step, &mut moved);
+            floor += noise / step;
             // T₀ = slope, Tₖ = Tₖ₋₁ + (Tₖ₋₁ − Tₖ₋₁ of the row before) / (4ᵏ − 1): cancels the error of order h²ᵏ.
             let mut fine = vec![slope];
+            let mut of_row = Estimate { value: f64::NAN, error: f64::INFINITY, floor };
             for (k, &before) in coarse.iter().take(ORDERS - 1).enumerate() {
                 let next = fine[k] + (fine[k] - before) / (4f64.powi(k as i32 + 1) - 1.0);
                 let error = (next - fine[k]).abs().max((next - before).abs());
-                if error < best.error {
-                    best = Estimate { value: next, error, floor };
+                if error < of_row.error {
+                    of_row = Estimate { value: next, error, floor };
                 }
                 fine.push(next);
             }
-            if best.error <= best.floor {
+            second = second.min(of_row.error.max(best.error));
+            if of_row.error < best.error {
+                best = of_row;
+            }
+            if second <= best.floor {
                 break;
             }
             // A step that leaves the domain starts the tableau anew.
             coarse = if slope.is_finite() { fine } else { Vec::new() };
             step /= 2.0;
         }
+        best.error = second;
         best
     }
 
-    /// The central difference, and what rounding may have done to it. Outputs that do not move add no noise.
-    fn slope(&self, step: f64) -> (f64, f64) {
+    /// How far rounding moves u·f at steps so small that a smooth function is a straight line. An output that is what
+    /// remains of larger numbers is known to fewer digits than its size tells: it shows in the fourth differences (Moré
+    /// and Wild 2011), or in binary zeros at the end of every value.
+    fn noise(&self) -> f64 {
+        let step = self.first_step() * NOISE_STEP;
+        let values: Vec<Vec<f64>> =
+            (-4..=4).map(|i| (self.f)(f64::from(i) * step).to_vec()).collect();
+        let fourth = |j: usize| {
+            let differences = values
+                .windows(5)
+                .map(|f| (f[0][j] - 4.0 * f[1][j] + 6.0 * f[2][j] - 4.0 * f[3][j] + f[4][j]).abs());
+            differences.fold(0.0, f64::max)
+        };
+        let far = [-1.0, 1.0].map(|sign| (self.f)(sign * self.first_step()).to_vec());
+        let last_digit = |j: usize| {
+            let all = || values.iter().chain(&far).map(|f| f[j]);
+            let moves = all().any(|f| f != values[0][j]);
+            let digits = all().filter(|f| *f != 0.0).map(last_digit);
+            if moves { digits.fold(f64::INFINITY, f64::min) } else { 0.0 }
+        };
+        let weighed = self.u.iter().enumerate().filter(|(_, u)| **u != 0.0);
+        weighed
+            .map(|(j, u)| u.abs() * fourth(j).max(4.0 * last_digit(j)))
+            .filter(|noise| noise.is_finite())
+            .sum()
+    }
+
+    /// The central difference, and what rounding may have done to it. `moved` is how far each output moved last. Those that
+    /// did at a larger step and do not now are stuck: the last move is what their digits amount to. Of those that never
+    /// did, x itself may have lost the digits on the way, at the first step the least.
+    fn slope(&self, step: f64, moved: &mut [f64]) -> (f64, f64) {
         let (above, below) = ((self.f)(step).to_vec(), (self.f)(-step).to_vec());
-        let (mut difference, mut size) = (0.0, 0.0);
-        for ((u, above), below) in self.u.iter().zip(above).zip(below) {
-            if above != below {
+        let (mut difference, mut size, mut stuck) = (0.0, 0.0, 0.0);
+        let unit = ROUNDINGS * f64::EPSILON * step / self.first_step();
+        for (((u, above), below), moved) in self.u.iter().zip(above).zip(below).zip(moved) {
+            if above == below {
+                stuck += u.abs() * moved.max(unit * self.scale.max(above.abs()));
+            } else if *u != 0.0 {
                 difference += u * (above - below);
                 size += u.abs() * above.abs().max(below.abs());
+                *moved = (above - below).abs();
             }
         }
         let slope = difference / (2.0 * step);
-        (slope, ROUNDINGS * f64::EPSILON * (size + slope.abs() * self.scale) / step)
+        let rounding = ROUNDINGS * f64::EPSILON * (size + slope.abs() * self.scale);
+        (slope, (rounding + stuck) / step)
     }
 
     /// Whether the function has a kink here. The second difference over the step, [f(h) − 2f(0) + f(−h)]/h, vanishes
-    /// with h where the function is smooth, and stays where the slopes of both sides differ.
+    /// with h where the function is smooth, and stays where the slopes of both sides differ. Outputs are taken by their
+    /// size, so that the kinks of one do not hide those of another.
     pub(crate) fn has_kink(&self) -> bool {
         let middle = (self.f)(0.0).to_vec();
         let bend = |step: f64| {
             let (above, below) = ((self.f)(step).to_vec(), (self.f)(-step).to_vec());
             let bends = above.iter().zip(&below).zip(&middle).zip(self.u);
             bends
-                .map(|(((above, below), middle), u)| u * (above - 2.0 * middle + below))
+                .map(|(((above, below), middle), u)| (u * (above - 2.0 * middle + below)).abs())
                 .sum::<f64>()
                 / step
         };
         let wide = self.first_step() / 8.0;
         let narrow = wide / 64.0;
-        let (slope, floor) = self.slope(narrow);
-        bend(narrow).abs() > bend(wide).abs() / 4.0
-            && bend(narrow).abs() > 1e-3 * slope.abs() + 4.0 * floor
+        let (slope, floor) = self.slope(narrow, &mut vec![0.0; self.u.len()]);
+        bend(narrow) > bend(wide) / 4.0 && bend(narrow) > 1e-3 * slope.abs() + 4.0 * floor
     }
+}
+
+/// The value of the last binary digit of `x` that is not 0.
+fn last_digit(x: f64) -> f64 {
+    let (exponent, zeros) = (x.to_bits() >> 52 & 0x7ff, (x.to_bits() | 1 << 52).trailing_zeros());
+    2f64.powi(exponent as i32 - 1075 + zeros as i32)
 }
 
 #[cfg(test)]
@@ -123,6 +175,19 @@ mod tests {
             assert!(difference <= 4.0 * found.error + found.floor, "{found:?} {expected}");
             assert!(difference <= 1e-11 * expected.abs() && !kink, "{found:?} {expected}");
         }
+    }
+
+    #[test]
+    fn the_last_digit_of_a_number() {
+        assert_eq!([1.0, -6.0, 0.375, 1e16].map(last_digit), [1.0, 2.0, 0.125, 65536.0]);
+        assert_eq!(last_digit(1.0 + f64::EPSILON), f64::EPSILON);
+    }
+
+    #[test]
+    fn what_remains_of_larger_numbers_is_known_to_few_digits() {
+        let (found, _) = line(&|x| (1e6 + 1e-5 * x) - 1e6, 1.0);
+        assert!(found.floor > 1e-11, "{found:?}");
+        assert!((found.value - 1e-5).abs() < found.floor + found.error, "{found:?}");
     }
 
     #[test]

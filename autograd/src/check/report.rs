@@ -3,7 +3,9 @@
 use std::fmt;
 
 use serde::Serialize;
+use tensor::Tensor;
 
+use super::case::Case;
 use super::diagnosis::Diagnosis;
 use super::layout::Layout;
 
@@ -19,6 +21,8 @@ pub enum Verdict {
         input: String,
         /// Where.
         at: Place,
+        /// The output whose derivative it is; of all together, in a random combination, if none is named.
+        output: Option<Vec<usize>>,
         /// The gradient that the op computes.
         analytic: f64,
         /// The derivative found by differences.
@@ -66,13 +70,15 @@ pub enum Verdict {
         /// The input.
         input: String,
     },
-    /// The value changes when the same inputs are contiguous.
+    /// The value depends on the layout of the inputs, or a gradient on that of the output's gradient.
     LayoutDependent {
+        /// The value, or a gradient.
+        what: String,
         /// Where.
         at: Place,
-        /// The value, as the inputs are laid out.
+        /// What it is, as the inputs or the output's gradient are laid out.
         view: f64,
-        /// The value for contiguous inputs.
+        /// What it is if they are contiguous.
         contiguous: f64,
     },
     /// The single-precision run is further from the double-precision one than rounding explains.
@@ -87,6 +93,8 @@ pub enum Verdict {
         double: f64,
         /// The difference that is allowed.
         allowed: f64,
+        /// Whether the difference grows with the size of the inputs: a sum that loses digits.
+        grows: bool,
     },
     /// The differences are too noisy to tell, or there is a kink, at more than a quarter of the places.
     Inconclusive,
@@ -111,15 +119,34 @@ pub struct Argument {
     pub shape: Vec<usize>,
     /// Its layout.
     pub layout: Layout,
+    /// Its elements in row-major order.
+    pub values: Vec<f64>,
 }
 
-/// The result of checking one op on one set of inputs.
+impl Argument {
+    pub(crate) fn new(name: impl Into<String>, x: &Tensor<f64>, layout: Layout) -> Self {
+        Self { name: name.into(), shape: x.dims().to_vec(), layout, values: x.to_vec() }
+    }
+}
+
+/// What it takes to run a generated case again.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Example {
+    /// The case.
+    pub case: Case,
+    /// The specification that it was drawn from.
+    pub spec: String,
+    /// The text that makes the [`Entry`](crate::check::Entry), if it is known.
+    pub source: Option<String>,
+}
+
+/// The result of checking one op or layer on one set of inputs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[must_use = "a report that is not read checks nothing"]
 pub struct Report {
-    /// The op.
-    pub op: String,
-    /// The inputs.
+    /// The op or layer.
+    pub name: String,
+    /// The inputs, and the parameters of a layer.
     pub inputs: Vec<Argument>,
     /// The outcome.
     #[serde(flatten)]
@@ -132,8 +159,8 @@ pub struct Report {
     pub worst: f64,
     /// [`Report::worst`] of the single-precision run.
     pub worst_single: f64,
-    /// The seed of a generated case: `--cases 1 --seed` this runs it again.
-    pub seed: Option<u64>,
+    /// How to run a generated case again.
+    pub example: Option<Example>,
     /// Whether the case was made as simple as it can be: what is left of it is needed for the failure.
     pub shrunk: bool,
 }
@@ -154,27 +181,85 @@ impl Report {
     }
 }
 
+impl Report {
+    /// A test that fails as this check did, to be pasted. Of a generated case, it makes the case again; otherwise it lists
+    /// the inputs, and takes the op's name for that of its function.
+    pub fn test(&self) -> String {
+        let word = |text: &str| -> String {
+            text.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect()
+        };
+        let name = word(&self.name);
+        let body = match &self.example {
+            Some(Example { case, source: Some(source), .. }) => format!(
+                "    let case = \"{case}\".parse().expect(\"a case\");\n    {source}.check(&case).assert();\n"
+            ),
+            Some(Example { case, spec, source: None }) => format!(
+                "    let case = \"{case}\".parse().expect(\"a case\");\n    Entry::new(\"{}\", \"{spec}\", {name}).check(&case).assert();\n",
+                self.name
+            ),
+            None => {
+                let mut body = String::new();
+                let names: Vec<String> =
+                    self.inputs.iter().map(|input| word(&input.name)).collect();
+                for (name, input) in names.iter().zip(&self.inputs) {
+                    let Argument { shape, values, layout, .. } = input;
+                    let tensor = format!("Tensor::from_vec({shape:?}, vec!{values:?})");
+                    let tensor = match layout {
+                        Layout::Contiguous => tensor,
+                        layout => format!("check::Layout::{layout:?}.lay_out(&{tensor})"),
+                    };
+                    body += &format!("    let {name} = {tensor};\n");
+                }
+                let names = names.join(", ");
+                body + &format!(
+                    "    check::op(\"{}\", |[{names}]| {name}({names}), [{names}]).assert();\n",
+                    self.name
+                )
+            }
+        };
+        format!("#[test]\nfn gradient_of_{name}() {{\n{body}}}\n")
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.op, self.verdict)?;
+        write!(f, "{}: {}", self.name, self.verdict)?;
         if self.verdict == Verdict::Inconclusive {
             write!(f, " at {} of {} places", self.inconclusive, self.compared)?;
         }
-        for (i, input) in self.inputs.iter().enumerate() {
-            write!(f, "{}{input}", if i == 0 { "; " } else { ", " })?;
+        if self.inputs.len() <= 6 {
+            for (i, input) in self.inputs.iter().enumerate() {
+                write!(f, "{}{input}", if i == 0 { "; " } else { ", " })?;
+            }
         }
-        let views = self.inputs.iter().filter(|input| input.layout != Layout::Contiguous);
-        for view in views.filter(|_| self.shrunk && !self.passed()) {
-            write!(f, "; only when {} is {}", view.name, view.layout)?;
+        if self.shrunk && !self.passed() {
+            let views = self.inputs.iter().filter(|input| input.layout != Layout::Contiguous);
+            for view in views {
+                write!(f, "; only when {} is {}", view.name, view.layout)?;
+            }
+            let case = self.example.as_ref().map(|example| &example.case);
+            if case.is_some_and(|case| case.shared) {
+                f.write_str("; only when one variable stands in several places")?;
+            }
+            if case.is_some_and(|case| case.twice) {
+                f.write_str("; only when it is applied twice")?;
+            }
         }
-        self.seed.map_or(Ok(()), |seed| write!(f, "; case of seed {seed}"))
+        if self.passed() { Ok(()) } else { write!(f, "\n\n{}", self.test()) }
     }
 }
 
 impl fmt::Display for Argument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:?}", self.name, self.shape)?;
-        if self.layout == Layout::Contiguous { Ok(()) } else { write!(f, " {}", self.layout) }
+        if self.layout != Layout::Contiguous {
+            write!(f, " {}", self.layout)?;
+        }
+        if (1..=6).contains(&self.values.len()) {
+            let values: Vec<String> = self.values.iter().copied().map(short).collect();
+            write!(f, " = {}", values.join(" "))?;
+        }
+        Ok(())
     }
 }
 
@@ -191,8 +276,10 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Verdict::Pass => f.write_str("passed"),
-            Verdict::Wrong { input, at, analytic, numeric, error, diagnosis } => {
-                write!(f, "gradient of {input} wrong at {at}: analytic {}, ", short(*analytic))?;
+            Verdict::Wrong { input, at, output, analytic, numeric, error, diagnosis } => {
+                write!(f, "gradient of {input} wrong at {at}")?;
+                output.as_ref().map_or(Ok(()), |output| write!(f, " for output {output:?}"))?;
+                write!(f, ": analytic {}, ", short(*analytic))?;
                 write!(f, "numeric {} ± {error:.0e}", short(*numeric))?;
                 if *numeric != 0.0 {
                     write!(f, ", ratio {}", short(analytic / numeric))?;
@@ -210,12 +297,17 @@ impl fmt::Display for Verdict {
             Verdict::NotFinite { what } => write!(f, "{what} is not finite"),
             Verdict::NotDeterministic { what } => write!(f, "{what} differs from run to run"),
             Verdict::Modified { input } => write!(f, "{input} was written to"),
-            Verdict::LayoutDependent { at, view, contiguous } => {
-                write!(f, "value {view} at {at}, but {contiguous} for contiguous inputs")
+            Verdict::LayoutDependent { what, at, view, contiguous } => {
+                write!(f, "{what} is {view} at {at}, but {contiguous} if all is contiguous")
             }
-            Verdict::Imprecise { what, at, single, double, allowed } => {
+            Verdict::Imprecise { what, at, single, double, allowed, grows } => {
                 write!(f, "{what} in single precision wrong at {at}: ")?;
-                write!(f, "{single} instead of {double} ± {allowed:.0e}")
+                write!(f, "{single} instead of {double} ± {allowed:.0e}")?;
+                if *grows {
+                    f.write_str("; the error grows with the size: a sum loses digits")
+                } else {
+                    Ok(())
+                }
             }
             Verdict::Inconclusive => f.write_str("too noisy, or a kink"),
         }

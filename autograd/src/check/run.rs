@@ -1,6 +1,8 @@
 //! One forward and backward pass of whatever is checked.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -48,8 +50,26 @@ pub(crate) fn evaluate(call: Call<'_, f64>, inputs: &[Tensor<f64>]) -> Result<Te
     catching(|| call(&constants).into_value())
 }
 
-fn catching<R>(f: impl FnOnce() -> R) -> Result<R, String> {
-    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| match payload.downcast::<String>() {
+thread_local! {
+    /// How many calls of [`catching`] are under way on this thread.
+    static CATCHING: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The message of a panic, if there is one. It is part of the report, so it is not printed too.
+pub(crate) fn catching<R>(f: impl FnOnce() -> R) -> Result<R, String> {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let print = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if CATCHING.get() == 0 {
+                print(info);
+            }
+        }));
+    });
+    CATCHING.set(CATCHING.get() + 1);
+    let result = catch_unwind(AssertUnwindSafe(f));
+    CATCHING.set(CATCHING.get() - 1);
+    result.map_err(|payload| match payload.downcast::<String>() {
         Ok(message) => *message,
         Err(payload) => {
             payload.downcast_ref::<&str>().copied().unwrap_or("a panic without a message").into()
@@ -57,12 +77,15 @@ fn catching<R>(f: impl FnOnce() -> R) -> Result<R, String> {
     })
 }
 
+/// The largest entry of a [`cotangent`].
+pub(crate) const COTANGENT: f64 = 1.5;
+
 /// A random cotangent, nowhere zero: a uniform one hides errors, since a summed softmax, for one, is constant. Its values
 /// are representable in single precision.
 pub fn cotangent(shape: Shape, seed: u64) -> Tensor<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0xc07a);
     Tensor::from_fn(shape, |_| {
         let sign = if rng.random() { 1.0 } else { -1.0 };
-        f64::from(sign * rng.random_range(0.5f32..1.5))
+        f64::from(sign * rng.random_range(0.5..COTANGENT as f32))
     })
 }

@@ -59,6 +59,8 @@ pub enum Domain {
     Nonzero,
     /// `off_halves`: at least 0.1 away from all multiples of ½, which is where relu, |x| and clamp have their kinks here.
     OffHalves,
+    /// `at_halves`: multiples of ½, or within 10⁻¹ to 10⁻¹² of one: at and near such kinks.
+    AtHalves,
     /// `distinct`: all elements differ by 0.03 or more, across inputs too, for max, maximum and minimum.
     Distinct,
 }
@@ -75,7 +77,8 @@ impl Spec {
             Some((inputs, output)) => (inputs, Some(read_axes(output, &mut minima))),
             None => (text, None),
         };
-        let inputs: Vec<&str> = inputs.split(',').map(str::trim).collect();
+        let inputs: Vec<&str> =
+            inputs.split(',').map(str::trim).filter(|input| !input.is_empty()).collect();
         let unnamed: &[&str] = if inputs.len() == 1 { &["x"] } else { &["lhs", "rhs", "third"] };
         let inputs = inputs
             .iter()
@@ -145,6 +148,7 @@ impl Domain {
             "positive" => Domain::Positive,
             "nonzero" => Domain::Nonzero,
             "off_halves" => Domain::OffHalves,
+            "at_halves" => Domain::AtHalves,
             "distinct" => Domain::Distinct,
             other => panic!("spec: {other:?} is no domain"),
         }
@@ -158,6 +162,7 @@ impl fmt::Display for Domain {
             Domain::Positive => "positive",
             Domain::Nonzero => "nonzero",
             Domain::OffHalves => "off_halves",
+            Domain::AtHalves => "at_halves",
             Domain::Distinct => "distinct",
         })
     }

@@ -2,25 +2,13 @@
 
 use tensor::{Float, Shape, Tensor};
 
-use super::entry::{CheckedOp, Entry};
+use super::entry::Entry;
 use super::pick::Pick;
-use crate::{Attention, CrossEntropy, Var, ops::*};
+use crate::{Attention, CrossEntropy, Var, check_op, ops::*};
 
-/// A row is the name of an op, the [`Spec`](super::Spec) of its inputs, and a call with other arguments picked. A closure
-/// cannot be generic over the precision, hence the macro: it makes a function of each.
 macro_rules! ops {
-    ($($name:literal, $spec:literal, |[$($input:ident),+], $pick:tt| $call:expr;)*) => {
-        vec![$({
-            #[derive(Clone)]
-            struct Row;
-            impl CheckedOp for Row {
-                fn call<E: Float>(&self, inputs: &[Var<E>], $pick: &mut Pick<'_>) -> Var<E> {
-                    let [$($input),+] = inputs else { unreachable!("as many as in the specification") };
-                    $call
-                }
-            }
-            Entry::new($name, $spec, Row)
-        }),*]
+    ($($name:literal, $spec:literal, |$inputs:tt, $pick:tt| $call:expr;)*) => {
+        vec![$(check_op!($name, $spec, |$inputs, $pick| $call)),*]
     };
 }
 

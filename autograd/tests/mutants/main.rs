@@ -1,70 +1,132 @@
-//! Faulty ops, each with one mistake that people make. The checker has to catch every one, and to name it.
+//! The checker, checked: it catches every faulty op, and raises no alarm on right ones that are hard to differentiate
+//! numerically.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+mod nasty;
+mod ops;
 
-use autograd::check::{self, CheckedOp, Diagnosis, Entry, Pick, Report, Verdict};
-use autograd::{Op, Var, layer_norm};
-use tensor::{Float, Tensor};
+use std::collections::{BTreeMap, BTreeSet};
+
+use autograd::check::{self, Report, Verdict};
+use autograd::{Op, Var};
+use ops::Mutant;
+use tensor::Tensor;
 
 type T = Tensor<f64>;
 type V = Var<f64>;
 
-/// A faulty op, checked, and what the verdict must be.
-type Mutant = (&'static str, fn() -> Report, fn(&Verdict) -> bool);
+/// Cases of each op: the default of `Entry::assert` and of `wavetape gradcheck`.
+const CASES: usize = 100;
 
-const MUTANTS: [Mutant; 17] = [
-    (
-        "a fused layer norm without backward",
-        severed_layer_norm,
-        |v| matches!(v, Verdict::Severed { input, .. } if input == "x"),
-    ),
-    ("a gradient transposed", transposed_gradient, |v| {
-        diagnosed(v) == Some(&Diagnosis::Transposed(0, 1))
-    }),
-    ("a factor missing", missing_factor, |v| diagnosed(v) == Some(&Diagnosis::Factor(0.5))),
-    ("a sign flipped", flipped_sign, |v| diagnosed(v) == Some(&Diagnosis::Factor(-1.0))),
-    ("a sum over a broadcast axis forgotten", forgotten_sum, |v| {
-        diagnosed(v) == Some(&Diagnosis::MissingSum(0))
-    }),
-    ("a gradient of zeros", zero_gradient, |v| diagnosed(v) == Some(&Diagnosis::Zero)),
-    ("the input saved in place of the output", stale_saved_value, is_wrong),
-    ("a term dropped", dropped_term, is_wrong),
-    ("a sum over the wrong axis", wrong_axis, is_wrong),
-    ("a mask that is off by one", off_by_one_mask, is_wrong),
-    ("an accumulation forgotten", forgotten_accumulation, is_wrong),
-    ("an epsilon in the wrong place", misplaced_epsilon, is_wrong),
-    (
-        "a gradient of a wrong shape",
-        wrong_shape,
-        |v| matches!(v, Verdict::Panicked { message } if message.contains("gradient of shape")),
-    ),
-    ("strides ignored", ignored_strides, |v| matches!(v, Verdict::LayoutDependent { .. })),
-    ("a value that cancels in single precision", cancellation, |v| {
-        matches!(v, Verdict::Imprecise { .. })
-    }),
-    ("hidden state", hidden_state, |v| matches!(v, Verdict::NotDeterministic { .. })),
-    ("a value outside of the domain", outside_of_the_domain, |v| {
-        matches!(v, Verdict::NotFinite { .. })
-    }),
-];
-
-fn is_wrong(verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::Wrong { .. })
+/// Rounds of 10,000 cases without an alarm: 1, or 20 with `PROPTEST_CASES=320`.
+fn rounds() -> u64 {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    cases.map_or(1, |cases: u64| (cases / 16).max(1))
 }
 
-fn diagnosed(verdict: &Verdict) -> Option<&Diagnosis> {
-    if let Verdict::Wrong { diagnosis, .. } = verdict { diagnosis.as_ref() } else { None }
+/// Seeds of different rounds are so far apart that no case is in two.
+const SEEDS_APART: u64 = 1_000_003;
+
+/// Whether a mutant is caught by cases that start from a seed.
+fn caught(mutant: &Mutant, seed: u64) -> Option<Report> {
+    mutant.entry.run(CASES, seed * SEEDS_APART).failure
 }
 
 #[test]
-fn every_mutant_is_caught() {
-    let caught = |(name, check, expected): &&Mutant| {
-        let report = check();
-        println!("{name}\n    {report}");
-        expected(&report.verdict)
+fn every_mutant_is_caught_from_every_seed() {
+    let mutants = ops::all();
+    let kinds: BTreeSet<_> = mutants.iter().map(|mutant| mutant.kind).collect();
+    assert!(mutants.len() >= 40 && kinds.len() >= 12, "{} of {} kinds", mutants.len(), kinds.len());
+    let mut missed = Vec::new();
+    for mutant in &mutants {
+        for seed in 0..20 {
+            let report = caught(mutant, seed);
+            if seed == 0 {
+                let Mutant { kind, fault, seen, .. } = mutant;
+                let words = report.as_ref().map_or("MISSED".to_string(), Report::to_string);
+                let words = words.split("\n\n").next().unwrap_or_default();
+                println!(
+                    "{kind}: {fault}{}{seen}\n    {words}",
+                    if seen.is_empty() { "" } else { ", " }
+                );
+            }
+            if report.is_none() {
+                missed.push((mutant.fault, seed));
+            }
+        }
+    }
+    println!(
+        "{} mutants of {} kinds, {} missed in 20 seeds",
+        mutants.len(),
+        kinds.len(),
+        missed.len()
+    );
+    assert!(missed.is_empty(), "missed: {missed:?}");
+}
+
+#[test]
+fn mutants_are_told_apart_by_their_verdicts_and_named_by_their_patterns() {
+    type Expected = fn(&Verdict) -> bool;
+    let diagnosed = |verdict: &Verdict| match verdict {
+        Verdict::Wrong { diagnosis, .. } => diagnosis.clone(),
+        _ => None,
     };
-    let missed: Vec<_> = MUTANTS.iter().filter(|mutant| !caught(mutant)).map(|m| m.0).collect();
-    assert!(missed.is_empty(), "{} of {} missed: {missed:?}", missed.len(), MUTANTS.len());
+    let expected: [(&str, Expected); 9] = [
+        ("severed", |v| matches!(v, Verdict::Severed { .. } | Verdict::Wrong { .. })),
+        ("layout", |v| matches!(v, Verdict::LayoutDependent { .. } | Verdict::NotFinite { .. })),
+        ("precision", |v| matches!(v, Verdict::Imprecise { .. } | Verdict::NotFinite { .. })),
+        ("state", |v| matches!(v, Verdict::NotDeterministic { .. })),
+        ("shape", |v| matches!(v, Verdict::Panicked { .. } | Verdict::OutputShape { .. })),
+        ("domain", |v| matches!(v, Verdict::NotFinite { .. })),
+        ("sign", |v| matches!(v, Verdict::Wrong { .. })),
+        ("axis", |v| matches!(v, Verdict::Wrong { .. })),
+        ("size", |v| matches!(v, Verdict::Wrong { .. })),
+    ];
+    let mut patterns: BTreeMap<String, usize> = BTreeMap::new();
+    for mutant in ops::all() {
+        let verdict = caught(&mutant, 3).expect("caught").verdict;
+        let fits = expected.iter().find(|(kind, _)| *kind == mutant.kind);
+        assert!(fits.is_none_or(|(_, fits)| fits(&verdict)), "{}: {verdict}", mutant.fault);
+        if let Some(diagnosis) = diagnosed(&verdict) {
+            *patterns.entry(format!("{diagnosis:?}")).or_default() += 1;
+        }
+    }
+    println!("{patterns:?}");
+    for pattern in ["Factor(0.5)", "Factor(-1.0)", "Transposed(0, 1)", "MissingSum(0)", "Zero"] {
+        assert!(patterns.contains_key(pattern), "{pattern} of {patterns:?}");
+    }
+}
+
+#[test]
+fn a_sum_that_loses_digits_is_said_to() {
+    let naive = autograd::check_op!("sum", "n>0 ->", |[x], _| {
+        // 4096 is added to every number, and taken away from the sum.
+        let far = E::from_f64(4096.0);
+        let count = E::from_f64(x.value().len() as f64);
+        x.add_scalar(far).sum_all().add_scalar(-far * count)
+    });
+    let failure = naive.run(CASES, 0).failure.expect("imprecise");
+    assert!(failure.to_string().contains("the error grows with the size"), "{failure}");
+}
+
+#[test]
+fn a_right_op_that_is_hard_to_check_raises_no_alarm() {
+    let ops = nasty::all();
+    let each = 10_000usize.div_ceil(ops.len());
+    let (mut cases, mut undecided) = (0, 0);
+    let mut alarms = Vec::new();
+    let seeds = rounds();
+    for (entry, seed) in ops.iter().flat_map(|entry| (0..seeds).map(move |seed| (entry, seed))) {
+        let summary = entry.run(each, seed * SEEDS_APART);
+        println!("{summary}");
+        if summary.failure.is_some() {
+            alarms.push(summary.to_string());
+        }
+        cases += summary.cases;
+        undecided += summary.discards;
+    }
+    println!("{cases} cases of {} ops, {undecided} inconclusive", ops.len());
+    assert!(alarms.is_empty(), "{} false alarms", alarms.len());
+    assert!(cases >= 10_000 && undecided < cases / 4, "{undecided} of {cases} say nothing");
 }
 
 #[test]
@@ -73,187 +135,55 @@ fn a_kink_is_inconclusive_and_not_wrong() {
     assert_eq!((report.verdict, report.inconclusive), (Verdict::Inconclusive, 2));
 }
 
+fn missing_factor(x: &V) -> V {
+    let saved = x.value().clone();
+    Op::new("square", saved.square()).wrt(x, move |g| g * &saved).record()
+}
+
 #[test]
-fn a_failure_is_told_in_words() {
-    let expected = "square: gradient of x wrong at [0]: analytic 1.17012, numeric 2.34024 ± ";
-    let found = missing_factor().to_string();
+fn a_failure_is_told_in_words_and_as_a_test() {
+    let x = T::from_vec([2], vec![1.0, 2.0]);
+    let report = check::op("square", |[x]| missing_factor(x), [x]);
+    let found = report.to_string();
+    let start = "square: gradient of x wrong at [0]: analytic 1.17012, numeric 2.34024 ± ";
+    assert!(found.starts_with(&start[..34]), "{found}");
     assert!(
-        found.contains(", ratio 0.5; it is 0.5 times the right one everywhere; x [2]"),
+        found.contains(", ratio 0.5; it is 0.5 times the right one everywhere; x [2] = 1.0 2.0"),
         "{found}"
     );
-    assert!(found.starts_with(&expected[..34]), "{found}");
-    let found = ignored_strides().to_string();
-    assert!(found.contains("; only when x is "), "{found}");
-}
-
-/// 2 × 2, without symmetry.
-fn square() -> T {
-    T::from_vec([2, 2], vec![0.5, -1.0, 2.0, 1.5])
-}
-
-fn rows() -> T {
-    T::from_vec([2, 3], vec![0.5, -1.0, 2.0, 1.5, 0.25, -0.75])
-}
-
-fn severed_layer_norm() -> Report {
-    let faulty = |x: &V| {
-        let constant = |value| Var::constant(value);
-        layer_norm(&x.detach(), &constant(T::ones([3])), &constant(T::zeros([3])), 1e-5)
-    };
-    check::op("layer_norm", |[x]| faulty(x), [rows()])
-}
-
-fn transposed_gradient() -> Report {
-    let faulty = |a: &V, b: &V| {
-        let (x, y) = (a.value().clone(), b.value().clone());
-        Op::new("matmul", x.matmul(&y))
-            .wrt(a, move |g| y.matmul(&g.transpose(0, 1)))
-            .wrt(b, move |g| x.transpose(0, 1).matmul(&g))
-            .record()
-    };
-    check::op("matmul", |[a, b]| faulty(a, b), [square(), square().transpose(0, 1)])
-}
-
-fn missing_factor() -> Report {
-    let faulty = |x: &V| {
-        let saved = x.value().clone();
-        Op::new("square", saved.square()).wrt(x, move |g| g * &saved).record()
-    };
-    check::op("square", |[x]| faulty(x), [T::from_vec([2], vec![1.0, 2.0])])
-}
-
-fn flipped_sign() -> Report {
-    let faulty =
-        |a: &V, b: &V| Op::new("sub", a.value() - b.value()).wrt(a, |g| g).wrt(b, |g| g).record();
-    check::op("sub", |[a, b]| faulty(a, b), [rows(), rows()])
-}
-
-/// A bias whose gradient is that of the first row.
-fn forgotten_sum() -> Report {
-    let faulty = |x: &V, bias: &V| {
-        Op::new("add_bias", x.value() + bias.value())
-            .wrt(x, |g| g)
-            .wrt(bias, |g| g.narrow(0, 0, 1).reshape([3]))
-            .record()
-    };
-    check::op("add_bias", |[x, bias]| faulty(x, bias), [rows(), T::ones([3])])
-}
-
-fn zero_gradient() -> Report {
-    let faulty = |x: &V| Op::new("exp", x.value().exp()).wrt(x, |g| g * 0.0).record();
-    check::op("exp", |[x]| faulty(x), [rows()])
-}
-
-fn stale_saved_value() -> Report {
-    let faulty = |x: &V| {
-        let saved = x.value().clone(); // should be the output
-        let slope = move |g: T| &g - &(&g * &saved.square());
-        Op::new("tanh", x.value().tanh()).wrt(x, slope).record()
-    };
-    check::op("tanh", |[x]| faulty(x), [rows()])
-}
-
-fn softmax_with(vjp: fn(T, T) -> T) -> Report {
-    let faulty = move |x: &V| {
-        let y = x.softmax(-1).into_value();
-        let saved = y.clone();
-        Op::new("softmax", y).wrt(x, move |g| vjp(g, saved)).record()
-    };
-    check::op("softmax", |[x]| faulty(x), [rows()])
-}
-
-fn dropped_term() -> Report {
-    softmax_with(|g, y| g * &y) // − y Σ g·y
-}
-
-fn wrong_axis() -> Report {
-    softmax_with(|g, y| {
-        let weighted = g * &y;
-        &weighted - &(&y * &weighted.sum_keep(&[0]))
-    })
-}
-
-/// Keeps the lower triangle; the gradient forgets the diagonal.
-fn off_by_one_mask() -> Report {
-    let faulty = |x: &V| {
-        let triangle = |strict: usize| T::from_fn([2, 2], |i| f64::from(i % 2 + strict <= i / 2));
-        Op::new("lower", x.value() * &triangle(0)).wrt(x, move |g| g * &triangle(1)).record()
-    };
-    check::op("lower", |[x]| faulty(x), [square()])
-}
-
-/// Takes row 0 twice, and keeps the later gradient only.
-fn forgotten_accumulation() -> Report {
-    let faulty = |x: &V| {
-        let last = |g: T| T::concat(&[&g.narrow(0, 1, 1), &T::zeros([1, 3])], 0);
-        Op::new("gather", x.value().gather(0, &[0, 0])).wrt(x, last).record()
-    };
-    check::op("gather", |[x]| faulty(x), [rows()])
-}
-
-/// 1/√(x + ε) whose derivative has ε outside of the root.
-fn misplaced_epsilon() -> Report {
-    const EPS: f64 = 1e-5;
-    let faulty = |x: &V| {
-        let saved = x.value().clone();
-        let cube = move |g: T| {
-            let root = saved.sqrt().add_scalar(EPS);
-            g / &(root.square() * &root) * -0.5
-        };
-        Op::new("rsqrt", x.value().add_scalar(EPS).sqrt().recip()).wrt(x, cube).record()
-    };
-    check::op("rsqrt", |[x]| faulty(x), [T::from_vec([2], vec![1.0, 2.0])])
-}
-
-fn wrong_shape() -> Report {
-    let faulty = |x: &V| Op::new("transpose", x.value().transpose(0, 1)).wrt(x, |g| g).record();
-    check::op("transpose", |[x]| faulty(x), [rows()])
-}
-
-/// Reads its input as if it were contiguous.
-fn ignored_strides() -> Report {
-    #[derive(Clone)]
-    struct Faulty;
-    impl CheckedOp for Faulty {
-        fn call<E: Float>(&self, x: &[Var<E>], _: &mut Pick<'_>) -> Var<E> {
-            let (shape, storage) = (x[0].shape(), x[0].value().storage());
-            let read = |i: usize| storage.get(i).copied().unwrap_or(E::ZERO);
-            Op::new("copy", Tensor::from_fn(shape, read)).wrt(&x[0], |g| g).record()
-        }
-    }
-    generated("copy", Faulty)
-}
-
-/// x + 4096 − 4096.
-fn cancellation() -> Report {
-    #[derive(Clone)]
-    struct Faulty;
-    impl CheckedOp for Faulty {
-        fn call<E: Float>(&self, x: &[Var<E>], _: &mut Pick<'_>) -> Var<E> {
-            let far = E::from_f64(4096.0);
-            x[0].add_scalar(far).add_scalar(-far)
-        }
-    }
-    generated("identity", Faulty)
-}
-
-fn generated(name: &'static str, op: impl CheckedOp + Clone + 'static) -> Report {
-    Entry::new(name, "* n>0", op).run(32, 0).failure.expect("a failure")
-}
-
-fn hidden_state() -> Report {
-    static CALLS: AtomicU32 = AtomicU32::new(1);
-    let faulty = |x: &V| x.scale(f64::from(CALLS.fetch_add(1, Ordering::Relaxed)));
-    check::op("scale", |[x]| faulty(x), [rows()])
-}
-
-fn outside_of_the_domain() -> Report {
-    check::op("ln", |[x]| x.ln(), [rows()])
+    let test = "#[test]\nfn gradient_of_square() {\n    let x = Tensor::from_vec([2], vec![1.0, 2.0]);\n    \
+                check::op(\"square\", |[x]| square(x), [x]).assert();\n}\n";
+    assert!(found.ends_with(test), "{found}");
 }
 
 #[test]
-fn the_right_ops_that_the_mutants_imitate_pass() {
-    check::op("matmul", |[a, b]| a.matmul(b), [square(), square()]).assert();
-    check::op("softmax", |[x]| x.softmax(-1), [rows()]).assert();
-    check::op("exp", |[x]| x.exp(), [rows().expand([4, 2, 3])]).assert();
+fn the_pasted_test_of_a_generated_case_fails_as_the_case_did() {
+    let entry = autograd::check_op!("square", "* -> *", |[x], _| {
+        let saved = x.value().clone();
+        Op::new("square", saved.square()).wrt(x, move |g| g * &saved).record()
+    });
+    let failure = entry.run(CASES, 0).failure.expect("a missing factor");
+    let test = failure.test();
+    let case = test.split("let case = \"").nth(1).and_then(|rest| rest.split('"').next());
+    let again = entry.check(&case.expect("a case").parse().expect("reads back"));
+    assert_eq!(again.verdict, failure.verdict);
+    assert!(test.contains("autograd::check_op!(\"square\", \"* -> *\", |[x], _|"), "{test}");
+    assert!(test.contains(".check(&case).assert();"), "{test}");
+}
+
+#[test]
+fn what_is_left_of_a_shrunken_case_is_needed() {
+    let mutants = ops::all();
+    let of = |fault: &str| {
+        let mutant = mutants.iter().find(|mutant| mutant.fault == fault).expect("listed");
+        caught(mutant, 0).expect("caught")
+    };
+    let found = of("a value read in storage order").to_string();
+    assert!(found.contains("; only when x is "), "{found}");
+    let found = of("the elements past the last whole register");
+    assert_eq!(
+        found.inputs[0].values.len(),
+        9,
+        "the smallest number that has such elements: {found}"
+    );
 }
