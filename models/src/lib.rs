@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod check;
 mod vit;
 
 pub use vit::{Pool, Vit, VitConfig};

@@ -42,6 +42,25 @@ impl<'p, E: Float> Context<'p, E> {
         Self::new(params, None, None)
     }
 
+    /// A pass in training in which `parameters` stand for the trainable ones, in their order: the model as a function of
+    /// its parameters.
+    ///
+    /// # Panics
+    /// If they are not as many.
+    #[track_caller]
+    pub fn given(params: &'p Params<E>, parameters: &[Var<E>], rng: ChaCha8Rng) -> Self {
+        let cx = Self::new(params, None, Some(rng));
+        let trainable: Vec<_> =
+            params.iter().zip(&cx.vars).filter(|(param, _)| param.trainable).collect();
+        let (ours, theirs) = (trainable.len(), parameters.len());
+        assert_eq!(ours, theirs, "context: {theirs} variables for {ours} trainable parameters");
+        for ((_, var), parameter) in trainable.iter().zip(parameters) {
+            var.get_or_init(|| parameter.clone());
+        }
+        drop(trainable);
+        cx
+    }
+
     /// The same pass with another tape, for example [`Tape::detecting_anomalies`].
     pub fn on(self, tape: Tape<E>) -> Self {
         Self { tape: Some(tape), ..self }

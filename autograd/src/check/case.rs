@@ -10,7 +10,7 @@ use serde::Serialize;
 use tensor::{Shape, Tensor};
 
 use super::layout::Layout;
-use super::spec::{Axis, Domain, Factor, Spec};
+use super::spec::{Axis, Bounds, Domain, Factor, Spec};
 
 /// Sizes that axes have; more often small.
 const SIZES: [usize; 10] = [1, 1, 2, 2, 2, 3, 3, 4, 5, 7];
@@ -114,14 +114,13 @@ impl Case {
     /// Draws a case for a specification.
     pub fn draw(spec: &Spec, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut size = |minimum: usize| SIZES[rng.random_range(0..SIZES.len())].max(minimum);
-        let minimum = |name: &str| spec.minima.get(name).copied().unwrap_or(0);
+        let mut size = |bounds: Bounds| bounds.clamp(SIZES[rng.random_range(0..SIZES.len())]);
         let mut sizes: BTreeMap<String, usize> = BTreeMap::new();
-        for (name, &minimum) in spec.minima.iter().filter(|(name, _)| *name != "*") {
-            sizes.insert(name.clone(), size(minimum));
+        for (name, &bounds) in spec.bounds.iter().filter(|(name, _)| *name != "*") {
+            sizes.insert(name.clone(), size(bounds));
         }
-        let mut run: Vec<usize> = (0..3).map(|_| size(minimum("*"))).collect();
-        let has_run = spec.minima.contains_key("*");
+        let mut run: Vec<usize> = (0..3).map(|_| size(spec.bounds("*"))).collect();
+        let has_run = spec.bounds.contains_key("*");
         run.truncate(if has_run { RUNS[rng.random_range(0..RUNS.len())] } else { 0 });
         // Of eight seeds in a row, one makes an empty case, and one a long axis.
         let special = match seed % 8 {
@@ -130,10 +129,10 @@ impl Case {
             _ => None,
         };
         if let Some(special) = special {
-            let named = sizes.iter_mut().map(|(name, size)| (minimum(name), size));
-            let free = run.iter_mut().map(|size| (minimum("*"), size));
-            let mut all: Vec<_> =
-                named.chain(free).filter(|(least, _)| *least <= special).collect();
+            let named = sizes.iter_mut().map(|(name, size)| (spec.bounds(name), size));
+            let free = run.iter_mut().map(|size| (spec.bounds("*"), size));
+            let allowed = |(bounds, _): &(Bounds, _)| bounds.clamp(special) == special;
+            let mut all: Vec<_> = named.chain(free).filter(allowed).collect();
             if !all.is_empty() {
                 let which = rng.random_range(0..all.len());
                 *all[which].1 = special;
@@ -154,11 +153,12 @@ impl Case {
         Self { seed, sizes, run, operands, round: false, shared, twice }
     }
 
-    /// The same case with these sizes instead of its own: one for all names, and the axes of the run.
+    /// The same case with these sizes instead of its own, as far as they are allowed: one for all names, and the axes of
+    /// the run.
     pub fn resized(mut self, spec: &Spec, named: usize, run: &[usize]) -> Self {
-        self.sizes.values_mut().for_each(|size| *size = named);
-        if spec.minima.contains_key("*") {
-            self.run = run.to_vec();
+        self.sizes.iter_mut().for_each(|(name, size)| *size = spec.bounds(name).clamp(named));
+        if spec.bounds.contains_key("*") {
+            self.run = run.iter().map(|&size| spec.bounds("*").clamp(size)).collect();
         }
         self
     }
@@ -180,6 +180,11 @@ impl Case {
     #[track_caller]
     pub fn size(&self, name: &str) -> usize {
         *self.sizes.get(name).unwrap_or_else(|| panic!("case: no axis is named {name:?}"))
+    }
+
+    /// The sizes of all names.
+    pub fn sizes(&self) -> &BTreeMap<String, usize> {
+        &self.sizes
     }
 
     /// The axes of the run.
@@ -247,16 +252,16 @@ impl Case {
                 case.run.remove(axis);
             });
         }
-        let minimum = |name: &str| spec.minima.get(name).copied().unwrap_or(0).max(1);
+        let least = |name: &str| spec.bounds(name).least.max(1);
         for (name, &size) in &self.sizes {
-            smaller(size, minimum(name)).for_each(|size| {
+            smaller(size, least(name)).for_each(|size| {
                 with(&|case| {
                     case.sizes.insert(name.clone(), size);
                 });
             });
         }
         for (axis, &size) in self.run.iter().enumerate() {
-            smaller(size, minimum("*")).for_each(|size| with(&|case| case.run[axis] = size));
+            smaller(size, least("*")).for_each(|size| with(&|case| case.run[axis] = size));
         }
         for i in 0..self.operands.len() {
             with(&|case| case.operands[i].layout = Layout::Contiguous);

@@ -26,25 +26,25 @@ pub trait CheckedOp: Send + Sync {
 }
 
 /// Something with parameters of its own, made anew for each case: a layer, or a model.
-pub trait CheckedLayer: Send + Sync {
+pub trait Parametric: Send + Sync {
     /// What is made.
-    type Layer;
+    type Made;
 
     /// Makes it for a case; with it come its parameters, which are differentiated like inputs.
-    fn build(&self, pick: &mut Pick<'_>) -> (Self::Layer, Vec<(String, Tensor<f64>)>);
+    fn build(&self, pick: &mut Pick<'_>) -> (Self::Made, Vec<(String, Tensor<f64>)>);
 
     /// Applies it, with these variables in place of its parameters.
     fn call<E: Float>(
         &self,
-        layer: &Self::Layer,
+        made: &Self::Made,
         parameters: &[Var<E>],
         inputs: &[Var<E>],
         pick: &mut Pick<'_>,
     ) -> Var<E>;
 }
 
-impl<T: CheckedOp> CheckedLayer for T {
-    type Layer = ();
+impl<T: CheckedOp> Parametric for T {
+    type Made = ();
 
     fn build(&self, _: &mut Pick<'_>) -> ((), Vec<(String, Tensor<f64>)>) {
         ((), Vec::new())
@@ -164,27 +164,32 @@ impl Entry {
     /// # Panics
     /// If the specification cannot be read.
     #[track_caller]
-    pub fn new(name: impl Into<String>, spec: &str, checked: impl CheckedLayer + 'static) -> Self {
+    pub fn new(name: impl Into<String>, spec: &str, checked: impl Parametric + 'static) -> Self {
         let spec = Spec::new(spec);
         let (checked, count) = (std::sync::Arc::new(checked), spec.inputs.len());
         let prepare = Box::new(move |case: &Case| {
-            let (layer, parameters) = checked.build(&mut Pick::new(case));
-            let layer = Rc::new(layer);
-            fn apply<E: Float, C: CheckedLayer + 'static>(
+            let (made, parameters) = checked.build(&mut Pick::new(case));
+            let made = Rc::new(made);
+            fn apply<E: Float, C: Parametric + 'static>(
                 checked: &std::sync::Arc<C>,
-                layer: &Rc<C::Layer>,
+                made: &Rc<C::Made>,
                 count: usize,
             ) -> Operation<E> {
-                let (checked, layer) = (checked.clone(), layer.clone());
+                let (checked, made) = (checked.clone(), made.clone());
                 Box::new(move |all, pick| {
                     let (inputs, parameters) = all.split_at(count);
-                    checked.call(&layer, parameters, inputs, pick)
+                    checked.call(&made, parameters, inputs, pick)
                 })
             }
-            let (single, double) = (apply(&checked, &layer, count), apply(&checked, &layer, count));
+            let (single, double) = (apply(&checked, &made, count), apply(&checked, &made, count));
             Prepared { parameters, single, double }
         });
         Self { name: name.into(), spec, prepare, source: None, effort: Effort::default() }
+    }
+
+    /// The text that makes this entry, if it is known.
+    pub fn source(&self) -> Option<&'static str> {
+        self.source
     }
 
     /// The same with the text that makes this entry, for tests that can be pasted.
@@ -433,8 +438,8 @@ impl Entry {
     /// Whether the error of single precision, as a part of what is allowed, grows with the size of the inputs: eight
     /// times the elements, and more than twice the error, twice over.
     fn error_grows(&self, case: &Case) -> bool {
-        let names = self.spec.minima.keys().filter(|name| *name != "*").count().max(1);
-        let has_run = self.spec.minima.contains_key("*");
+        let names = self.spec.bounds.keys().filter(|name| *name != "*").count().max(1);
+        let has_run = self.spec.bounds.contains_key("*");
         let worst = |size: usize| {
             let root = (size as f64).powf(1.0 / names as f64).round() as usize;
             let named = if has_run { size.min(8) } else { root };

@@ -38,9 +38,11 @@ mod spec;
 mod strategy;
 mod table;
 
+#[doc(hidden)]
+pub use crate::Var;
 pub use case::Case;
 pub use diagnosis::Diagnosis;
-pub use entry::{CheckedLayer, CheckedOp, Entry, Summary};
+pub use entry::{CheckedOp, Entry, Parametric, Summary};
 pub use layout::Layout;
 pub use pick::Pick;
 pub use report::{Argument, Example, Place, Report, Verdict};
@@ -54,8 +56,6 @@ pub use tensor::Float;
 
 use gradient::{Effort, Subject};
 use tensor::Tensor;
-
-use crate::Var;
 
 /// Checks the gradients of `f` at these inputs: at each element of a small input; of a larger one (more than 64
 /// elements) at a sample of elements and along random directions. The whole Jacobian is compared if it is small.

@@ -72,6 +72,12 @@ impl<'a> Pick<'a> {
         (0..count).map(|_| self.below(n)).collect()
     }
 
+    /// Numbers from −1 to 1, which single precision has too.
+    pub fn values<E: Float>(&mut self, shape: impl Into<Shape>) -> Tensor<E> {
+        let mut value = || f64::from(self.rng.random_range(-1.0f32..1.0));
+        Tensor::from_fn(shape, |_| E::from_f64(value()))
+    }
+
     /// A mask of zeros and ones.
     pub fn mask<E: Float>(&mut self, shape: impl Into<Shape>) -> Tensor<E> {
         Tensor::from_fn(shape, |_| if self.coin() { E::ONE } else { E::ZERO })

@@ -10,7 +10,8 @@ use serde::Serialize;
 /// Inputs are separated by commas. An input is its name and a colon (optional), its axes, and a domain of values after
 /// `in` (optional, see [`Domain`]). An axis is
 ///
-/// - a name: the same size wherever it stands; `n>0` forbids that it is 0, `n>1` that it is 1 too;
+/// - a name: the same size wherever it stands; `n>0` forbids that it is 0, `n>1` that it is 1 too, `n<8` that it is 8 or
+///   more, `n>0<8` both;
 /// - a number;
 /// - products and sums of these: `3*h*d`, `k+r`;
 /// - `*`: a run of any number of axes, the same wherever it stands; `*>0` forbids empty ones;
@@ -20,8 +21,28 @@ pub struct Spec {
     text: String,
     pub(crate) inputs: Vec<Input>,
     pub(crate) output: Option<Vec<Axis>>,
-    /// The smallest size allowed for each name, and for the axes of the run (`*`).
-    pub(crate) minima: BTreeMap<String, usize>,
+    /// The sizes allowed for each name, and for the axes of the run (`*`).
+    pub(crate) bounds: BTreeMap<String, Bounds>,
+}
+
+/// The sizes that an axis may have.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Bounds {
+    pub(crate) least: usize,
+    pub(crate) most: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { least: 0, most: usize::MAX }
+    }
+}
+
+impl Bounds {
+    /// The nearest size that is allowed.
+    pub(crate) fn clamp(self, size: usize) -> usize {
+        size.clamp(self.least, self.most)
+    }
 }
 
 /// What one input takes.
@@ -72,9 +93,9 @@ impl Spec {
     /// If it is not written in the language.
     #[track_caller]
     pub fn new(text: &str) -> Self {
-        let mut minima = BTreeMap::new();
+        let mut bounds = BTreeMap::new();
         let (inputs, output) = match text.split_once("->") {
-            Some((inputs, output)) => (inputs, Some(read_axes(output, &mut minima))),
+            Some((inputs, output)) => (inputs, Some(read_axes(output, &mut bounds))),
             None => (text, None),
         };
         let inputs: Vec<&str> =
@@ -86,11 +107,18 @@ impl Spec {
             .map(|(i, input)| {
                 let (name, input) = input.split_once(':').unwrap_or((unnamed[i.min(2)], input));
                 let (axes, domain) = input.split_once(" in ").unwrap_or((input, "any"));
-                let axes = read_axes(axes, &mut minima);
+                let axes = read_axes(axes, &mut bounds);
                 Input { name: name.to_string(), axes, domain: Domain::read(domain) }
             })
             .collect();
-        Self { text: text.to_owned(), inputs, output, minima }
+        Self { text: text.to_owned(), inputs, output, bounds }
+    }
+}
+
+impl Spec {
+    /// The sizes allowed for a name, or for the axes of the run.
+    pub(crate) fn bounds(&self, name: &str) -> Bounds {
+        self.bounds.get(name).copied().unwrap_or_default()
     }
 }
 
@@ -101,21 +129,21 @@ impl fmt::Display for Spec {
 }
 
 #[track_caller]
-fn read_axes(text: &str, minima: &mut BTreeMap<String, usize>) -> Vec<Axis> {
+fn read_axes(text: &str, bounds: &mut BTreeMap<String, Bounds>) -> Vec<Axis> {
     let mut axis = |token: &str| match token {
         "~*" => {
-            minima.entry("*".to_string()).or_insert(0);
+            bounds.entry("*".to_string()).or_default();
             Axis::BroadcastRun
         }
         _ if token.starts_with('*') => {
-            read_name(token, minima);
+            read_name(token, bounds);
             Axis::Run
         }
         _ => Axis::Size(
             token
                 .split('+')
                 .map(|product| {
-                    product.split('*').map(|factor| read_factor(factor, minima)).collect()
+                    product.split('*').map(|factor| read_factor(factor, bounds)).collect()
                 })
                 .collect(),
         ),
@@ -124,19 +152,26 @@ fn read_axes(text: &str, minima: &mut BTreeMap<String, usize>) -> Vec<Axis> {
 }
 
 #[track_caller]
-fn read_factor(text: &str, minima: &mut BTreeMap<String, usize>) -> Factor {
-    text.parse().map_or_else(|_| Factor::Name(read_name(text, minima)), Factor::Number)
+fn read_factor(text: &str, bounds: &mut BTreeMap<String, Bounds>) -> Factor {
+    text.parse().map_or_else(|_| Factor::Name(read_name(text, bounds)), Factor::Number)
 }
 
-/// `name` or `name>smaller`.
+/// A name, `>` and a smaller number (optional), `<` and a larger one (optional).
 #[track_caller]
-fn read_name(text: &str, minima: &mut BTreeMap<String, usize>) -> String {
-    let (name, above) = text.split_once('>').unwrap_or((text, ""));
+fn read_name(text: &str, bounds: &mut BTreeMap<String, Bounds>) -> String {
+    let (rest, below) = text.split_once('<').map_or((text, None), |(rest, n)| (rest, Some(n)));
+    let (name, above) = rest.split_once('>').map_or((rest, None), |(rest, n)| (rest, Some(n)));
+    let number = |n: &str| n.parse::<usize>().ok();
     let is_name = name == "*" || (!name.is_empty() && name.chars().all(char::is_alphabetic));
-    let above = if above.is_empty() { Some(None) } else { above.parse::<usize>().ok().map(Some) };
-    let Some(above) = above.filter(|_| is_name) else { panic!("spec: {text:?} is no axis") };
-    let minimum = minima.entry(name.to_string()).or_insert(0);
-    *minimum = (*minimum).max(above.map_or(0, |above| above + 1));
+    let (above, below) = (above.map_or(Some(None), |n| number(n).map(Some)), below.map(number));
+    let (true, Some(above), true) = (is_name, above, below != Some(None)) else {
+        panic!("spec: {text:?} is no axis")
+    };
+    let bounds = bounds.entry(name.to_string()).or_default();
+    bounds.least = bounds.least.max(above.map_or(0, |above| above + 1));
+    bounds.most =
+        bounds.most.min(below.flatten().map_or(usize::MAX, |below| below.saturating_sub(1)));
+    assert!(bounds.least <= bounds.most, "spec: {text:?} allows no size");
     name.to_string()
 }
 
@@ -183,8 +218,22 @@ mod tests {
         let name = |name: &str| Factor::Name(name.to_string());
         let sum = Axis::Size(vec![vec![name("k")], vec![Factor::Number(1)]]);
         assert_eq!(spec.inputs[1].axes[1], sum);
-        assert_eq!((spec.minima["h"], spec.minima["n"], spec.minima["*"]), (2, 0, 0));
+        let least = |name: &str| spec.bounds[name].least;
+        assert_eq!((least("h"), least("n"), least("*")), (2, 0, 0));
         assert_eq!(spec.output.map(|axes| axes.len()), Some(2));
+    }
+
+    #[test]
+    fn sizes_have_bounds_on_both_sides() {
+        let spec = Spec::new("n>0<8 m<3, n<6");
+        assert_eq!(spec.bounds["n"], Bounds { least: 1, most: 5 });
+        assert_eq!(spec.bounds["m"], Bounds { least: 0, most: 2 });
+    }
+
+    #[test]
+    #[should_panic(expected = "spec: \"n<2\" allows no size")]
+    fn bounds_that_exclude_each_other_are_refused() {
+        Spec::new("n>1, n<2");
     }
 
     #[test]

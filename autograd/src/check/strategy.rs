@@ -1,11 +1,54 @@
-//! Cases as a proptest strategy, for property tests of your own.
+//! Cases as a proptest strategy, and checks as its property tests.
 
 use proptest::strategy::{NewTree, Strategy, ValueTree};
-use proptest::test_runner::TestRunner;
+use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 use rand::Rng;
 
 use super::case::Case;
+use super::entry::Entry;
+use super::report::Verdict;
 use super::spec::Spec;
+
+impl Entry {
+    /// Checks the gradients as a property test: as many cases as `config` says (or the variable `PROPTEST_CASES`), from a
+    /// new seed each time. With [`Config::with_source_file`] the seed of a failure is kept in `proptest-regressions`, and
+    /// runs first from then on. Inconclusive cases are rejected, of which there may be a tenth.
+    ///
+    /// ```no_run
+    /// # use proptest::prelude::ProptestConfig;
+    /// #[test]
+    /// fn gradient_of_swish() {
+    ///     let swish = autograd::check_op!("swish", "* -> *", |[x], _| x * &x.sigmoid());
+    ///     swish.property(ProptestConfig::with_source_file(file!()));
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    /// With the report of the simplest case that fails, or if too many are inconclusive.
+    #[track_caller]
+    pub fn property(&self, config: Config) {
+        let max_global_rejects = (config.cases / 10).max(1);
+        // What makes a case simpler here keeps to the kind of failure, which proptest cannot know.
+        let mut runner =
+            TestRunner::new(Config { max_global_rejects, max_shrink_iters: 0, ..config });
+        let outcome = runner.run(&Cases { spec: self.spec().clone() }, |case| {
+            let report = self.check(&case);
+            match report.verdict {
+                Verdict::Pass => Ok(()),
+                Verdict::Inconclusive => Err(TestCaseError::reject("inconclusive")),
+                _ => Err(TestCaseError::fail(report.verdict.to_string())),
+            }
+        });
+        match outcome {
+            Ok(()) => {}
+            Err(TestError::Fail(_, case)) => {
+                let report = self.check(&case);
+                panic!("{}", self.shrink(case, report))
+            }
+            Err(TestError::Abort(reason)) => panic!("{}: {reason}", self.name()),
+        }
+    }
+}
 
 /// Cases of a specification; see [`cases`].
 #[derive(Clone, Debug)]
@@ -66,9 +109,38 @@ impl ValueTree for CaseTree {
 
 #[cfg(test)]
 mod tests {
-    use proptest::test_runner::{Config, TestError};
-
+    use super::super::run::catching;
     use super::*;
+    use crate::{Op, check_op};
+
+    #[test]
+    fn a_property_holds_or_fails_with_the_report_of_a_simple_case_and_keeps_its_seed() {
+        let right = check_op!("swish", "* -> *", |[x], _| x * &x.sigmoid());
+        let config = Config { failure_persistence: None, cases: 64, ..Config::default() };
+        right.property(config.clone());
+        let wrong = check_op!("square", "m n", |[x], _| {
+            let saved = x.value().clone();
+            Op::new("square", saved.square()).wrt(x, move |g| g * &saved).record()
+        });
+        let file = std::env::temp_dir().join(format!("regressions-{}", std::process::id()));
+        let path: &'static str = file.to_str().expect("a path in Unicode").to_owned().leak();
+        let seeds = proptest::test_runner::FileFailurePersistence::Direct(path);
+        let config = Config { failure_persistence: Some(Box::new(seeds)), ..config };
+        let failure = catching(|| wrong.property(config)).expect_err("a factor is missing");
+        let kept = std::fs::read_to_string(&file).expect("the seed is kept");
+        std::fs::remove_file(&file).expect("just read");
+        assert!(kept.lines().any(|line| line.starts_with("cc ")), "{kept}");
+        assert!(failure.starts_with("square: gradient of x wrong at [0, 0]"), "{failure}");
+        assert!(failure.contains("0.5 times the right one everywhere; x ["), "{failure}");
+    }
+
+    #[test]
+    fn a_property_that_is_mostly_inconclusive_fails() {
+        let kinks = check_op!("clamp", "* in at_halves", |[x], _| x.clamp(-E::ONE, E::ONE));
+        let config = Config { failure_persistence: None, ..Config::default() };
+        let failure = catching(|| kinks.property(config)).expect_err("kinks at many places");
+        assert!(failure.starts_with("clamp: Too many global rejects"), "{failure}");
+    }
 
     #[test]
     fn a_failing_case_shrinks_to_the_simplest_that_fails() {

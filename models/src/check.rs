@@ -1,0 +1,55 @@
+//! Gradient checks of the models: small ones, end to end, from pictures to the loss, with dropout on.
+
+use autograd::{CrossEntropy, cross_entropy};
+use nn::check::{Entry, Pick};
+use nn::{Init, PositionConfig, check_layer};
+
+use crate::{Pool, Vit, VitConfig};
+
+/// All models, with each way to pool and to encode positions.
+#[rustfmt::skip]
+pub fn table() -> Vec<Entry> {
+    vec![
+        check_layer!("Vit, embed-1d", "-> b>0<4 c>1<5",
+            |init, pick| -> Vit { vit(init, pick, PositionConfig::Embed1d {}) },
+            |vit, cx, [], pick| vit.forward(cx, &pick.values(pictures(vit, pick)))),
+        check_layer!("Vit, lff-mlp", "-> b>0<4 c>1<5",
+            |init, pick| -> Vit { vit(init, pick, LFF_MLP) },
+            |vit, cx, [], pick| vit.forward(cx, &pick.values(pictures(vit, pick)))),
+        check_layer!("Vit and its loss", "->",
+            |init, pick| -> Vit { vit(init, pick, LFF_MLP) },
+            |vit, cx, [], pick| {
+                let logits = vit.forward(cx, &pick.values([2, 1, 4, 4]));
+                let labels = pick.indices(2, vit.config().classes);
+                cross_entropy(&logits, &labels, &CrossEntropy { label_smoothing: 0.1, ..CrossEntropy::default() })
+            }),
+    ]
+}
+
+const LFF_MLP: PositionConfig = PositionConfig::LffMlp { gamma: 1.0, features: 4, hidden: 3 };
+
+/// Images of 2 × 2 patches; two blocks, one of them skipped at times.
+fn vit(init: &mut Init<'_>, pick: &mut Pick<'_>, position: PositionConfig) -> Vit {
+    let class_token = pick.coin();
+    let config = VitConfig {
+        image_size: 4,
+        patch_size: 2,
+        channels: 1,
+        dim: 4,
+        depth: 2,
+        heads: 2,
+        mlp_dim: 5,
+        classes: pick.case().sizes().get("c").copied().unwrap_or(3),
+        pool: if class_token && pick.coin() { Pool::Cls } else { Pool::Mean },
+        class_token,
+        position,
+        dropout: 0.2,
+        drop_path: 0.2,
+    };
+    Vit::new(init, &config).expect("the numbers fit")
+}
+
+fn pictures(vit: &Vit, pick: &Pick<'_>) -> [usize; 4] {
+    let &VitConfig { image_size, channels, .. } = vit.config();
+    [pick.case().size("b"), channels, image_size, image_size]
+}

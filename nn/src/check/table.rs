@@ -1,0 +1,132 @@
+//! Every layer of this crate, and what it is checked with. A public method of a layer that is missing here fails a test.
+
+use autograd::Attention;
+
+use super::{Entry, Float, Pick};
+use crate::{
+    Block, BlockConfig, Conv2d, DropPath, Dropout, Embedding, Fill, LayerNorm, LearnableFourier,
+    Linear, Mlp, MultiHeadAttention, NormOrder, Position, PositionConfig, SelfAttention,
+    check_layer,
+};
+
+/// ε of layer norm, large, as in the table of ops.
+const EPS: f64 = 0.25;
+
+/// All layers and position encoders of this crate, at every method that computes.
+#[rustfmt::skip]
+pub fn table() -> Vec<Entry> {
+    vec![
+        check_layer!("Linear", "x: * i>0 -> * o>0",
+            |init, pick| -> Linear { Linear::new(init, pick.case().size("i"), pick.case().size("o")) },
+            |linear, cx, [x], _| linear.forward(cx, x)),
+        check_layer!("Linear without bias", "x: * i>0 -> * o>0",
+            |init, pick| -> Linear { Linear::with(init, pick.case().size("i"), pick.case().size("o"), Fill::Normal(0.5), false) },
+            |linear, cx, [x], _| linear.forward(cx, x)),
+        check_layer!("Linear, some outputs", "x: * i>0 -> * o>0",
+            |init, pick| -> Linear { Linear::new(init, pick.case().size("i"), 2 + pick.case().size("o")) },
+            |linear, cx, [x], pick| linear.forward_part(cx, x, 1..1 + pick.case().size("o"))),
+        check_layer!("Conv2d", "x: b<4 g>0<4*c>0<4 k>0<4+r<6 k+s",
+            |init, pick| -> Conv2d {
+                let [groups, channels, kernel] = ["g", "c", "k"].map(|name| pick.case().size(name));
+                let (stride, padding) = (1 + pick.below(2), pick.below(2));
+                Conv2d::new(init, groups * channels, 2 * groups, kernel, stride, padding, groups)
+            },
+            |conv, cx, [x], _| conv.forward(cx, x)),
+        check_layer!("LayerNorm", "x: * n>0 -> * n",
+            |init, pick| -> LayerNorm { LayerNorm::with_eps(init, pick.case().size("n"), EPS) },
+            |norm, cx, [x], _| norm.forward(cx, x)),
+        check_layer!("LayerNorm, usual ε", "x: * n>1 in distinct -> * n",
+            |init, pick| -> LayerNorm { LayerNorm::new(init, pick.case().size("n")) },
+            |norm, cx, [x], _| norm.forward(cx, x)),
+        check_layer!("Embedding", "n -> n d>0",
+            |init, pick| -> Embedding { Embedding::new(init, 3, pick.case().size("d")) },
+            |embedding, cx, [x], pick| embedding.forward(cx, &pick.indices(x.dims()[0], 3)).mul(&x.unsqueeze(1))),
+        check_layer!("Embedding, its table", "-> n>0 d>0",
+            |init, pick| -> Embedding { Embedding::new(init, pick.case().size("n"), pick.case().size("d")) },
+            |embedding, cx, [], _| embedding.table(cx).square()),
+        check_layer!("Dropout", "x: * -> *",
+            |_, _| -> Dropout { Dropout::new(0.4) },
+            |dropout, cx, [x], _| dropout.forward(cx, x.clone())),
+        check_layer!("DropPath", "x: b * -> b *",
+            |_, _| -> DropPath { DropPath::new(0.4) },
+            |drop_path, cx, [x], _| drop_path.forward(cx, x.clone())),
+        check_layer!("Mlp", "x: * d>0 -> * d",
+            |init, pick| -> Mlp { Mlp::new(init, pick.case().size("d"), 3, 0.25) },
+            |mlp, cx, [x], _| mlp.forward(cx, x)),
+        check_layer!("SelfAttention", "x: b<4 n>0<8 h>0<4*d>0<8 -> b n h*d",
+            |init, pick| -> SelfAttention { SelfAttention::new(init, heads(pick) * pick.case().size("d"), heads(pick)) },
+            |attention, cx, [x], pick| attention.forward(cx, x, &looking(x.dims()[1], x.dims()[1], pick))),
+        check_layer!("SelfAttention, first queries", "x: b<4 m>0<4+n<5 h>0<4*d>0<8 -> b m h*d",
+            |init, pick| -> SelfAttention { SelfAttention::new(init, heads(pick) * pick.case().size("d"), heads(pick)) },
+            |attention, cx, [x], pick| {
+                let first = pick.case().size("m");
+                attention.forward_first(cx, x, first, &looking(first, x.dims()[1], pick))
+            }),
+        check_layer!("MultiHeadAttention", "q: b<4 n<8 h>0<4*d>0<8, k: b m>0<8 h*d, v: b m h*d -> b n h*d",
+            |init, pick| -> MultiHeadAttention { MultiHeadAttention::new(init, heads(pick) * pick.case().size("d"), heads(pick)) },
+            |attention, cx, [q, k, v], pick| attention.forward(cx, [q, k, v], &looking(q.dims()[1], k.dims()[1], pick))),
+        check_layer!("Block", "x: b<4 n>0<8 h>0<4*d>0<8 -> b n h*d",
+            |init, pick| -> Block { block(init, pick) },
+            |block, cx, [x], pick| block.forward(cx, x, &looking(x.dims()[1], x.dims()[1], pick))),
+        check_layer!("Block, first tokens", "x: b<4 m>0<4+n<5 h>0<4*d>0<8 -> b m h*d",
+            |init, pick| -> Block { block(init, pick) },
+            |block, cx, [x], pick| {
+                let first = pick.case().size("m");
+                block.forward_first(cx, x, first, &looking(first, x.dims()[1], pick))
+            }),
+        check_layer!("LearnableFourier", "-> n g>0*d>0",
+            |init, pick| -> LearnableFourier { fourier(init, pick) },
+            |encoder, cx, [], pick| {
+                let [n, g] = ["n", "g"].map(|name| pick.case().size(name));
+                encoder.forward(cx, &pick.values([n, g, 2]))
+            }),
+        check_layer!("LearnableFourier, its features", "-> n g>0 4",
+            |init, pick| -> LearnableFourier { LearnableFourier::new(init, [pick.case().size("g"), 2], 4, 3, pick.case().size("g"), 1.0) },
+            |encoder, cx, [], pick| {
+                let [n, g] = ["n", "g"].map(|name| pick.case().size(name));
+                encoder.features(cx, &pick.values([n, g, 2]))
+            }),
+        check_layer!("Position, embed-1d", "-> n>0 d>0",
+            |init, pick| -> Position { Position::new(init, &PositionConfig::Embed1d {}, pick.case().size("n"), 1, pick.case().size("d")) },
+            |position, cx, [], pick| {
+                let (places, extra) = position.forward(cx, &pick.values([pick.case().size("n"), 1, 2]));
+                &places * &extra.expect("one more place")
+            }),
+        check_layer!("Position, lff-mlp", "-> n>0 d>0",
+            |init, pick| -> Position {
+                let config = PositionConfig::LffMlp { gamma: 1.0, features: 4, hidden: 3 };
+                Position::new(init, &config, pick.case().size("n"), 1, pick.case().size("d"))
+            },
+            |position, cx, [], pick| position.forward(cx, &pick.values([pick.case().size("n"), 1, 2])).0),
+    ]
+}
+
+fn heads(pick: &Pick<'_>) -> usize {
+    pick.case().size("h")
+}
+
+/// Norms before or after, dropout and skipped branches.
+fn block(init: &mut crate::Init<'_>, pick: &mut Pick<'_>) -> Block {
+    let config = BlockConfig {
+        dim: heads(pick) * pick.case().size("d"),
+        heads: heads(pick),
+        mlp_dim: 3,
+        dropout: if pick.coin() { 0.25 } else { 0.0 },
+        drop_path: if pick.coin() { 0.25 } else { 0.0 },
+        order: if pick.coin() { NormOrder::Pre } else { NormOrder::Post },
+        eps: EPS,
+    };
+    Block::new(init, &config)
+}
+
+fn fourier(init: &mut crate::Init<'_>, pick: &mut Pick<'_>) -> LearnableFourier {
+    let [groups, dim] = ["g", "d"].map(|name| pick.case().size(name));
+    LearnableFourier::new(init, [groups, 2], 4, 3, groups * dim, 1.0)
+}
+
+/// Causal or masked, where the numbers of queries and keys allow it.
+fn looking<E: Float>(queries: usize, keys: usize, pick: &mut Pick<'_>) -> Attention<E> {
+    let (causal, masked) = (pick.coin() && queries == keys, pick.coin());
+    let mask = pick.hiding_mask([queries, keys]);
+    Attention { causal, mask: masked.then_some(mask) }
+}
