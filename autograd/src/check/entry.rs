@@ -10,90 +10,13 @@ use tensor::{Float, Shape, Tensor};
 use super::case::Case;
 use super::gradient::{Effort, Subject};
 use super::layout::Layout;
+use super::parametric::Parametric;
 use super::pick::Pick;
 use super::precision;
 use super::report::{Argument, Example, Place, Report, Verdict};
 use super::run::{Run, catching, cotangent, run};
 use super::spec::Spec;
 use crate::Var;
-
-/// An op, as a function that works in both precisions: the code that trains in f32 is the code that is checked in f64.
-///
-/// [`check_op!`](crate::check_op) writes it for you.
-pub trait CheckedOp: Send + Sync {
-    /// Applies the op. `pick` draws whatever else it is called with.
-    fn call<E: Float>(&self, inputs: &[Var<E>], pick: &mut Pick<'_>) -> Var<E>;
-}
-
-/// Something with parameters of its own, made anew for each case: a layer, or a model.
-pub trait Parametric: Send + Sync {
-    /// What is made.
-    type Made;
-
-    /// Makes it for a case; with it come its parameters, which are differentiated like inputs.
-    fn build(&self, pick: &mut Pick<'_>) -> (Self::Made, Vec<(String, Tensor<f64>)>);
-
-    /// Applies it, with these variables in place of its parameters.
-    fn call<E: Float>(
-        &self,
-        made: &Self::Made,
-        parameters: &[Var<E>],
-        inputs: &[Var<E>],
-        pick: &mut Pick<'_>,
-    ) -> Var<E>;
-}
-
-impl<T: CheckedOp> Parametric for T {
-    type Made = ();
-
-    fn build(&self, _: &mut Pick<'_>) -> ((), Vec<(String, Tensor<f64>)>) {
-        ((), Vec::new())
-    }
-
-    fn call<E: Float>(
-        &self,
-        (): &(),
-        _: &[Var<E>],
-        inputs: &[Var<E>],
-        pick: &mut Pick<'_>,
-    ) -> Var<E> {
-        CheckedOp::call(self, inputs, pick)
-    }
-}
-
-/// The [`Entry`] of an op: its name, the [`Spec`](crate::check::Spec) of its inputs, and a call.
-///
-/// The call looks like a closure of the inputs, in brackets, and of a [`Pick`](crate::check::Pick) for all other
-/// arguments. It is compiled in both precisions; in it, `E` is the type of the elements.
-///
-/// ```
-/// use autograd::check_op;
-///
-/// check_op!("swish", "* -> *", |[x], _| x * &x.sigmoid()).assert();
-/// check_op!("half", "* -> *", |[x], _| x.scale(E::from_f64(0.5))).assert();
-/// check_op!("sum", "*", |[x], pick| x.sum(&pick.axes(x))).assert();
-/// ```
-#[macro_export]
-macro_rules! check_op {
-    ($name:expr, $spec:expr, |[$($input:ident),+ $(,)?], $pick:tt| $call:expr $(,)?) => {{
-        #[derive(Clone)]
-        struct Checked;
-        impl $crate::check::CheckedOp for Checked {
-            fn call<E: $crate::check::Float>(
-                &self,
-                inputs: &[$crate::Var<E>],
-                $pick: &mut $crate::check::Pick<'_>,
-            ) -> $crate::Var<E> {
-                let [$($input),+] = inputs else { panic!("as many inputs as in the specification") };
-                $call
-            }
-        }
-        $crate::check::Entry::new($name, $spec, Checked).with_source(concat!(
-            "autograd::check_op!(", stringify!($name), ", ", stringify!($spec), ", |[",
-            stringify!($($input),+), "], ", stringify!($pick), "| ", stringify!($call), ")"
-        ))
-    }};
-}
 
 type Operation<E> = Box<dyn Fn(&[Var<E>], &mut Pick<'_>) -> Var<E>>;
 

@@ -16,8 +16,9 @@
 //! assert!(report.to_string().contains("it is 0.666667 times the right one everywhere"));
 //! ```
 //!
-//! [`check_op!`](crate::check_op) describes an op of your own so that cases can be generated for it. [`table`] lists every op of this crate with the inputs that it takes; [`Entry::run`] draws cases from a seed (shapes,
-//! layouts, values, other arguments, repeated use), checks them, and makes a failing one as simple as it can.
+//! [`check_op!`](crate::check_op) describes an op of your own so that cases can be generated for it. [`table`] lists every
+//! op of this crate with the inputs that it takes; [`Entry::run`] draws cases from a seed (shapes, layouts, values, other
+//! arguments, repeated use), checks them, and makes a failing one as simple as it can.
 //!
 //! The rule: a gradient is right if it differs from the derivative found by differences by no more than a multiple of
 //! the estimated error of the latter, plus rounding. Where that is too much to tell anything, or the function has a
@@ -29,6 +30,7 @@ mod entry;
 mod gradient;
 mod layout;
 mod numeric;
+mod parametric;
 mod pick;
 mod precision;
 mod report;
@@ -42,8 +44,9 @@ mod table;
 pub use crate::Var;
 pub use case::Case;
 pub use diagnosis::Diagnosis;
-pub use entry::{CheckedOp, Entry, Parametric, Summary};
+pub use entry::{Entry, Summary};
 pub use layout::Layout;
+pub use parametric::{CheckedOp, Parametric};
 pub use pick::Pick;
 pub use report::{Argument, Example, Place, Report, Verdict};
 pub use run::{Run, cotangent};
