@@ -140,7 +140,7 @@ fn masked_keys_do_not_matter_and_cross_attention_takes_any_number_of_keys() {
     let all = Var::constant(memory.clone());
     let seen = Var::constant(memory.narrow(1, 0, 5));
     let masked =
-        layer.forward(&cx, [&q, &all, &all], &Attention { causal: false, mask: Some(hidden) });
+        layer.forward(&cx, [&q, &all, &all], &Attention { causal: false, mask: Some(hidden.into()) });
     let short = layer.forward(&cx, [&q, &seen, &seen], &Attention::default());
     assert_eq!(masked.dims(), [2, 3, 12]);
     close(masked.value(), short.value());

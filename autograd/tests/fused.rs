@@ -18,7 +18,10 @@ fn fused_ops_equal_their_composed_twins_on_generated_cases() {
     let table = table();
     let mut pairs = 0;
     for composed in &table {
-        let Some(name) = composed.name().strip_suffix("_composed") else { continue };
+        if !composed.name().contains("_composed") {
+            continue;
+        }
+        let name = &composed.name().replace("_composed", "");
         let fused = table.iter().find(|entry| entry.name() == name).expect("a twin has an op");
         assert_eq!(fused.spec(), composed.spec(), "{name}");
         for seed in 0..24 {
@@ -49,7 +52,7 @@ fn fused_ops_equal_their_composed_twins_on_generated_cases() {
         }
         pairs += 1;
     }
-    assert_eq!(pairs, 8, "every fused op has its twin");
+    assert_eq!(pairs, 10, "every fused op has its twin");
 }
 
 fn compare<E: Float>(
@@ -102,6 +105,10 @@ fn twins_agree<E: Float>(nq: usize, nk: usize, options: &Attention<E>, tolerance
     }
 }
 
+fn bias<E: Float>(nq: usize, nk: usize) -> Var<E> {
+    Var::constant(mask(nq, nk))
+}
+
 /// A mask that hides a third of the keys, never the first.
 fn mask<E: Float>(nq: usize, nk: usize) -> Tensor<E> {
     Tensor::from_fn([1, 3, nq, nk], |i| if i % nk % 3 == 1 { -E::INFINITY } else { E::ZERO })
@@ -113,13 +120,13 @@ fn attention_of_several_tiles_equals_its_twin() {
     for (nq, nk) in [(63, 127), (64, 128), (65, 129), (1, 300), (200, 1), (150, 300)] {
         twins_agree::<f64>(nq, nk, &Attention::default(), DOUBLE);
         twins_agree::<f32>(nq, nk, &Attention::default(), SINGLE);
-        let masked = Attention { causal: false, mask: Some(mask(nq, nk)) };
+        let masked = Attention { causal: false, mask: Some(bias(nq, nk)) };
         twins_agree::<f64>(nq, nk, &masked, DOUBLE);
     }
     for n in [64, 65, 128, 129, 200] {
         let causal = Attention { causal: true, mask: None };
         twins_agree::<f64>(n, n, &causal, DOUBLE);
-        let both = Attention { causal: true, mask: Some(mask(n, n)) };
+        let both = Attention { causal: true, mask: Some(bias(n, n)) };
         twins_agree::<f32>(n, n, &both, SINGLE);
     }
 }
@@ -134,13 +141,13 @@ fn a_query_that_sees_no_key_gives_zeros_and_sends_back_none() {
     });
     let u = cotangent(Shape::from([2, nq, 15]), 1);
     let fused = differentiate(&inputs, &u, |q, k, v| {
-        attention(q, k, v, &Attention { causal: false, mask: Some(closed.clone()) })
+        attention(q, k, v, &Attention { causal: false, mask: Some(closed.clone().into()) })
     });
     // The reference leaves the row open, and its outputs out of the sum.
     let silent =
         Tensor::from_fn(u.shape(), |i| if i / 15 % nq == blind { 0.0 } else { u.data()[i] });
     let mut expected = differentiate(&inputs, &silent, |q, k, v| {
-        attention_composed(q, k, v, &Attention { causal: false, mask: Some(open.clone()) })
+        attention_composed(q, k, v, &Attention { causal: false, mask: Some(open.clone().into()) })
     });
     let heard = silent.eq(&Tensor::scalar(0.0));
     expected[0] = Tensor::where_(&heard, &Tensor::scalar(0.0), &expected[0]);
@@ -154,7 +161,7 @@ fn attention_that_sees_nothing_at_all_is_zero() {
     let nothing = Tensor::full([3, 3], f64::NEG_INFINITY);
     let tape = Tape::new();
     let qkv = tape.leaf(Tensor::ones([1, 3, 6]));
-    let y = self_attention(&qkv, 2, &Attention { causal: false, mask: Some(nothing) });
+    let y = self_attention(&qkv, 2, &Attention { causal: false, mask: Some(nothing.into()) });
     assert_eq!(y.value().to_vec(), [0.0; 6]);
     let gradients = tape.backward_with(&y, Tensor::ones([1, 3, 2]));
     assert_eq!(gradients.get(&qkv).expect("tracked").to_vec(), [0.0; 18]);

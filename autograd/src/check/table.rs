@@ -102,6 +102,14 @@ pub fn table() -> Vec<Entry> {
             |[q, k, v], pick| attention(q, k, v, &looking(q, k, pick));
         "attention_composed", "q: b h n d>0, k: b h m>0 d, v: b h m d -> b n h*d",
             |[q, k, v], pick| attention_composed(q, k, v, &looking(q, k, pick));
+        "attention with a bias", "q: b h n d>0, k: b h m>0 d, v: b h m d, bias: h n m -> b n h*d",
+            |[q, k, v, bias], pick| attention(q, k, v, &biased(bias, pick));
+        "attention_composed with a bias", "q: b h n d>0, k: b h m>0 d, v: b h m d, bias: h n m -> b n h*d",
+            |[q, k, v, bias], pick| attention_composed(q, k, v, &biased(bias, pick));
+        "self_attention with a bias", "qkv: b n>0 3*h*d, bias: h n n -> b n h>0*d>0",
+            |[x, bias], pick| self_attention(x, pick.case().size("h"), &biased(bias, pick));
+        "self_attention_composed with a bias", "qkv: b n>0 3*h*d, bias: h n n -> b n h>0*d>0",
+            |[x, bias], pick| self_attention_composed(x, pick.case().size("h"), &biased(bias, pick));
         "self_attention", "qkv: b n>0 3*h*d -> b n h>0*d>0",
             |[x], pick| self_attention(x, pick.case().size("h"), &looking_at_itself(x, pick));
         "self_attention_composed", "qkv: b n>0 3*h*d -> b n h>0*d>0",
@@ -164,11 +172,16 @@ fn looking<E: Float>(q: &Var<E>, k: &Var<E>, pick: &mut Pick<'_>) -> Attention<E
     let lead = if pick.coin() { [batch, heads] } else { [1, 1] };
     let masked = pick.coin();
     let mask: Tensor<E> = pick.hiding_mask([lead[0], lead[1], queries, keys]);
-    Attention { causal, mask: masked.then_some(mask) }
+    Attention { causal, mask: masked.then(|| Var::constant(mask)) }
+}
+
+/// A bias with a gradient; causal, where the shapes allow it.
+fn biased<E: Float>(bias: &Var<E>, pick: &mut Pick<'_>) -> Attention<E> {
+    Attention { causal: pick.coin() && bias.dims()[1] == bias.dims()[2], mask: Some(bias.clone()) }
 }
 
 fn looking_at_itself<E: Float>(qkv: &Var<E>, pick: &mut Pick<'_>) -> Attention<E> {
     let (causal, masked, places) = (pick.coin(), pick.coin(), qkv.dims()[1]);
     let mask = pick.hiding_mask([places, places]);
-    Attention { causal, mask: masked.then_some(mask) }
+    Attention { causal, mask: masked.then(|| Var::constant(mask)) }
 }

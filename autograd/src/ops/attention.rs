@@ -20,14 +20,14 @@ pub struct Attention<E: Float = f32> {
     /// Query i sees the keys 0 ..= i only. Needs as many keys as queries.
     pub causal: bool,
     /// Added to the scores, broadcast to [B, H, Nq, Nk]; −∞ hides a key. A query that sees no key gives zeros.
-    pub mask: Option<Tensor<E>>,
+    pub mask: Option<Var<E>>,
 }
 
 /// softmax(q·kᵀ/√D + mask)·v for q [B, H, Nq, D], k [B, H, Nk, D] and v [B, H, Nk, D], in any strides; the result is
 /// [B, Nq, H·D], heads side by side.
 ///
 /// With scores s, probabilities p and output o: dv = pᵀ·g, dp = g·vᵀ, ds = p∘(dp − Σ g∘o), dq = ds·k/√D,
-/// dk = dsᵀ·q/√D. The composed twin is [`attention_composed`](crate::attention_composed).
+/// dk = dsᵀ·q/√D, and ds for the mask, which is the only thing here that takes Nq·Nk numbers. The composed twin is [`attention_composed`](crate::attention_composed).
 ///
 /// # Panics
 /// If the shapes disagree.
@@ -45,14 +45,22 @@ pub fn attention<E: Float>(q: &Var<E>, k: &Var<E>, v: &Var<E>, options: &Attenti
         );
         let [q_out, k_out, v_out] = [&mut dq, &mut dk, &mut dv].map(|t| t.data_mut());
         let (q_len, k_len) = (task.nq * task.d, task.nk * task.d);
-        task.backward(&g, &saved, &row_lse, |at, [dq, dk, dv]| {
+        let mask = task.backward(&g, &saved, &row_lse, |at, [dq, dk, dv]| {
             q_out[at * q_len..(at + 1) * q_len].copy_from_slice(dq);
             k_out[at * k_len..(at + 1) * k_len].copy_from_slice(dk);
             v_out[at * k_len..(at + 1) * k_len].copy_from_slice(dv);
         });
-        [dq, dk, dv]
+        ([dq, dk, dv], mask)
     };
-    Op::new("attention", output).wrt_all([q, k, v], vjp).record()
+    let op = Op::new("attention", output);
+    match options.tracked_mask() {
+        Some(mask) => op.wrt_all([q, k, v, mask], move |g| {
+            let ([dq, dk, dv], mask) = vjp(g);
+            [dq, dk, dv, mask]
+        }),
+        None => op.wrt_all([q, k, v], move |g| vjp(g).0),
+    }
+    .record()
 }
 
 /// [`attention`] of a packed projection qkv [B, N, 3·H·D], laid out as [B, N, 3, H, D]; the result is [B, N, H·D].
@@ -73,8 +81,9 @@ pub fn self_attention<E: Float>(qkv: &Var<E>, heads: usize, options: &Attention<
     let (output, row_lse) = task.forward();
     let saved = output.clone();
     let vjp = move |g: Tensor<E>| {
-        Tensor::build([batch, n, packed], |out| {
-            task.backward(&g, &saved, &row_lse, |at, parts| {
+        let mut mask = Tensor::scalar(E::ZERO);
+        let dqkv = Tensor::build([batch, n, packed], |out| {
+            mask = task.backward(&g, &saved, &row_lse, |at, parts| {
                 let (image, head) = (at / heads, at % heads);
                 for (which, part) in parts.into_iter().enumerate() {
                     for (i, row) in part.chunks(d.max(1)).enumerate() {
@@ -83,9 +92,24 @@ pub fn self_attention<E: Float>(qkv: &Var<E>, heads: usize, options: &Attention<
                     }
                 }
             });
-        })
+        });
+        [dqkv, mask]
     };
-    Op::new("self_attention", output).wrt(qkv, vjp).record()
+    let op = Op::new("self_attention", output);
+    match options.tracked_mask() {
+        Some(mask) => op.wrt_all([qkv, mask], vjp),
+        None => op.wrt(qkv, move |g| {
+            let [dqkv, _] = vjp(g);
+            dqkv
+        }),
+    }
+    .record()
+}
+
+impl<E: Float> Attention<E> {
+    fn tracked_mask(&self) -> Option<&Var<E>> {
+        self.mask.as_ref().filter(|mask| mask.is_tracked())
+    }
 }
 
 /// Sizes and operands of one attention.
@@ -94,6 +118,8 @@ struct Task<E: Float> {
     k: Tensor<E>,
     v: Tensor<E>,
     mask: Option<Tensor<E>>,
+    /// Whether the backward pass returns the gradient of the mask.
+    differentiates_mask: bool,
     causal: bool,
     heads: usize,
     nq: usize,
@@ -111,7 +137,7 @@ impl<E: Float> Task<E> {
         let fits = k.dims() == [batch, heads, nk, d] && v.shape() == k.shape();
         assert!(fits, "attention: q {}, k {}, v {}", q.shape(), k.shape(), v.shape());
         assert!(!options.causal || nq == nk, "attention: causal with {nq} queries and {nk} keys");
-        let mask = options.mask.as_ref().map(|mask| mask.expand([batch, heads, nq, nk]));
+        let mask = options.mask.as_ref().map(|mask| mask.value().expand([batch, heads, nq, nk]));
         let scale = E::from_f64(1.0 / (d as f64).sqrt());
         // Rows must be contiguous; any other stride is read in place.
         let rows = |t: &Tensor<E>| {
@@ -122,6 +148,7 @@ impl<E: Float> Task<E> {
             k: rows(k),
             v: rows(v),
             mask,
+            differentiates_mask: options.tracked_mask().is_some(),
             causal: options.causal,
             heads,
             nq,
@@ -270,35 +297,48 @@ impl<E: Float> Task<E> {
         }
     }
 
-    /// Calls `put(head, [dq, dk, dv])` for each head in order, each part [N, D].
+    /// Calls `put(head, [dq, dk, dv])` for each head in order, each part [N, D]; returns the gradient of the mask
+    /// [B, H, Nq, Nk] if it has one.
     fn backward(
         &self,
         g: &Tensor<E>,
         output: &Tensor<E>,
         row_lse: &Tensor<E>,
         mut put: impl FnMut(usize, [&[E]; 3]),
-    ) {
+    ) -> Tensor<E> {
         let (nq, nk, d) = (self.nq, self.nk, self.d);
         let g = g.contiguous();
+        let scores = if self.differentiates_mask { nq * nk } else { 0 };
+        let shape = [self.q.dims()[0], self.heads, nq, nk];
+        let mut mask =
+            if scores > 0 { Tensor::build(shape, |_| {}) } else { Tensor::scalar(E::ZERO) };
+        let mask_out = mask.data_mut();
         for_each_head(
             self.count(),
             |at| {
-                Tensor::build([nq + 2 * nk, d], |parts| {
+                Tensor::build([(nq + 2 * nk) * d + scores], |parts| {
                     self.backward_head(at, g.data(), output.data(), row_lse.data(), parts);
                 })
             },
             |at, parts| {
                 let (dq, rest) = parts.data().split_at(nq * d);
-                let (dk, dv) = rest.split_at(nk * d);
+                let (dk, rest) = rest.split_at(nk * d);
+                let (dv, ds) = rest.split_at(nk * d);
                 put(at, [dq, dk, dv]);
+                mask_out[at * scores..(at + 1) * scores].copy_from_slice(ds);
             },
         );
+        if self.differentiates_mask && scores == 0 { Tensor::zeros(shape) } else { mask }
     }
 
     fn backward_head(&self, at: usize, g: &[E], output: &[E], row_lse: &[E], parts: &mut [E]) {
         let (nq, d, width) = (self.nq, self.d, self.heads * self.d);
         let (dq, rest) = parts.split_at_mut(nq * d);
-        let (dk, dv) = rest.split_at_mut(self.nk * d);
+        let (dk, rest) = rest.split_at_mut(self.nk * d);
+        let (dv, mask) = rest.split_at_mut(self.nk * d);
+        if self.causal {
+            mask.fill(E::ZERO);
+        }
         // The first tile that adds to a row overwrites it instead. A causal tile reaches only some rows of its keys.
         let accumulates = self.causal || nq == 0;
         if accumulates {
@@ -358,6 +398,12 @@ impl<E: Float> Task<E> {
                         }
                     },
                 );
+                if self.differentiates_mask {
+                    for (i, ds) in ds.chunks_exact(width).enumerate() {
+                        let to = (start + i) * self.nk + first;
+                        mask[to..to + keys].copy_from_slice(&ds[..keys]);
+                    }
+                }
                 let (p, ds) = (
                     MatRef::new(p, queries, keys, width, 1),
                     MatRef::new(ds, queries, keys, width, 1),

@@ -71,7 +71,7 @@ pub fn attention_composed<E: Float>(
     };
     let mut scores = q.matmul(&k.transpose(-2, -1)).scale(E::from_f64(1.0 / (d as f64).sqrt()));
     if let Some(mask) = &options.mask {
-        scores = scores.add(&mask.clone().into());
+        scores = scores.add(mask);
     }
     if options.causal {
         let hidden =

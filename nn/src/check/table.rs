@@ -1,6 +1,6 @@
 //! Every layer of this crate, and what it is checked with. A public method of a layer that is missing here fails a test.
 
-use autograd::Attention;
+use autograd::{Attention, Var};
 
 use super::{Entry, Float, Pick};
 use crate::{
@@ -128,5 +128,5 @@ fn fourier(init: &mut crate::Init<'_>, pick: &mut Pick<'_>) -> LearnableFourier 
 fn looking<E: Float>(queries: usize, keys: usize, pick: &mut Pick<'_>) -> Attention<E> {
     let (causal, masked) = (pick.coin() && queries == keys, pick.coin());
     let mask = pick.hiding_mask([queries, keys]);
-    Attention { causal, mask: masked.then_some(mask) }
+    Attention { causal, mask: masked.then(|| Var::constant(mask)) }
 }
