@@ -27,7 +27,7 @@ fn causal_attention_ignores_the_future() {
     let layer = SelfAttention::new(&mut Init::new(&mut params, 1), 12, 3);
     let params = params.cast::<f64>();
     let cx = Context::eval(&params);
-    let causal = Attention { causal: true, mask: None };
+    let causal = Attention { causal: true, mask: None, angles: None };
     let attend =
         |x: &Tensor<f64>| layer.forward(&cx, &Var::constant(x.clone()), &causal).into_value();
     let (x, other) = (tokens(2), tokens(3));
@@ -139,8 +139,11 @@ fn masked_keys_do_not_matter_and_cross_attention_takes_any_number_of_keys() {
     let hidden = Tensor::from_fn([1, 1, 1, 7], |key| if key < 5 { 0.0 } else { f64::NEG_INFINITY });
     let all = Var::constant(memory.clone());
     let seen = Var::constant(memory.narrow(1, 0, 5));
-    let masked =
-        layer.forward(&cx, [&q, &all, &all], &Attention { causal: false, mask: Some(hidden.into()) });
+    let masked = layer.forward(
+        &cx,
+        [&q, &all, &all],
+        &Attention { causal: false, mask: Some(hidden.into()), angles: None },
+    );
     let short = layer.forward(&cx, [&q, &seen, &seen], &Attention::default());
     assert_eq!(masked.dims(), [2, 3, 12]);
     close(masked.value(), short.value());

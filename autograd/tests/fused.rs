@@ -120,13 +120,13 @@ fn attention_of_several_tiles_equals_its_twin() {
     for (nq, nk) in [(63, 127), (64, 128), (65, 129), (1, 300), (200, 1), (150, 300)] {
         twins_agree::<f64>(nq, nk, &Attention::default(), DOUBLE);
         twins_agree::<f32>(nq, nk, &Attention::default(), SINGLE);
-        let masked = Attention { causal: false, mask: Some(bias(nq, nk)) };
+        let masked = Attention { causal: false, mask: Some(bias(nq, nk)), angles: None };
         twins_agree::<f64>(nq, nk, &masked, DOUBLE);
     }
     for n in [64, 65, 128, 129, 200] {
-        let causal = Attention { causal: true, mask: None };
+        let causal = Attention { causal: true, mask: None, angles: None };
         twins_agree::<f64>(n, n, &causal, DOUBLE);
-        let both = Attention { causal: true, mask: Some(bias(n, n)) };
+        let both = Attention { causal: true, mask: Some(bias(n, n)), angles: None };
         twins_agree::<f32>(n, n, &both, SINGLE);
     }
 }
@@ -141,13 +141,23 @@ fn a_query_that_sees_no_key_gives_zeros_and_sends_back_none() {
     });
     let u = cotangent(Shape::from([2, nq, 15]), 1);
     let fused = differentiate(&inputs, &u, |q, k, v| {
-        attention(q, k, v, &Attention { causal: false, mask: Some(closed.clone().into()) })
+        attention(
+            q,
+            k,
+            v,
+            &Attention { causal: false, mask: Some(closed.clone().into()), angles: None },
+        )
     });
     // The reference leaves the row open, and its outputs out of the sum.
     let silent =
         Tensor::from_fn(u.shape(), |i| if i / 15 % nq == blind { 0.0 } else { u.data()[i] });
     let mut expected = differentiate(&inputs, &silent, |q, k, v| {
-        attention_composed(q, k, v, &Attention { causal: false, mask: Some(open.clone().into()) })
+        attention_composed(
+            q,
+            k,
+            v,
+            &Attention { causal: false, mask: Some(open.clone().into()), angles: None },
+        )
     });
     let heard = silent.eq(&Tensor::scalar(0.0));
     expected[0] = Tensor::where_(&heard, &Tensor::scalar(0.0), &expected[0]);
@@ -161,7 +171,11 @@ fn attention_that_sees_nothing_at_all_is_zero() {
     let nothing = Tensor::full([3, 3], f64::NEG_INFINITY);
     let tape = Tape::new();
     let qkv = tape.leaf(Tensor::ones([1, 3, 6]));
-    let y = self_attention(&qkv, 2, &Attention { causal: false, mask: Some(nothing.into()) });
+    let y = self_attention(
+        &qkv,
+        2,
+        &Attention { causal: false, mask: Some(nothing.into()), angles: None },
+    );
     assert_eq!(y.value().to_vec(), [0.0; 6]);
     let gradients = tape.backward_with(&y, Tensor::ones([1, 3, 2]));
     assert_eq!(gradients.get(&qkv).expect("tracked").to_vec(), [0.0; 18]);

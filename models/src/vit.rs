@@ -1,9 +1,9 @@
 //! Vision transformer (Dosovitskiy et al. 2021), under timm's parameter names.
 
-use autograd::{Attention, Var, concat, linear};
+use autograd::{Var, concat, linear};
 use nn::{
-    Block, BlockConfig, Context, Fill, Init, LayerNorm, Linear, NormOrder, ParamId, Position,
-    PositionConfig, grid,
+    Block, BlockConfig, Context, Fill, Init, LayerNorm, Linear, NormOrder, ParamId, Places,
+    Position, PositionConfig, PositionShape,
 };
 use serde::{Deserialize, Serialize};
 use tensor::{Float, Tensor};
@@ -114,7 +114,14 @@ impl VitConfig {
                 format!("{name} = {p}: a probability below 1 expected"),
             )?;
         }
-        self.position.validate(dim).map_err(ConfigError)
+        self.position.validate(&self.position_shape()).map_err(ConfigError)
+    }
+
+    fn position_shape(&self) -> PositionShape {
+        let side = self.image_size / self.patch_size;
+        let &Self { dim, heads, depth, class_token, .. } = self;
+        let sizes = vec![side, side];
+        PositionShape { sizes, groups: 1, extra: usize::from(class_token), dim, heads, depth }
     }
 }
 
@@ -126,6 +133,7 @@ pub struct Vit {
     config: VitConfig,
     cls_token: Option<ParamId>,
     position: Position,
+    places: Places,
     patch_weight: ParamId,
     patch_bias: ParamId,
     blocks: Vec<Block>,
@@ -146,8 +154,8 @@ impl Vit {
         let token =
             |init: &mut Init<'_>| init.param("cls_token", [1, 1, dim], Fill::Normal(1e-6), false);
         let cls_token = config.class_token.then(|| token(init));
-        let extra = usize::from(config.class_token);
-        let position = Position::new(init, &config.position, config.patches(), extra, dim);
+        let position = Position::new(init, &config.position, config.position_shape());
+        let places = Places::grid(config.image_size / patch_size, config.image_size / patch_size);
         let mut scope = init.scope("patch_embed");
         let mut proj = scope.scope("proj");
         let bound = 1.0 / ((channels * patch_size * patch_size) as f64).sqrt();
@@ -169,6 +177,7 @@ impl Vit {
             config: config.clone(),
             cls_token,
             position,
+            places,
             patch_weight,
             patch_bias,
             blocks,
@@ -188,16 +197,25 @@ impl Vit {
     /// If the images have not the config's size, unless the position encoding serves any.
     #[track_caller]
     pub fn forward<E: Float>(&self, cx: &Context<'_, E>, images: &Tensor<E>) -> Var<E> {
-        let (mut x, options) = (self.embed(cx, images), Attention::default());
+        let &[_, _, height, width] = images.dims() else {
+            panic!("vit: images [B, C, H, W] expected, found {}", images.shape())
+        };
+        let grid = [height / self.config.patch_size, width / self.config.patch_size];
+        let other = (grid != *self.places.sizes()).then(|| Places::grid(grid[0], grid[1]));
+        let places = other.as_ref().unwrap_or(&self.places);
+
+        let (mut x, sight) =
+            (self.embed(cx, images, places), self.position.sight(cx, places, false));
         let (last, blocks) = self.blocks.split_last().expect("the config has at least one block");
-        for block in blocks {
-            x = block.forward(cx, &x, &options);
+        for (i, block) in blocks.iter().enumerate() {
+            x = block.forward(cx, &x, sight.of(i));
         }
         // What pooling leaves out is not computed: norm and MLP work token by token, queries ask for themselves only.
+        let options = sight.of(blocks.len());
         let pooled = match self.config.pool {
-            Pool::Cls => self.norm.forward(cx, &last.forward_first(cx, &x, 1, &options).squeeze(1)),
+            Pool::Cls => self.norm.forward(cx, &last.forward_first(cx, &x, 1, options).squeeze(1)),
             Pool::Mean => {
-                x = last.forward(cx, &x, &options);
+                x = last.forward(cx, &x, options);
                 let first = usize::from(self.config.class_token);
                 let patches = x.dims()[1] - first;
                 let patches = if first == 0 { x } else { x.narrow(1, first, patches) };
@@ -208,7 +226,7 @@ impl Vit {
     }
 
     /// Images [B, C, H, W] → tokens [B, N, D] with positions.
-    fn embed<E: Float>(&self, cx: &Context<'_, E>, images: &Tensor<E>) -> Var<E> {
+    fn embed<E: Float>(&self, cx: &Context<'_, E>, images: &Tensor<E>, places: &Places) -> Var<E> {
         let VitConfig { patch_size: p, channels, dim, .. } = self.config;
         let &[batch, found, height, width] = images.dims() else {
             panic!("vit: images [B, C, H, W] expected, found {}", images.shape())
@@ -228,8 +246,8 @@ impl Vit {
         let kernel = cx.param(self.patch_weight).reshape([dim, channels * p * p]);
         let x = linear(&patches, &kernel, Some(&cx.param(self.patch_bias)));
 
-        let (places, slots) = self.position.forward(cx, &grid(rows, cols));
-        let x = x + &places;
+        let (embedded, slots) = self.position.embed(cx, places);
+        let x = embedded.map_or_else(|| x.clone(), |embedded| &x + &embedded);
         let Some(token) = self.cls_token else { return x };
         let token = cx.param(token);
         let token = slots.map_or_else(|| token.clone(), |slot| token.add(&slot));

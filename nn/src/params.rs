@@ -141,19 +141,34 @@ impl<'a> Init<'a> {
         fill: Fill,
         decay: bool,
     ) -> ParamId {
+        let shape = shape.into();
+        let value = |rng: &mut ChaCha8Rng| match fill {
+            Fill::Zeros => Tensor::zeros(shape),
+            Fill::Ones => Tensor::ones(shape),
+            Fill::Uniform(bound) => Tensor::uniform(shape, -bound, bound, rng),
+            Fill::Normal(std) => Tensor::normal(shape, 0.0, std, rng),
+            Fill::TruncatedNormal(std) => Tensor::truncated_normal(shape, std, rng),
+        };
+        self.given(name, value, decay)
+    }
+
+    /// A new parameter of any value, which a generator of its own may help to make.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    #[track_caller]
+    pub fn given(
+        &mut self,
+        name: &str,
+        value: impl FnOnce(&mut ChaCha8Rng) -> Tensor,
+        decay: bool,
+    ) -> ParamId {
         let name =
             if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
         assert!(self.params.by_name(&name).is_none(), "parameter `{name}` exists already");
-        let shape = shape.into();
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(fnv1a(&name));
-        let value = match fill {
-            Fill::Zeros => Tensor::zeros(shape),
-            Fill::Ones => Tensor::ones(shape),
-            Fill::Uniform(bound) => Tensor::uniform(shape, -bound, bound, &mut rng),
-            Fill::Normal(std) => Tensor::normal(shape, 0.0, std, &mut rng),
-            Fill::TruncatedNormal(std) => Tensor::truncated_normal(shape, std, &mut rng),
-        };
+        let value = value(&mut rng);
         self.params.entries.push(Param { name, value, decay, trainable: true });
         ParamId(self.params.len() - 1)
     }

@@ -55,7 +55,8 @@ fn a_public_layer_that_is_not_checked_fails_this_test() {
     let is_checked = |method: &&String| {
         let (layer, method) = method.split_once("::").expect("written above");
         table.iter().any(|entry| {
-            let source = entry.source().unwrap_or_default();
+            // Encoders of all kinds are made from configs, and have no source of their own.
+            let Some(source) = entry.source() else { return entry.name().starts_with(layer) };
             let source: String = source.split_whitespace().collect();
             source.contains(&format!("|->{layer}{{")) && source.contains(&format!(".{method}(cx"))
         })

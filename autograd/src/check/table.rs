@@ -86,6 +86,8 @@ pub fn table() -> Vec<Entry> {
         "linear",          "x: * i, weight: o i, bias: o -> * o", |[x, w, b], pick| linear(x, w, pick.coin().then_some(b));
         "linear_composed", "x: * i, weight: o i, bias: o -> * o", |[x, w, b], pick| linear_composed(x, w, pick.coin().then_some(b));
 
+        "rotate", "x: b *>0 2*h, angles: *>0 h -> b *>0 2*h", |[x, angles], _| rotate(x, angles);
+
         // softmax and normalisation
         "softmax",              "n>0 *>0",           |[x], pick| x.softmax(pick.axis(x));
         "softmax_composed",     "n>0 *>0",           |[x], pick| softmax_composed(x, pick.axis(x));
@@ -172,16 +174,20 @@ fn looking<E: Float>(q: &Var<E>, k: &Var<E>, pick: &mut Pick<'_>) -> Attention<E
     let lead = if pick.coin() { [batch, heads] } else { [1, 1] };
     let masked = pick.coin();
     let mask: Tensor<E> = pick.hiding_mask([lead[0], lead[1], queries, keys]);
-    Attention { causal, mask: masked.then(|| Var::constant(mask)) }
+    Attention { causal, mask: masked.then(|| Var::constant(mask)), angles: None }
 }
 
 /// A bias with a gradient; causal, where the shapes allow it.
 fn biased<E: Float>(bias: &Var<E>, pick: &mut Pick<'_>) -> Attention<E> {
-    Attention { causal: pick.coin() && bias.dims()[1] == bias.dims()[2], mask: Some(bias.clone()) }
+    Attention {
+        causal: pick.coin() && bias.dims()[1] == bias.dims()[2],
+        mask: Some(bias.clone()),
+        angles: None,
+    }
 }
 
 fn looking_at_itself<E: Float>(qkv: &Var<E>, pick: &mut Pick<'_>) -> Attention<E> {
     let (causal, masked, places) = (pick.coin(), pick.coin(), qkv.dims()[1]);
     let mask = pick.hiding_mask([places, places]);
-    Attention { causal, mask: masked.then(|| Var::constant(mask)) }
+    Attention { causal, mask: masked.then(|| Var::constant(mask)), angles: None }
 }

@@ -6,6 +6,7 @@
 
 use tensor::{Float, LANES, MatMut, MatRef, Simd, Tensor, dot_row, par, sum_row};
 
+use super::rotate;
 use super::softmax::max_of;
 use crate::{Op, Var};
 
@@ -21,6 +22,8 @@ pub struct Attention<E: Float = f32> {
     pub causal: bool,
     /// Added to the scores, broadcast to [B, H, Nq, Nk]; −∞ hides a key. A query that sees no key gives zeros.
     pub mask: Option<Var<E>>,
+    /// Angles of queries and of keys, each broadcast to [B, H, N, D/2], by which they are turned first; see [`rotate`].
+    pub angles: Option<[Var<E>; 2]>,
 }
 
 /// softmax(q·kᵀ/√D + mask)·v for q [B, H, Nq, D], k [B, H, Nk, D] and v [B, H, Nk, D], in any strides; the result is
@@ -33,6 +36,10 @@ pub struct Attention<E: Float = f32> {
 /// If the shapes disagree.
 #[track_caller]
 pub fn attention<E: Float>(q: &Var<E>, k: &Var<E>, v: &Var<E>, options: &Attention<E>) -> Var<E> {
+    if let Some([of_q, of_k]) = &options.angles {
+        let options = Attention { angles: None, ..options.clone() };
+        return attention(&rotate(q, of_q), &rotate(k, of_k), v, &options);
+    }
     let task = Task::new(q.value(), k.value(), v.value(), options);
     let (output, row_lse) = task.forward();
     let saved = output.clone();
@@ -75,6 +82,11 @@ pub fn self_attention<E: Float>(qkv: &Var<E>, heads: usize, options: &Attention<
     let divides = heads > 0 && packed.is_multiple_of(3 * heads);
     assert!(divides, "self_attention: {packed} features are not 3 times {heads} heads");
     let d = packed / (3 * heads);
+    if options.angles.is_some() {
+        let parts = qkv.reshape([batch, n, 3, heads, d]).permute(&[2, 0, 3, 1, 4]);
+        let part = |i: usize| parts.narrow(0, i, 1).squeeze(0);
+        return attention(&part(0), &part(1), &part(2), options);
+    }
     let parts = qkv.value().reshape([batch, n, 3, heads, d]).permute(&[2, 0, 3, 1, 4]);
     let part = |i: usize| parts.narrow(0, i, 1).squeeze(0);
     let task = Task::new(&part(0), &part(1), &part(2), options);
@@ -107,6 +119,22 @@ pub fn self_attention<E: Float>(qkv: &Var<E>, heads: usize, options: &Attention<
 }
 
 impl<E: Float> Attention<E> {
+    /// The same for the first `count` queries only.
+    ///
+    /// # Panics
+    /// If it is causal, or there are not as many queries.
+    #[must_use]
+    #[track_caller]
+    pub fn of_first(&self, count: usize) -> Self {
+        assert!(!self.causal, "attention: the first {count} queries of a causal one");
+        let rows = |x: &Var<E>| match x.shape().rank() > 1 && x.value().dim(-2) > 1 {
+            true => x.narrow(-2, 0, count),
+            false => x.clone(),
+        };
+        let angles = self.angles.as_ref().map(|[q, k]| [rows(q), k.clone()]);
+        Self { causal: false, mask: self.mask.as_ref().map(rows), angles }
+    }
+
     fn tracked_mask(&self) -> Option<&Var<E>> {
         self.mask.as_ref().filter(|mask| mask.is_tracked())
     }

@@ -69,6 +69,11 @@ pub fn attention_composed<E: Float>(
     let &[batch, heads, nq, d] = q.dims() else {
         panic!("attention: [B, H, N, D] expected, found {}", q.shape())
     };
+    let turned = |x: &Var<E>, i: usize| match &options.angles {
+        Some(angles) => super::rotate(x, &angles[i]),
+        None => x.clone(),
+    };
+    let (q, k) = (turned(q, 0), turned(k, 1));
     let mut scores = q.matmul(&k.transpose(-2, -1)).scale(E::from_f64(1.0 / (d as f64).sqrt()));
     if let Some(mask) = &options.mask {
         scores = scores.add(mask);

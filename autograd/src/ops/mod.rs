@@ -13,6 +13,7 @@ mod layer_norm;
 mod linear;
 mod matmul;
 mod reduce;
+mod rotate;
 mod shape;
 mod softmax;
 
@@ -22,4 +23,5 @@ pub use conv::conv2d;
 pub use cross_entropy::{CrossEntropy, cross_entropy};
 pub use layer_norm::layer_norm;
 pub use linear::linear;
+pub use rotate::rotate;
 pub use shape::concat;

@@ -1,12 +1,12 @@
 //! Every layer of this crate, and what it is checked with. A public method of a layer that is missing here fails a test.
 
-use autograd::{Attention, Var};
+use autograd::{Attention, Var, concat, self_attention};
 
-use super::{Entry, Float, Pick};
+use super::{CheckedLayer, Entry, Float, Pick, entry};
 use crate::{
-    Block, BlockConfig, Conv2d, DropPath, Dropout, Embedding, Fill, LayerNorm, LearnableFourier,
-    Linear, Mlp, MultiHeadAttention, NormOrder, Position, PositionConfig, SelfAttention,
-    check_layer,
+    AxisTables, Block, BlockConfig, Context, Conv2d, DropPath, Dropout, Embedding, Fill, Init,
+    LayerNorm, LearnableFourier, Linear, Mlp, MultiHeadAttention, NormOrder, Places, Position,
+    PositionConfig, PositionMlp, PositionShape, SelfAttention, check_layer,
 };
 
 /// ε of layer norm, large, as in the table of ops.
@@ -15,7 +15,7 @@ const EPS: f64 = 0.25;
 /// All layers and position encoders of this crate, at every method that computes.
 #[rustfmt::skip]
 pub fn table() -> Vec<Entry> {
-    vec![
+    let mut table = vec![
         check_layer!("Linear", "x: * i>0 -> * o>0",
             |init, pick| -> Linear { Linear::new(init, pick.case().size("i"), pick.case().size("o")) },
             |linear, cx, [x], _| linear.forward(cx, x)),
@@ -59,8 +59,9 @@ pub fn table() -> Vec<Entry> {
         check_layer!("SelfAttention, first queries", "x: b<4 m>0<4+n<5 h>0<4*d>0<8 -> b m h*d",
             |init, pick| -> SelfAttention { SelfAttention::new(init, heads(pick) * pick.case().size("d"), heads(pick)) },
             |attention, cx, [x], pick| {
-                let first = pick.case().size("m");
-                attention.forward_first(cx, x, first, &looking(first, x.dims()[1], pick))
+                let (first, all) = (pick.case().size("m"), x.dims()[1]);
+                let options = Attention { causal: false, ..looking(all, all, pick) };
+                attention.forward_first(cx, x, first, &options)
             }),
         check_layer!("MultiHeadAttention", "q: b<4 n<8 h>0<4*d>0<8, k: b m>0<8 h*d, v: b m h*d -> b n h*d",
             |init, pick| -> MultiHeadAttention { MultiHeadAttention::new(init, heads(pick) * pick.case().size("d"), heads(pick)) },
@@ -71,8 +72,9 @@ pub fn table() -> Vec<Entry> {
         check_layer!("Block, first tokens", "x: b<4 m>0<4+n<5 h>0<4*d>0<8 -> b m h*d",
             |init, pick| -> Block { block(init, pick) },
             |block, cx, [x], pick| {
-                let first = pick.case().size("m");
-                block.forward_first(cx, x, first, &looking(first, x.dims()[1], pick))
+                let (first, all) = (pick.case().size("m"), x.dims()[1]);
+                let options = Attention { causal: false, ..looking(all, all, pick) };
+                block.forward_first(cx, x, first, &options)
             }),
         check_layer!("LearnableFourier", "-> n g>0*d>0",
             |init, pick| -> LearnableFourier { fourier(init, pick) },
@@ -86,19 +88,53 @@ pub fn table() -> Vec<Entry> {
                 let [n, g] = ["n", "g"].map(|name| pick.case().size(name));
                 encoder.features(cx, &pick.values([n, g, 2]))
             }),
-        check_layer!("Position, embed-1d", "-> n>0 d>0",
-            |init, pick| -> Position { Position::new(init, &PositionConfig::Embed1d {}, pick.case().size("n"), 1, pick.case().size("d")) },
-            |position, cx, [], pick| {
-                let (places, extra) = position.forward(cx, &pick.values([pick.case().size("n"), 1, 2]));
-                &places * &extra.expect("one more place")
-            }),
-        check_layer!("Position, lff-mlp", "-> n>0 d>0",
-            |init, pick| -> Position {
-                let config = PositionConfig::LffMlp { gamma: 1.0, features: 4, hidden: 3 };
-                Position::new(init, &config, pick.case().size("n"), 1, pick.case().size("d"))
-            },
-            |position, cx, [], pick| position.forward(cx, &pick.values([pick.case().size("n"), 1, 2])).0),
-    ]
+        check_layer!("PositionMlp", "features: n g>0 f>0 -> n g*d>0",
+            |init, pick| -> PositionMlp { PositionMlp::new(init, pick.case().size("f"), 3, pick.case().size("d")) },
+            |mlp, cx, [features], _| mlp.forward(cx, features)),
+        check_layer!("AxisTables", "-> n 1 2*d>0",
+            |init, pick| -> AxisTables { AxisTables::new(init, &[3, 2], pick.case().size("d"), false) },
+            |tables, cx, [], pick| tables.forward(cx, &places(pick))),
+    ];
+    table.extend(PositionConfig::all(1.0).into_iter().map(|config| {
+        let name = format!("Position, {}", config.name());
+        entry(name, "x: b<3 n>0<7 4*h>0<3 -> b n 4*h", Encoder(config))
+    }));
+    table
+}
+
+/// An encoder of any kind, added to tokens and looked through by their attention.
+struct Encoder(PositionConfig);
+
+impl CheckedLayer for Encoder {
+    type Layer = Position;
+
+    fn build(&self, init: &mut Init<'_>, pick: &mut Pick<'_>) -> Position {
+        let (sizes, heads) = (vec![3, 2], heads(pick));
+        let shape = PositionShape { sizes, groups: 1, extra: 0, dim: 4 * heads, heads, depth: 2 };
+        Position::new(init, &self.0, shape)
+    }
+
+    fn forward<E: Float>(
+        &self,
+        position: &Position,
+        cx: &Context<'_, E>,
+        inputs: &[Var<E>],
+        pick: &mut Pick<'_>,
+    ) -> Var<E> {
+        let places = places(pick);
+        let x = match position.embed(cx, &places).0 {
+            Some(embedded) => &inputs[0] + &embedded,
+            None => inputs[0].clone(),
+        };
+        let qkv = concat(&[&x, &x.scale(E::from_f64(-0.5)), &x], -1);
+        self_attention(&qkv, heads(pick), position.sight(cx, &places, pick.coin()).of(1))
+    }
+}
+
+/// As many as the case says, anywhere, on a grid of three by two.
+fn places(pick: &mut Pick<'_>) -> Places {
+    let anywhere = pick.values::<f64>([pick.case().size("n"), 1, 2]);
+    Places::new(anywhere.abs(), &[3, 2])
 }
 
 fn heads(pick: &Pick<'_>) -> usize {
@@ -106,7 +142,7 @@ fn heads(pick: &Pick<'_>) -> usize {
 }
 
 /// Norms before or after, dropout and skipped branches.
-fn block(init: &mut crate::Init<'_>, pick: &mut Pick<'_>) -> Block {
+fn block(init: &mut Init<'_>, pick: &mut Pick<'_>) -> Block {
     let config = BlockConfig {
         dim: heads(pick) * pick.case().size("d"),
         heads: heads(pick),
@@ -119,7 +155,7 @@ fn block(init: &mut crate::Init<'_>, pick: &mut Pick<'_>) -> Block {
     Block::new(init, &config)
 }
 
-fn fourier(init: &mut crate::Init<'_>, pick: &mut Pick<'_>) -> LearnableFourier {
+fn fourier(init: &mut Init<'_>, pick: &mut Pick<'_>) -> LearnableFourier {
     let [groups, dim] = ["g", "d"].map(|name| pick.case().size(name));
     LearnableFourier::new(init, [groups, 2], 4, 3, groups * dim, 1.0)
 }
@@ -128,5 +164,5 @@ fn fourier(init: &mut crate::Init<'_>, pick: &mut Pick<'_>) -> LearnableFourier 
 fn looking<E: Float>(queries: usize, keys: usize, pick: &mut Pick<'_>) -> Attention<E> {
     let (causal, masked) = (pick.coin() && queries == keys, pick.coin());
     let mask = pick.hiding_mask([queries, keys]);
-    Attention { causal, mask: masked.then(|| Var::constant(mask)) }
+    Attention { causal, mask: masked.then(|| Var::constant(mask)), angles: None }
 }

@@ -59,7 +59,7 @@ impl SelfAttention {
             split_heads(&self.qkv.forward_part(cx, x, i * dim..(i + 1) * dim), self.heads)
         };
         let (q, k, v) = (part(&x.narrow(1, 0, count), 0), part(x, 1), part(x, 2));
-        self.proj.forward(cx, &attention(&q, &k, &v, options))
+        self.proj.forward(cx, &attention(&q, &k, &v, &options.of_first(count)))
     }
 }
 

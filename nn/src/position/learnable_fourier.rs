@@ -3,7 +3,7 @@
 use autograd::{Var, concat};
 use tensor::{Float, Tensor};
 
-use crate::layers::Linear;
+use super::mlp::{PositionMlp, side_by_side};
 use crate::{Context, Fill, Init, ParamId};
 
 /// Algorithm 1 of the paper: for positions x [N, G, M],
@@ -19,13 +19,12 @@ use crate::{Context, Fill, Init, ParamId};
 /// E[r_x·r_y] = ½·exp(−‖x − y‖²/(2γ²)). So γ is a length in the units of the positions: places closer than γ look
 /// alike. With positions as fractions of the image, γ = 0.2 is a fifth of its side.
 ///
-/// Any position can be encoded, seen in training or not. Parameters: `wr`, and those of `fc1` and `fc2`. No weight decay
-/// on `wr`.
+/// Any position can be encoded, seen in training or not. Without MLP the encoding is r itself, and |F| = D/G. Parameters:
+/// `wr`, and those of `fc1` and `fc2`. No weight decay on `wr`.
 #[derive(Clone, Debug)]
 pub struct LearnableFourier {
     wr: ParamId,
-    fc1: Linear,
-    fc2: Linear,
+    mlp: Option<PositionMlp>,
     features: usize,
 }
 
@@ -43,22 +42,42 @@ impl LearnableFourier {
         dim: usize,
         gamma: f64,
     ) -> Self {
+        let divides = groups > 0 && dim.is_multiple_of(groups);
+        assert!(divides, "learnable fourier: {dim} features of {groups} groups");
+        Self::with(init, coordinates, features, Some(hidden), dim / groups, gamma)
+    }
+
+    /// The encoder of a group, of `width` D/G, with MLP if `hidden` is given.
+    #[track_caller]
+    pub(crate) fn with(
+        init: &mut Init<'_>,
+        coordinates: usize,
+        features: usize,
+        hidden: Option<usize>,
+        width: usize,
+        gamma: f64,
+    ) -> Self {
         assert!(
             features > 0 && features.is_multiple_of(2),
             "learnable fourier: {features} features, even number expected"
         );
-        let divides = groups > 0 && dim.is_multiple_of(groups);
-        assert!(divides, "learnable fourier: {dim} features of {groups} groups");
         assert!(gamma > 0.0, "learnable fourier: γ = {gamma}, positive number expected");
-        // Layers of the MLP are filled as PyTorch fills them: uniform within ±1/√fan-in.
-        let fill = |inputs: usize| Fill::Uniform(1.0 / (inputs as f64).sqrt());
         let wr = init.param("wr", [features / 2, coordinates], Fill::Normal(1.0 / gamma), false);
-        let fc1 = Linear::with(&mut init.scope("fc1"), features, hidden, fill(features), true);
-        let fc2 = Linear::with(&mut init.scope("fc2"), hidden, dim / groups, fill(hidden), true);
-        Self { wr, fc1, fc2, features }
+        let mlp = hidden.map(|hidden| PositionMlp::new(init, features, hidden, width));
+        Self { wr, mlp, features }
     }
 
-    /// The Fourier features r of positions [N, G, M]: [N, G, |F|], with r·r = ½.
+    /// Excludes the frequencies from training.
+    pub(crate) fn freeze(&self, init: &mut Init<'_>) {
+        init.freeze(self.wr);
+    }
+
+    /// The frequencies W_r [|F|/2, M].
+    pub fn frequencies(&self) -> ParamId {
+        self.wr
+    }
+
+    /// The features r of positions [N, G, M] (Eq. 2), [N, G, |F|].
     #[track_caller]
     pub fn features<E: Float>(&self, cx: &Context<'_, E>, positions: &Tensor<E>) -> Var<E> {
         let angles = autograd::linear(&Var::constant(positions.clone()), &cx.param(self.wr), None);
@@ -66,18 +85,11 @@ impl LearnableFourier {
         concat(&[&angles.cos(), &angles.sin()], -1).scale(scale)
     }
 
-    /// Positions [N, G, M] → [N, D].
-    ///
-    /// # Panics
-    /// If the positions have not three axes, or another M than the encoder.
+    /// Positions [N, G, M] → encodings [N, D].
     #[track_caller]
     pub fn forward<E: Float>(&self, cx: &Context<'_, E>, positions: &Tensor<E>) -> Var<E> {
-        let hidden = self.fc1.forward(cx, &self.features(cx, positions)).gelu();
-        let y = self.fc2.forward(cx, &hidden);
-        let &[n, groups, width] = y.dims() else {
-            panic!("learnable fourier: positions [N, G, M] expected")
-        };
-        y.reshape([n, groups * width])
+        let features = self.features(cx, positions);
+        self.mlp.as_ref().map_or_else(|| side_by_side(&features), |mlp| mlp.forward(cx, &features))
     }
 }
 

@@ -1,0 +1,203 @@
+//! Any encoder: what it adds to tokens, and what it does to attention.
+
+use autograd::{Attention, Var, concat};
+use tensor::{Float, Tensor};
+
+use super::bias::RelativeBias;
+use super::mlp::side_by_side;
+use super::rotary::Rotary;
+use super::sine::{sine_of_coordinates, sine_of_index};
+use super::table::resized;
+use super::{AxisTables, LearnableFourier, Places, PositionConfig, PositionMlp, PositionShape};
+use crate::{Context, Fill, Init, ParamId};
+
+/// A position encoder of any kind. Absolute ones map places to vectors that are added to the tokens; relative ones turn queries
+/// and keys, or add a bias to the scores.
+#[derive(Clone, Debug)]
+pub struct Position {
+    kind: Kind,
+    shape: PositionShape,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    None,
+    Embed1d(ParamId),
+    Tables(AxisTables),
+    Sine1d(f64),
+    Sine(f64, Option<PositionMlp>),
+    Mlp(PositionMlp),
+    Fourier(LearnableFourier),
+    Rotary(Rotary),
+    Bias(RelativeBias),
+}
+
+/// How the tokens of each layer see each other: one for all layers, or one each.
+#[derive(Clone, Debug)]
+pub struct Sight<E: Float = f32> {
+    layers: Vec<Attention<E>>,
+}
+
+impl<E: Float> Sight<E> {
+    /// What the attention of a layer may look at.
+    pub fn of(&self, layer: usize) -> &Attention<E> {
+        &self.layers[layer.min(self.layers.len() - 1)]
+    }
+}
+
+impl Position {
+    /// An encoder as the config says. Parameters: `pos_embed` (one trained vector for each place, as timm has it), or `pe.*`.
+    ///
+    /// # Panics
+    /// If the config does not fit; see [`PositionConfig::validate`].
+    #[track_caller]
+    pub fn new(init: &mut Init<'_>, config: &PositionConfig, shape: PositionShape) -> Self {
+        use PositionConfig as Config;
+        config.validate(&shape).unwrap_or_else(|why| panic!("{why}"));
+        let &PositionShape { groups, extra, dim, heads, depth, ref sizes } = &shape;
+        let (coordinates, width) = (sizes.len(), dim / groups.max(1));
+        let of_width = |features: usize| if features == 0 { dim } else { features };
+        if let Config::Embed1d {} = config {
+            let rows = extra + sizes.iter().product::<usize>();
+            let fill = Fill::TruncatedNormal(0.02);
+            let kind = Kind::Embed1d(init.param("pos_embed", [1, rows, dim], fill, false));
+            return Self { kind, shape };
+        }
+        let mut scope = init.scope("pe");
+        let init = &mut scope;
+        let fourier = |init: &mut Init<'_>, gamma, features, hidden| {
+            LearnableFourier::with(init, coordinates, features, hidden, width, gamma)
+        };
+        let frozen = |init: &mut Init<'_>, encoder: LearnableFourier| {
+            encoder.freeze(init);
+            Kind::Fourier(encoder)
+        };
+        let kind = match *config {
+            Config::None {} | Config::Embed1d {} => Kind::None,
+            Config::Embed2d {} => {
+                Kind::Tables(AxisTables::new(init, sizes, width / coordinates, false))
+            }
+            Config::Factorized {} => Kind::Tables(AxisTables::new(init, sizes, width, true)),
+            Config::Sine1d { temperature } => Kind::Sine1d(temperature),
+            Config::Sine2d { temperature } => Kind::Sine(temperature, None),
+            Config::SineMlp { temperature, hidden } => {
+                Kind::Sine(temperature, Some(PositionMlp::new(init, width, hidden, width)))
+            }
+            Config::Mlp { hidden } => Kind::Mlp(PositionMlp::new(init, coordinates, hidden, width)),
+            Config::Lff { gamma } => Kind::Fourier(fourier(init, gamma, width, None)),
+            Config::LffMlp { gamma, features, hidden } => {
+                Kind::Fourier(fourier(init, gamma, of_width(features), Some(hidden)))
+            }
+            Config::FixedFourier { gamma } => {
+                let encoder = fourier(init, gamma, width, None);
+                frozen(init, encoder)
+            }
+            Config::FixedFourierMlp { gamma, features, hidden } => {
+                let encoder = fourier(init, gamma, of_width(features), Some(hidden));
+                frozen(init, encoder)
+            }
+            Config::RopeAxial { temperature } => {
+                Kind::Rotary(Rotary::Axial { pairs: dim / heads / 2, temperature })
+            }
+            Config::RopeMixed { temperature } => {
+                let sizes = [depth, heads, dim / heads, groups * coordinates];
+                Kind::Rotary(Rotary::mixed(init, sizes, temperature))
+            }
+            Config::Alibi {} => Kind::Bias(RelativeBias::Alibi { heads }),
+            Config::RelativeMlp { hidden } => {
+                let mlp = PositionMlp::new(init, groups * coordinates, hidden, heads);
+                Kind::Bias(RelativeBias::Mlp(mlp))
+            }
+            Config::RelativeLff { gamma, features, hidden } => {
+                let (inputs, features) = (groups * coordinates, of_width(features));
+                let encoder =
+                    LearnableFourier::with(init, inputs, features, Some(hidden), heads, gamma);
+                Kind::Bias(RelativeBias::Fourier(encoder))
+            }
+        };
+        Self { kind, shape }
+    }
+
+    /// What is added to the tokens at these places, [N, D], and to the tokens in front of them, [extra, D]; `None` if nothing is.
+    ///
+    /// # Panics
+    /// If the places have not the groups and coordinates that the encoder was made for.
+    #[track_caller]
+    pub fn embed<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        places: &Places,
+    ) -> (Option<Var<E>>, Option<Var<E>>) {
+        let dim = self.shape.dim;
+        let width = dim / self.shape.groups.max(1) / self.shape.sizes.len().max(1);
+        let embedded = match &self.kind {
+            Kind::None | Kind::Rotary(_) | Kind::Bias(_) => return (None, None),
+            Kind::Embed1d(table) => return self.embed_1d(&cx.param(*table).squeeze(0), places),
+            Kind::Tables(tables) => side_by_side(&tables.forward(cx, places)),
+            Kind::Sine1d(temperature) => {
+                Var::constant(sine_of_index(places, dim, *temperature)).squeeze(1)
+            }
+            Kind::Sine(temperature, mlp) => {
+                let features = Var::constant(sine_of_coordinates(places, width, *temperature));
+                mlp.as_ref()
+                    .map_or_else(|| side_by_side(&features), |mlp| mlp.forward(cx, &features))
+            }
+            Kind::Mlp(mlp) => mlp.forward(cx, &Var::constant(places.fractions())),
+            Kind::Fourier(encoder) => encoder.forward(cx, &places.fractions()),
+        };
+        (Some(embedded), None)
+    }
+
+    fn embed_1d<E: Float>(
+        &self,
+        table: &Var<E>,
+        places: &Places,
+    ) -> (Option<Var<E>>, Option<Var<E>>) {
+        let PositionShape { sizes, extra, .. } = &self.shape;
+        let slots = (*extra > 0).then(|| table.narrow(0, 0, *extra));
+        let rows = table.narrow(0, *extra, table.dims()[0] - extra);
+        let grid = |sizes: &[usize]| match *sizes {
+            [w] => [1, w],
+            [h, w] => [h, w],
+            _ => unreachable!("validated: one or two coordinates"),
+        };
+        let resized = match *places.sizes() == **sizes {
+            true => rows,
+            false => resized(&rows, grid(sizes), grid(places.sizes())),
+        };
+        (Some(resized.gather(0, &places.flat_indices())), slots)
+    }
+
+    /// What attention looks at in each layer, between these places and the tokens in front of them, which are neither turned nor
+    /// biased.
+    pub fn sight<E: Float>(&self, cx: &Context<'_, E>, places: &Places, causal: bool) -> Sight<E> {
+        let extra = self.shape.extra;
+        let plain = Attention { causal, ..Attention::default() };
+        let layers = match &self.kind {
+            Kind::Rotary(rotary) => rotary
+                .angles(cx, places)
+                .iter()
+                .map(|angles| {
+                    let angles = in_front(angles, -2, extra);
+                    Attention { angles: Some([angles.clone(), angles]), ..plain.clone() }
+                })
+                .collect(),
+            Kind::Bias(bias) => {
+                let bias = in_front(&in_front(&bias.forward(cx, places), -1, extra), -2, extra);
+                vec![Attention { mask: Some(bias), ..plain }]
+            }
+            _ => vec![plain],
+        };
+        Sight { layers }
+    }
+}
+
+/// `count` places of zeros in front, along an axis.
+fn in_front<E: Float>(x: &Var<E>, axis: isize, count: usize) -> Var<E> {
+    if count == 0 {
+        return x.clone();
+    }
+    let at = x.shape().axis(axis);
+    let zeros = Var::constant(Tensor::zeros(x.shape().with(at, count)));
+    concat(&[&zeros, x], axis)
+}

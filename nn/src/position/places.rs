@@ -1,0 +1,142 @@
+//! Where tokens stand.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use tensor::{Float, Tensor};
+
+/// The places of N tokens: positions [N, G, M], G groups of M coordinates each, as fractions from 0 to 1, and how many
+/// places there are along each coordinate, which turns a fraction into an index.
+///
+/// In a grid of images the fraction is index ÷ size: places of a larger image lie more densely in the same range.
+#[derive(Clone, Debug)]
+pub struct Places {
+    fractions: Tensor<f64>,
+    sizes: Vec<usize>,
+    pairs: OnceLock<Pairs>,
+}
+
+/// The differences between all pairs of places, each once.
+#[derive(Clone, Debug)]
+pub(crate) struct Pairs {
+    /// p − q [U, G·M], as fractions.
+    pub(crate) differences: Tensor<f64>,
+    /// Which of them belongs to query i and key j, at i·N + j.
+    pub(crate) which: Vec<usize>,
+}
+
+/// Differences that are closer than this are one: fractions are rounded.
+const ALIKE: f64 = 1e-9;
+
+impl Places {
+    /// Positions [N, G, M] with so many places along each of the M coordinates.
+    ///
+    /// # Panics
+    /// If there are not M sizes, or one is 0.
+    #[track_caller]
+    pub fn new(fractions: Tensor<f64>, sizes: &[usize]) -> Self {
+        let fits = fractions.rank() == 3 && fractions.dims()[2] == sizes.len();
+        assert!(fits, "places: [N, G, {}] expected, found {}", sizes.len(), fractions.shape());
+        assert!(!sizes.contains(&0), "places: sizes {sizes:?}");
+        Self { fractions, sizes: sizes.to_vec(), pairs: OnceLock::new() }
+    }
+
+    /// An h × w grid in row-major order: (row/h, column/w), one group.
+    pub fn grid(height: usize, width: usize) -> Self {
+        Self::new(grid(height, width), &[height, width])
+    }
+
+    /// Each place so many times in a row, as the channels of a pixel are.
+    #[must_use]
+    pub fn repeated(&self, times: usize) -> Self {
+        let &[n, groups, coordinates] = self.fractions.dims() else { unreachable!("[N, G, M]") };
+        let each = self.fractions.unsqueeze(1).expand([n, times, groups, coordinates]);
+        Self::new(each.reshape([n * times, groups, coordinates]), &self.sizes)
+    }
+
+    /// N.
+    pub fn len(&self) -> usize {
+        self.fractions.dims()[0]
+    }
+
+    /// Whether there is no place.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Places along each coordinate, [M] numbers.
+    pub fn sizes(&self) -> &[usize] {
+        &self.sizes
+    }
+
+    /// The positions [N, G, M].
+    pub fn fractions<E: Float>(&self) -> Tensor<E> {
+        self.fractions.cast()
+    }
+
+    /// The index along coordinate `m` of each group of each place, N·G numbers: ⌊fraction·size⌋, at most size − 1.
+    pub(crate) fn indices(&self, m: usize, size: usize) -> Vec<usize> {
+        let of = |fraction: f64| ((fraction * size as f64 + 1e-6).max(0.0) as usize).min(size - 1);
+        self.fractions.narrow(2, m, 1).to_vec().into_iter().map(of).collect()
+    }
+
+    /// The index in row-major order of each place of one group.
+    pub(crate) fn flat_indices(&self) -> Vec<usize> {
+        let mut flat = vec![0; self.len()];
+        for (m, &size) in self.sizes.iter().enumerate() {
+            let indices = self.indices(m, size);
+            flat.iter_mut().zip(indices).for_each(|(flat, i)| *flat = *flat * size + i);
+        }
+        flat
+    }
+
+    /// The differences of all pairs, found once.
+    pub(crate) fn pairs(&self) -> &Pairs {
+        self.pairs.get_or_init(|| {
+            let &[n, groups, coordinates] = self.fractions.dims() else {
+                unreachable!("[N, G, M]")
+            };
+            let (width, positions) = (groups * coordinates, self.fractions.to_vec());
+            let (mut seen, mut differences) = (HashMap::new(), Vec::new());
+            let mut which = Vec::with_capacity(n * n);
+            for p in positions.chunks(width) {
+                for q in positions.chunks(width) {
+                    let key: Vec<i64> =
+                        p.iter().zip(q).map(|(p, q)| ((p - q) / ALIKE).round() as i64).collect();
+                    let next = seen.len();
+                    which.push(*seen.entry(key).or_insert_with(|| {
+                        differences.extend(p.iter().zip(q).map(|(p, q)| p - q));
+                        next
+                    }));
+                }
+            }
+            Pairs { differences: Tensor::from_vec([seen.len(), width], differences), which }
+        })
+    }
+}
+
+/// The places of an h × w grid in row-major order, as fractions of the image: (row/h, column/w), [h·w, 1, 2].
+pub fn grid<E: Float>(height: usize, width: usize) -> Tensor<E> {
+    Tensor::from_fn([height * width, 1, 2], |i| {
+        let place = i / 2;
+        let (at, size) = if i % 2 == 0 { (place / width, height) } else { (place % width, width) };
+        E::from_f64(at as f64 / size as f64)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grid_counts_its_places_and_its_differences() {
+        let places = Places::grid(3, 4);
+        assert_eq!(places.flat_indices(), (0..12).collect::<Vec<_>>());
+        assert_eq!(places.indices(1, 4)[..5], [0, 1, 2, 3, 0]);
+        let pairs = places.pairs();
+        assert_eq!(pairs.differences.dims(), [5 * 7, 2]); // (2·3 − 1)·(2·4 − 1)
+        assert_eq!(pairs.which.len(), 144);
+        assert_eq!(pairs.which[0], pairs.which[13]);
+        assert_eq!(places.repeated(3).flat_indices()[..4], [0, 0, 0, 1]);
+    }
+}

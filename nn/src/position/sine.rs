@@ -1,0 +1,39 @@
+//! Sines and cosines of fixed wavelengths (Vaswani et al. 2017).
+
+use tensor::{Float, Tensor};
+
+use super::Places;
+
+/// Sines of each coordinate, as DETR makes them (Carion et al. 2020): with width D/(G·M) for each and coordinates
+/// v = 2π·(index + 1)/size, feature 2i is sin(v/T^(2i/width)) and feature 2i + 1 is cos(v/T^(2i/width)); coordinates side
+/// by side. [N, G, D/G].
+///
+/// A larger image means a denser sampling of the same range.
+pub(crate) fn sine_of_coordinates<E: Float>(
+    places: &Places,
+    width: usize,
+    temperature: f64,
+) -> Tensor<E> {
+    let fractions = places.fractions::<f64>();
+    let &[n, groups, coordinates] = fractions.dims() else { unreachable!("[N, G, M]") };
+    let (positions, sizes) = (fractions.to_vec(), places.sizes());
+    Tensor::from_fn([n, groups, coordinates * width], |i| {
+        let (coordinate, feature) = (i / width, i % width);
+        let first = 1.0 / sizes[coordinate % coordinates] as f64;
+        let v = std::f64::consts::TAU * (positions[coordinate] + first);
+        E::from_f64(wave(v, feature, width, temperature))
+    })
+}
+
+/// Sines of the index in row-major order, [N, 1, D], for one group; the index goes on beyond what was seen.
+pub(crate) fn sine_of_index<E: Float>(places: &Places, dim: usize, temperature: f64) -> Tensor<E> {
+    let indices = places.flat_indices();
+    Tensor::from_fn([places.len(), 1, dim], |i| {
+        E::from_f64(wave(indices[i / dim] as f64, i % dim, dim, temperature))
+    })
+}
+
+fn wave(v: f64, feature: usize, width: usize, temperature: f64) -> f64 {
+    let angle = v / temperature.powf((feature / 2 * 2) as f64 / width as f64);
+    if feature.is_multiple_of(2) { angle.sin() } else { angle.cos() }
+}
