@@ -5,11 +5,12 @@ use std::ops::Range;
 use anyhow::Result;
 use autograd::{CrossEntropy, Tape, Var, cross_entropy};
 use datasets::{Batch, Loader};
-use models::Vit;
-use nn::{Context, Init, Params, Shards, Step, micro_batch};
+use models::{Vit, VitConfig};
+use nn::{Context, Init, Params, Shards, micro_batch};
 use rayon::prelude::*;
 
-use crate::recipe::{ModelConfig, TrainConfig};
+use crate::recipe::TrainConfig;
+use crate::task::{Score, StepResult};
 
 /// A model and how its loss is computed.
 #[derive(Debug)]
@@ -20,23 +21,13 @@ pub(crate) struct Classifier {
     seed: u64,
 }
 
-/// Score of a data set.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Score {
-    /// Fraction of images whose class has the largest logit.
-    pub(crate) accuracy: f64,
-    /// Mean cross-entropy, in nats, without label smoothing.
-    pub(crate) loss: f64,
-}
-
 impl Classifier {
     /// The model with its parameters, fresh from the seed.
     pub(crate) fn new(
-        model: &ModelConfig,
+        config: &VitConfig,
         train: &TrainConfig,
         seed: u64,
     ) -> Result<(Self, Params)> {
-        let ModelConfig::Vit(config) = model;
         let mut params = Params::new();
         let model = Vit::new(&mut Init::new(&mut params, seed), config)?;
         let micro_batch = match train.micro_batch {
@@ -48,12 +39,14 @@ impl Classifier {
         Ok((Self { model, loss, micro_batch, seed }, params))
     }
 
-    /// Loss and gradients of a batch, and how many images each shard got right.
-    pub(crate) fn differentiate(&self, params: &Params, batch: &Batch, step: u64) -> Step<usize> {
+    /// Loss and gradients of a batch, and how many images it got right.
+    pub(crate) fn differentiate(&self, params: &Params, batch: &Batch, step: u64) -> StepResult {
         let count = batch.labels.len();
         let shards = Shards { batch: count, micro_batch: self.micro_batch, seed: self.seed, step };
         let options = CrossEntropy { normalizer: Some(count as f64), ..self.loss.clone() };
-        shards.differentiate(params, |cx, range| self.forward(cx, batch, range, &options))
+        let step =
+            shards.differentiate(params, |cx, range| self.forward(cx, batch, range, &options));
+        StepResult { loss: step.loss, grads: step.grads, right: step.outputs.iter().sum() }
     }
 
     /// The loss of a part of a batch, and how many of its images have the largest logit at their label.
@@ -73,15 +66,11 @@ impl Classifier {
     }
 
     /// Where the first NaN or infinity of a step comes from: computes the step again, looking at every value.
-    pub(crate) fn diagnose(&self, params: &Params, batch: &Batch) -> String {
+    pub(crate) fn diagnose<'p>(&self, params: &'p Params, batch: &Batch) -> Context<'p> {
         let cx = Context::differentiate(params).on(Tape::detecting_anomalies());
         let (loss, _) = self.forward(&cx, batch, 0..batch.labels.len(), &self.loss);
         cx.backward(&loss);
-        match cx.anomaly() {
-            Some((anomaly, Some(near))) => format!("{anomaly}, after parameter `{near}` was used"),
-            Some((anomaly, None)) => anomaly.to_string(),
-            None => "not found without dropout".to_owned(),
-        }
+        cx
     }
 
     /// Scores all images of a loader. The result does not depend on the number of threads.
@@ -103,6 +92,6 @@ impl Classifier {
             count += len;
         }
         let count = count.max(1) as f64;
-        Score { accuracy: right as f64 / count, loss: losses / count }
+        Score { value: right as f64 / count, error: None, loss: losses / count }
     }
 }

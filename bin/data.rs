@@ -27,21 +27,22 @@ pub(crate) fn load(config: &DataConfig, model: &ModelConfig, seed: u64) -> Resul
             whole.len()
         ),
     };
-    let ModelConfig::Vit(vit) = model;
+    let (expected, classes) = match model {
+        ModelConfig::Vit(vit) => ([vit.channels, vit.image_size, vit.image_size], vit.classes),
+        ModelConfig::ImageGpt(gpt) => {
+            let classes = if gpt.classes == 0 { usize::MAX } else { gpt.classes };
+            ([gpt.channels, gpt.image_size, gpt.image_size], classes)
+        }
+    };
     for images in [&train, &eval] {
-        let expected = [vit.channels, vit.image_size, vit.image_size];
         if images.shape() != expected {
             bail!(
                 "images of shape {:?}; the model expects {expected:?} (channels, height, width)",
                 images.shape()
             );
         }
-        if images.classes().len() > vit.classes {
-            bail!(
-                "{} classes; the model has {} (model.classes)",
-                images.classes().len(),
-                vit.classes
-            );
+        if images.classes().len() > classes {
+            bail!("{} classes; the model has {classes} (model.classes)", images.classes().len());
         }
     }
     Ok(Data { train, eval, normalize })

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     let (trainer, mut state) = Trainer::new(recipe)?;
     run.restore(&mut state, false)?;
     let start = Instant::now();
-    let score = trainer.classifier.score(state.evaluated(), &trainer.eval);
+    let score = trainer.task.score(state.evaluated(), &trainer.eval);
     let (images, seconds) = (trainer.eval.images().len() as u64, start.elapsed().as_secs_f64());
     trainer.report(&run, &state, score, images, seconds).print(args.json)
 }

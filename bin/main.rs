@@ -4,12 +4,14 @@ mod bench;
 mod classifier;
 mod data;
 mod eval;
+mod generator;
 mod gradcheck;
 mod parity;
 mod progress;
 mod recipe;
 mod run;
 mod system;
+mod task;
 mod train;
 
 use std::process::ExitCode;

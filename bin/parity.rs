@@ -47,8 +47,10 @@ struct File {
 pub(crate) fn run(args: &ParityArgs) -> Result<()> {
     let name = |path: &Path| path.display().to_string();
     let text = std::fs::read_to_string(&args.config).with_context(|| name(&args.config))?;
-    let File { model: ModelConfig::Vit(config) } =
-        toml::from_str(&text).with_context(|| name(&args.config))?;
+    let File { model } = toml::from_str(&text).with_context(|| name(&args.config))?;
+    let ModelConfig::Vit(config) = model else {
+        bail!("{}: a model of kind \"vit\" expected", name(&args.config))
+    };
     let mut params = Params::new();
     let model =
         Vit::new(&mut Init::new(&mut params, 0), &config).with_context(|| name(&args.config))?;

@@ -43,10 +43,8 @@ impl Progress {
     }
 
     /// The state after a step.
-    pub(crate) fn step(&self, step: u64, loss: f64, accuracy: f64, images_s: f64) {
-        let state = || {
-            format!("loss {loss:.3}  accuracy {:.1} %  {images_s:.0} images/s", 100.0 * accuracy)
-        };
+    pub(crate) fn step(&self, step: u64, loss: f64, running: &str, images_s: f64) {
+        let state = || format!("loss {loss:.3}  {running}  {images_s:.0} images/s");
         if let Some(bar) = &self.bar {
             bar.set_position(step);
             bar.set_message(state());

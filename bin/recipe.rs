@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use datasets::{Augment, image_folder};
-use models::VitConfig;
+use models::{ImageGptConfig, VitConfig};
 use nn::AdamWConfig;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 /// The recipes inside the program: name and text.
-pub(crate) const RECIPES: [(&str, &str); 2] = [
+pub(crate) const RECIPES: [(&str, &str); 4] = [
     ("vit-sample", include_str!("recipes/vit-sample.toml")),
     ("vit-fashion", include_str!("recipes/vit-fashion.toml")),
+    ("igpt-sample", include_str!("recipes/igpt-sample.toml")),
+    ("igpt-fashion", include_str!("recipes/igpt-fashion.toml")),
 ];
 
 /// A run, resolved: every value that it depends on.
@@ -82,6 +84,25 @@ impl DataKind {
 pub(crate) enum ModelConfig {
     /// A vision transformer.
     Vit(VitConfig),
+    /// A causal transformer over pixels.
+    ImageGpt(ImageGptConfig),
+}
+
+impl ModelConfig {
+    /// Tokens of a sample.
+    pub(crate) fn tokens(&self) -> usize {
+        match self {
+            ModelConfig::Vit(config) => config.tokens(),
+            ModelConfig::ImageGpt(config) => config.tokens(),
+        }
+    }
+
+    fn validate(&self) -> Result<(), models::ConfigError> {
+        match self {
+            ModelConfig::Vit(config) => config.validate(),
+            ModelConfig::ImageGpt(config) => config.validate(),
+        }
+    }
 }
 
 /// The loop.
@@ -201,8 +222,7 @@ impl Recipe {
     }
 
     fn validate(&self) -> Result<()> {
-        let ModelConfig::Vit(vit) = &self.model;
-        vit.validate().context("model")?;
+        self.model.validate().context("model")?;
         let (train, optimizer) = (&self.train, &self.optimizer);
         let fraction = |x: f64| (0.0..1.0).contains(&x);
         let checks = [
@@ -278,7 +298,7 @@ mod tests {
     fn the_command_line_changes_single_values() {
         let recipe =
             resolve(&["model.depth=2", "model.position={ kind = \"embed-1d\" }"]).expect("valid");
-        let ModelConfig::Vit(vit) = &recipe.model;
+        let ModelConfig::Vit(vit) = &recipe.model else { panic!("a ViT") };
         assert_eq!((vit.depth, &vit.position), (2, &nn::PositionConfig::Embed1d {}));
     }
 

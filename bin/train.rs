@@ -12,14 +12,14 @@ use datasets::{Batch, Loader, Options};
 use nn::{AdamW, Ema, WarmupCosine, clip_scale};
 use serde::Serialize;
 
-use crate::classifier::{Classifier, Score};
 use crate::data;
 use crate::progress::Progress;
 use crate::recipe::{Changes, RECIPES, Recipe};
 use crate::run::{EpochSums, Lock, Run, State};
 use crate::system;
+use crate::task::{Score, Task};
 
-/// Train a model as a recipe says, and report its accuracy on the test set.
+/// Train a model as a recipe says, and report its accuracy or bits per dimension on the test set.
 ///
 /// Without a recipe: a small ViT with learnable Fourier positions, on the part of Fashion-MNIST inside the program.
 #[derive(Debug, Args)]
@@ -30,7 +30,7 @@ Examples:
   wavetape train --epochs 5 --set model.position.gamma=0.1 --set train.ema=0.99
   wavetape train --resume runs/vit-sample-001")]
 pub(crate) struct TrainArgs {
-    /// Recipe inside the program: vit-sample or vit-fashion.
+    /// Recipe inside the program: vit-sample, vit-fashion, igpt-sample or igpt-fashion.
     #[arg(default_value = RECIPES[0].0, conflicts_with_all = ["file", "resume"])]
     recipe: String,
     /// Recipe of one's own, a TOML file; the config.toml of a run is one.
@@ -76,9 +76,14 @@ pub(crate) struct TrainArgs {
 pub(crate) struct Report {
     run: String,
     recipe: String,
-    /// `test_accuracy`, or `validation_accuracy` on images held out of the training set.
+    /// `test_accuracy` or `test_bits_per_dim`, or of `validation` on images held out of the training set.
     metric: String,
+    #[serde(skip)]
+    words: String,
     value: f64,
+    /// Standard error of the value over the images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    standard_error: Option<f64>,
     seconds: f64,
     img_s: f64,
     loss: f64,
@@ -98,10 +103,9 @@ impl Report {
         }
         writeln!(
             out,
-            "{}{} {:.2} % (loss {:.3}) after {} steps, {:.1} s, {:.0} images/s; run {}",
+            "{}{} (loss {:.3}) after {} steps, {:.1} s, {:.0} images/s; run {}",
             if self.finished { "" } else { "unfinished; " },
-            self.metric.replace('_', " "),
-            100.0 * self.value,
+            self.words,
             self.loss,
             self.step,
             self.seconds,
@@ -115,7 +119,7 @@ impl Report {
 /// Everything that a run needs and that does not change while it trains.
 pub(crate) struct Trainer {
     pub(crate) recipe: Recipe,
-    pub(crate) classifier: Classifier,
+    pub(crate) task: Task,
     train: Loader,
     pub(crate) eval: Loader,
     schedule: WarmupCosine,
@@ -125,11 +129,12 @@ impl Trainer {
     /// The run at its start.
     pub(crate) fn new(recipe: Recipe) -> Result<(Self, State)> {
         let data = data::load(&recipe.data, &recipe.model, recipe.seed)?;
-        let (classifier, params) = Classifier::new(&recipe.model, &recipe.train, recipe.seed)?;
+        let (task, params) = Task::new(&recipe.model, &recipe.train, recipe.seed)?;
+        let normalize = task.normalize(data.normalize);
         let (train, eval) = (Arc::new(data.train), Arc::new(data.eval));
         let options = Options {
             augment: recipe.augment.into(),
-            ..Options::train(recipe.train.batch_size, recipe.seed, data.normalize.clone())
+            ..Options::train(recipe.train.batch_size, recipe.seed, normalize.clone())
         };
         let train = Loader::new(train, options)?;
         if train.batches() == 0 {
@@ -139,7 +144,7 @@ impl Trainer {
                 train.images().len()
             );
         }
-        let eval = Loader::new(eval, Options::eval(500, data.normalize))?;
+        let eval = Loader::new(eval, Options::eval(500, normalize))?;
         let all = recipe.train.epochs as u64 * train.batches() as u64;
         let total = if recipe.train.steps > 0 { all.min(recipe.train.steps) } else { all };
         let optimizer = &recipe.optimizer;
@@ -149,19 +154,19 @@ impl Trainer {
         let optimizer = AdamW::new(&params, optimizer.adamw);
         let epoch = EpochSums::default();
         let state = State { params, optimizer, ema, step: 0, seconds: 0.0, images: 0, epoch };
-        Ok((Self { recipe, classifier, train, eval, schedule }, state))
+        Ok((Self { recipe, task, train, eval, schedule }, state))
     }
 
     /// One step on a batch; returns its loss.
     fn step(&self, state: &mut State, batch: &Batch) -> Result<f64> {
-        let step = self.classifier.differentiate(&state.params, batch, state.step);
+        let step = self.task.differentiate(&state.params, batch, state.step);
         let norm = step.grads.norm();
         if !(step.loss.is_finite() && norm.is_finite()) {
             bail!(
                 "step {}: loss {}, gradient norm {norm}; the first bad number: {}; images {:?}",
                 state.step + 1,
                 step.loss,
-                self.classifier.diagnose(&state.params, batch),
+                self.task.diagnose(&state.params, batch),
                 batch.indices
             );
         }
@@ -175,7 +180,7 @@ impl Trainer {
         state.images += batch.labels.len() as u64;
         let sums = &mut state.epoch;
         sums.images += batch.labels.len();
-        sums.right += step.outputs.iter().sum::<usize>();
+        sums.right += step.right;
         sums.loss += step.loss * batch.labels.len() as f64;
         sums.grad_norm = norm;
         Ok(step.loss)
@@ -197,8 +202,9 @@ impl Trainer {
                 |state: &State| (state.images - images) as f64 / start.elapsed().as_secs_f64();
             for batch in self.train.epoch(epoch, first as usize) {
                 let loss = self.step(state, &batch)?;
-                let accuracy = state.epoch.right as f64 / state.epoch.images as f64;
-                progress.step(state.step, loss, accuracy, speed(state));
+                let EpochSums { right, loss: sum, images, .. } = state.epoch;
+                let running = self.task.words(self.task.running(right, sum, images));
+                progress.step(state.step, loss, &running, speed(state));
                 if stop.now(state.step) || state.step >= self.schedule.total {
                     break;
                 }
@@ -209,37 +215,42 @@ impl Trainer {
                 break;
             }
             let speed = speed(state);
-            let scored = self.classifier.score(state.evaluated(), &self.eval);
+            let scored = self.task.score(state.evaluated(), &self.eval);
             score = Some(scored);
             let sums = state.epoch;
             let train_loss = sums.loss / sums.images as f64;
-            let train_accuracy = sums.right as f64 / sums.images as f64;
+            let metric = self.task.metric();
+            let running = self.task.running(sums.right, sums.loss, sums.images);
             // The line goes first: a crash before the checkpoint leaves a line that resuming takes back, not a gap.
             run.log(&serde_json::json!({
                 "epoch": epoch + 1,
                 "step": state.step,
                 "rate": self.schedule.rate(state.step - 1),
                 "train_loss": train_loss,
-                "train_accuracy": train_accuracy,
+                format!("train_{metric}"): running,
                 "grad_norm": sums.grad_norm,
                 format!("{split}_loss"): scored.loss,
-                format!("{split}_accuracy"): scored.accuracy,
+                format!("{split}_{metric}"): scored.value,
                 "seconds": state.seconds,
                 "img_s": speed,
                 "rss_mb": system::memory_mb(),
             }))?;
             run.save(state)?;
             progress.epoch(&format!(
-                "epoch {}/{}  loss {train_loss:.3}  accuracy {:.2} %  {split} loss {:.3}  {split} accuracy {:.2} %  {speed:.0} images/s  {:.0} s",
-                epoch + 1, self.schedule.total.div_ceil(batches), 100.0 * train_accuracy, scored.loss,
-                100.0 * scored.accuracy, state.seconds
+                "epoch {}/{}  loss {train_loss:.3}  {}  {split} loss {:.3}  {split} {}  {speed:.0} images/s  {:.0} s",
+                epoch + 1,
+                self.schedule.total.div_ceil(batches),
+                self.task.words(running),
+                scored.loss,
+                self.task.words(scored.value),
+                state.seconds
             ));
             if stop.now(state.step) {
                 break;
             }
         }
         progress.finish();
-        Ok(score.unwrap_or_else(|| self.classifier.score(state.evaluated(), &self.eval)))
+        Ok(score.unwrap_or_else(|| self.task.score(state.evaluated(), &self.eval)))
     }
 
     /// What the images are that are scored: `test`, or `validation` if they were held out of the training set.
@@ -264,8 +275,10 @@ impl Trainer {
         Report {
             run: run.name(),
             recipe: self.recipe.name.clone(),
-            metric: format!("{}_accuracy", self.split()),
-            value: score.accuracy,
+            metric: format!("{}_{}", self.split(), self.task.metric()),
+            words: format!("{} {}", self.split(), self.task.words(score.value)),
+            value: score.value,
+            standard_error: score.error,
             seconds,
             img_s: images as f64 / seconds.max(1e-9),
             loss: score.loss,

@@ -4,21 +4,25 @@ mod profile;
 mod roofline;
 
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use autograd::profile::{finish as finish_record, span, start as start_record};
-use autograd::{CrossEntropy, cross_entropy};
+use autograd::{CrossEntropy, Var, cross_entropy};
 use clap::{Args, ValueEnum};
-use models::{Pool, Vit, VitConfig};
-use nn::{AdamW, AdamWConfig, Init, Params, PositionConfig, Shards, clip_scale, micro_batch};
+use models::{ImageGpt, ImageGptConfig, Pool, Vit, VitConfig};
+use nn::{
+    AdamW, AdamWConfig, Context, Init, Params, PositionConfig, Shards, clip_scale, micro_batch,
+};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use serde::Serialize;
 use tensor::Tensor;
 
 use self::roofline::Roofline;
+use crate::recipe::ModelConfig;
 use crate::system;
 
 /// Time training steps (forward, loss, backward, clipping, AdamW) on fixed workloads.
@@ -59,6 +63,10 @@ enum Workload {
     VitM,
     /// ViT-Ti/16, 224×224×3, dim 192, depth 12, heads 3, 1,000 classes, batch 8.
     VitTi,
+    /// Image GPT of 28×28 tokens, dim 128, depth 6, heads 4, vocabulary 256, batch 8.
+    Igpt,
+    /// Image GPT of 64×64 tokens, dim 128, depth 4, heads 4, vocabulary 256, batch 1.
+    IgptXl,
 }
 
 /// What was measured.
@@ -87,15 +95,35 @@ struct Figures {
 }
 
 impl Workload {
-    fn vit(self) -> (VitConfig, usize) {
+    /// The model, and the samples of a batch.
+    fn config(self) -> (ModelConfig, usize) {
         let (image_size, patch_size, channels, dim, depth, heads, classes, batch) = match self {
             Workload::VitS => (28, 4, 1, 64, 4, 4, 10, 128),
             Workload::VitM => (32, 4, 3, 192, 6, 3, 10, 64),
             Workload::VitTi => (224, 16, 3, 192, 12, 3, 1000, 8),
+            Workload::Igpt => (28, 1, 1, 128, 6, 4, 256, 8),
+            Workload::IgptXl => (64, 1, 1, 128, 4, 4, 256, 1),
         };
         let position = PositionConfig::LffMlp { gamma: 10.0, features: dim, hidden: dim / 2 };
         let (pool, class_token, mlp_dim) = (Pool::Cls, true, 4 * dim);
         let (dropout, drop_path) = (0.0, 0.0);
+        if let Workload::Igpt | Workload::IgptXl = self {
+            let (vocab, classes, tie) = (classes, 0, false);
+            let config = ImageGptConfig {
+                image_size,
+                channels,
+                vocab,
+                dim,
+                depth,
+                heads,
+                mlp_dim,
+                classes,
+                tie,
+                position,
+                dropout,
+            };
+            return (ModelConfig::ImageGpt(config), batch);
+        }
         let config = VitConfig {
             image_size,
             patch_size,
@@ -111,45 +139,89 @@ impl Workload {
             dropout,
             drop_path,
         };
-        (config, batch)
+        (ModelConfig::Vit(config), batch)
     }
 }
 
-/// Multiplications and additions of all matrix products of a training step: three times the forward pass's. Of the last
-/// block's tokens, only the class token asks and passes through the MLP.
-fn gemm_flop(config: &VitConfig, batch: usize) -> f64 {
-    let [n, d, m, depth] =
-        [config.tokens(), config.dim, config.mlp_dim, config.depth].map(|x| x as f64);
-    let patch = (config.channels * config.patch_size.pow(2)) as f64;
-    let block = |queries: f64| {
-        n * 2.0 * d * d + queries * (2.0 * d * d + 2.0 * d * m) + 2.0 * queries * n * d
+/// A model with the loss of a part of a fixed batch.
+enum Model {
+    Vit { model: Vit, images: Tensor, labels: Vec<usize> },
+    ImageGpt { model: ImageGpt, tokens: Vec<usize> },
+}
+
+impl Model {
+    fn new(params: &mut Params, config: &ModelConfig, batch: usize) -> Result<Self> {
+        let (mut init, mut rng) = (Init::new(params, 0), ChaCha8Rng::seed_from_u64(0));
+        Ok(match config {
+            ModelConfig::Vit(config) => {
+                let size = config.image_size;
+                let shape = [batch, config.channels, size, size];
+                let images = Tensor::normal(shape, 0.0, 1.0, &mut rng);
+                let label = |_| rng.random_range(0..config.classes);
+                let labels = (0..batch).map(label).collect();
+                Model::Vit { model: Vit::new(&mut init, config)?, images, labels }
+            }
+            ModelConfig::ImageGpt(config) => {
+                let token = |_| rng.random_range(0..config.vocab);
+                let tokens = (0..batch * config.tokens()).map(token).collect();
+                Model::ImageGpt { model: ImageGpt::new(&mut init, config)?, tokens }
+            }
+        })
+    }
+
+    fn loss(&self, cx: &Context<'_>, part: Range<usize>, batch: usize) -> Var {
+        match self {
+            Model::Vit { model, images, labels } => {
+                let normalizer = Some(batch as f64);
+                let options = CrossEntropy { normalizer, ..CrossEntropy::default() };
+                let logits = model.forward(cx, &images.narrow(0, part.start, part.len()));
+                cross_entropy(&logits, &labels[part], &options)
+            }
+            Model::ImageGpt { model, tokens } => {
+                let n = tokens.len() / batch;
+                model.loss(cx, &tokens[part.start * n..part.end * n], &[], tokens.len() as f64)
+            }
+        }
+    }
+}
+
+/// Multiplications and additions of all matrix products of a training step: three times the forward pass's. Of a ViT's last
+/// block's tokens, only the class token asks and passes through the MLP. Of a causal attention, half of the scores count.
+fn gemm_flop(config: &ModelConfig, batch: usize) -> f64 {
+    let block = |n: f64, queries: f64, keys: f64, d: f64, m: f64| {
+        n * 2.0 * d * d + queries * (2.0 * d * d + 2.0 * d * m) + 2.0 * queries * keys * d
     };
-    let blocks = (depth - 1.0) * block(n) + block(1.0);
-    let forward = config.patches() as f64 * patch * d + blocks + d * config.classes as f64;
+    let forward = match config {
+        ModelConfig::Vit(config) => {
+            let [n, d, m, depth] =
+                [config.tokens(), config.dim, config.mlp_dim, config.depth].map(|x| x as f64);
+            let patch = (config.channels * config.patch_size.pow(2)) as f64;
+            let blocks = (depth - 1.0) * block(n, n, n, d, m) + block(n, 1.0, n, d, m);
+            config.patches() as f64 * patch * d + blocks + d * config.classes as f64
+        }
+        ModelConfig::ImageGpt(config) => {
+            let [n, d, m, depth, vocab] =
+                [config.tokens(), config.dim, config.mlp_dim, config.depth, config.vocab]
+                    .map(|x| x as f64);
+            depth * block(n, n, (n + 1.0) / 2.0, d, m) + n * d * vocab
+        }
+    };
     2.0 * 3.0 * batch as f64 * forward
 }
 
 fn measure(workload: Workload, args: &BenchArgs, limits: Option<&Roofline>) -> Result<Figures> {
     tensor::clear_pool();
     system::reset_peak_memory();
-    let (config, batch) = workload.vit();
+    let (config, batch) = workload.config();
     let mut params = Params::new();
-    let model = Vit::new(&mut Init::new(&mut params, 0), &config)?;
-    let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let size = config.image_size;
-    let images: Tensor = Tensor::normal([batch, config.channels, size, size], 0.0, 1.0, &mut rng);
-    let labels: Vec<usize> = (0..batch).map(|_| rng.random_range(0..config.classes)).collect();
+    let model = Model::new(&mut params, &config, batch)?;
     let by_rule = micro_batch(batch, config.tokens());
     let micro_batch = args.micro_batch.unwrap_or(by_rule);
-    let loss_options = CrossEntropy { normalizer: Some(batch as f64), ..CrossEntropy::default() };
     let mut optimizer = AdamW::new(&params, AdamWConfig::default());
     let mut step = |number: u64| {
         let _span = span("step");
         let shards = Shards { batch, micro_batch, seed: 0, step: number };
-        let step = shards.differentiate(&params, |cx, range| {
-            let logits = model.forward(cx, &images.narrow(0, range.start, range.len()));
-            (cross_entropy(&logits, &labels[range], &loss_options), ())
-        });
+        let step = shards.differentiate(&params, |cx, range| (model.loss(cx, range, batch), ()));
         let scale = {
             let _span = span("norm of gradients");
             clip_scale(step.grads.norm(), 1.0)

@@ -4,7 +4,7 @@ use autograd::{CrossEntropy, cross_entropy};
 use nn::check::{Entry, Pick};
 use nn::{Init, PositionConfig, check_layer};
 
-use crate::{Pool, Vit, VitConfig};
+use crate::{ImageGpt, ImageGptConfig, Pool, Vit, VitConfig};
 
 /// All models, with each way to pool and to encode positions.
 #[rustfmt::skip]
@@ -23,7 +23,34 @@ pub fn table() -> Vec<Entry> {
                 let labels = pick.indices(2, vit.config().classes);
                 cross_entropy(&logits, &labels, &CrossEntropy { label_smoothing: 0.1, ..CrossEntropy::default() })
             }),
+        check_layer!("ImageGpt, lff-mlp", "",
+            |init, pick| -> ImageGpt { image_gpt(init, pick, LFF_MLP) },
+            |model, cx, [], pick| model.forward(cx, &pick.indices(2 * model.places().len(), 3), &[0, 1])),
+        check_layer!("ImageGpt, relative-lff", "->",
+            |init, pick| -> ImageGpt { image_gpt(init, pick, PositionConfig::RelativeLff { gamma: 1.0, features: 4, hidden: 3 }) },
+            |model, cx, [], pick| model.loss(cx, &pick.indices(2 * model.places().len(), 3), &[1, 0], 5.0)),
+        check_layer!("ImageGpt, rope-mixed", "->",
+            |init, pick| -> ImageGpt { image_gpt(init, pick, PositionConfig::RopeMixed { temperature: 10.0 }) },
+            |model, cx, [], pick| model.loss(cx, &pick.indices(2 * model.places().len(), 3), &[1, 0], 5.0)),
     ]
+}
+
+/// Images of 2 × 2 pixels of one or two tokens.
+fn image_gpt(init: &mut Init<'_>, pick: &mut Pick<'_>, position: PositionConfig) -> ImageGpt {
+    let config = ImageGptConfig {
+        image_size: 2,
+        channels: 1 + pick.below(2),
+        vocab: 3,
+        dim: 4,
+        depth: 2,
+        heads: 2,
+        mlp_dim: 5,
+        classes: 2 * pick.below(2),
+        tie: pick.coin(),
+        position,
+        dropout: 0.2,
+    };
+    ImageGpt::new(init, &config).expect("the numbers fit")
 }
 
 const LFF_MLP: PositionConfig = PositionConfig::LffMlp { gamma: 1.0, features: 4, hidden: 3 };

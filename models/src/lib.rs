@@ -2,8 +2,12 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
+mod image_gpt;
+mod sample;
 mod vit;
 
+pub use image_gpt::{ImageGpt, ImageGptConfig};
+pub use sample::Sampler;
 pub use vit::{Pool, Vit, VitConfig};
 
 /// A model that cannot be built: which number is wrong, and what was expected.

@@ -3,7 +3,7 @@
 use autograd::{Attention, Var, attention, self_attention};
 use tensor::Float;
 
-use super::Linear;
+use super::{KeyValues, Linear};
 use crate::{Context, Init};
 
 /// Multi-head self-attention with one packed projection. Parameters: those of `qkv` (dim → 3·dim, laid out q, k, v and
@@ -60,6 +60,28 @@ impl SelfAttention {
         };
         let (q, k, v) = (part(&x.narrow(1, 0, count), 0), part(x, 1), part(x, 2));
         self.proj.forward(cx, &attention(&q, &k, &v, &options.of_first(count)))
+    }
+
+    /// The next token of a sequence that is decoded: x [B, 1, dim], which sees itself and the tokens in `cache`. `options` is
+    /// that of the whole sequence.
+    #[track_caller]
+    pub fn forward_next<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        x: &Var<E>,
+        cache: &mut KeyValues<E>,
+        options: &Attention<E>,
+    ) -> Var<E> {
+        let dim = x.value().dim(-1);
+        let qkv = self.qkv.forward(cx, x);
+        let part = |i: usize| split_heads(&qkv.narrow(-1, i * dim, dim), self.heads);
+        let y = cache.attend([&part(0), &part(1), &part(2)], options);
+        self.proj.forward(cx, &y)
+    }
+
+    /// Room for the keys and values of a sequence.
+    pub fn cache<E: Float>(&self, batch: usize, places: usize, dim: usize) -> KeyValues<E> {
+        KeyValues::new(batch, self.heads, places, dim / self.heads)
     }
 }
 

@@ -3,7 +3,7 @@
 use autograd::{Attention, Var};
 use tensor::Float;
 
-use super::{DropPath, Dropout, LayerNorm, Mlp, SelfAttention};
+use super::{DropPath, Dropout, KeyValues, LayerNorm, Mlp, SelfAttention};
 use crate::{Context, Init};
 
 /// Where a block normalises.
@@ -95,14 +95,32 @@ impl Block {
     }
 
     /// The block on tokens x, for those of them that are `kept`; `attend` maps all tokens to the attention of these.
+    /// The next token of a sequence that is decoded; see [`SelfAttention::forward_next`].
+    #[track_caller]
+    pub fn forward_next<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        x: &Var<E>,
+        cache: &mut KeyValues<E>,
+        options: &Attention<E>,
+    ) -> Var<E> {
+        self.residuals(cx, x, x, |x| self.attn.forward_next(cx, x, cache, options))
+    }
+
+    /// Room for the keys and values of a sequence.
+    pub fn cache<E: Float>(&self, batch: usize, places: usize, dim: usize) -> KeyValues<E> {
+        self.attn.cache(batch, places, dim)
+    }
+
     fn residuals<E: Float>(
         &self,
         cx: &Context<'_, E>,
         x: &Var<E>,
         kept: &Var<E>,
-        attend: impl Fn(&Var<E>) -> Var<E>,
+        mut attend: impl FnMut(&Var<E>) -> Var<E>,
     ) -> Var<E> {
-        let attend = |x: &Var<E>| self.drop_path.forward(cx, self.dropout.forward(cx, attend(x)));
+        let mut attend =
+            |x: &Var<E>| self.drop_path.forward(cx, self.dropout.forward(cx, attend(x)));
         let feed = |x: &Var<E>| self.drop_path.forward(cx, self.mlp.forward(cx, x));
         match self.order {
             NormOrder::Pre => {

@@ -2,6 +2,7 @@
 
 mod attention;
 mod block;
+mod cache;
 mod conv2d;
 mod dropout;
 mod embedding;
@@ -11,6 +12,7 @@ mod mlp;
 
 pub use attention::{MultiHeadAttention, SelfAttention};
 pub use block::{Block, BlockConfig, NormOrder};
+pub use cache::KeyValues;
 pub use conv2d::Conv2d;
 pub use dropout::{DropPath, Dropout};
 pub use embedding::Embedding;

@@ -1,0 +1,92 @@
+//! Image generation: the loss of a step and the score of a data set.
+
+use anyhow::Result;
+use autograd::{Tape, Var};
+use datasets::{Batch, Loader};
+use models::{ImageGpt, ImageGptConfig};
+use nn::{Context, Init, Params, Shards, micro_batch};
+use rayon::prelude::*;
+
+use crate::recipe::TrainConfig;
+use crate::task::{Score, StepResult};
+
+/// A model of images as tokens.
+#[derive(Debug)]
+pub(crate) struct Generator {
+    pub(crate) model: ImageGpt,
+    micro_batch: usize,
+    seed: u64,
+}
+
+impl Generator {
+    /// The model with its parameters, fresh from the seed.
+    pub(crate) fn new(
+        config: &ImageGptConfig,
+        train: &TrainConfig,
+        seed: u64,
+    ) -> Result<(Self, Params)> {
+        let mut params = Params::new();
+        let model = ImageGpt::new(&mut Init::new(&mut params, seed), config)?;
+        let micro_batch = match train.micro_batch {
+            0 => micro_batch(train.batch_size, config.tokens()),
+            given => given,
+        };
+        Ok((Self { model, micro_batch, seed }, params))
+    }
+
+    /// The tokens of some images of a batch, whose numbers are bytes: rows of pixels from the top, channels of a pixel together.
+    fn tokens(batch: &Batch, start: usize, count: usize) -> Vec<usize> {
+        let images = batch.images.narrow(0, start, count).permute(&[0, 2, 3, 1]);
+        images.to_vec().into_iter().map(|byte| byte.round() as usize).collect()
+    }
+
+    /// The mean loss of a token, in nats, summed over some images of a batch and divided by `images`.
+    fn loss(
+        &self,
+        cx: &Context<'_>,
+        batch: &Batch,
+        start: usize,
+        count: usize,
+        images: f64,
+    ) -> Var {
+        let tokens = Self::tokens(batch, start, count);
+        let normalizer = images * self.model.places().len() as f64;
+        self.model.loss(cx, &tokens, &batch.labels[start..start + count], normalizer)
+    }
+
+    /// Loss and gradients of a batch.
+    pub(crate) fn differentiate(&self, params: &Params, batch: &Batch, step: u64) -> StepResult {
+        let count = batch.labels.len();
+        let shards = Shards { batch: count, micro_batch: self.micro_batch, seed: self.seed, step };
+        let step = shards.differentiate(params, |cx, range| {
+            (self.loss(cx, batch, range.start, range.len(), count as f64), ())
+        });
+        StepResult { loss: step.loss, grads: step.grads, right: 0 }
+    }
+
+    /// Where the first NaN or infinity of a step comes from: computes the step again, looking at every value.
+    pub(crate) fn diagnose<'p>(&self, params: &'p Params, batch: &Batch) -> Context<'p> {
+        let cx = Context::differentiate(params).on(Tape::detecting_anomalies());
+        let count = batch.labels.len();
+        cx.backward(&self.loss(&cx, batch, 0, count, count as f64));
+        cx
+    }
+
+    /// Scores all images of a loader, each for itself. The result does not depend on the number of threads.
+    pub(crate) fn score(&self, params: &Params, loader: &Loader) -> Score {
+        let mut losses: Vec<f64> = Vec::new();
+        for batch in loader.epoch(0, 0) {
+            let one = |i: usize| {
+                let loss = self.loss(&Context::eval(params), &batch, i, 1, 1.0);
+                f64::from(loss.value().item())
+            };
+            losses.extend((0..batch.labels.len()).into_par_iter().map(one).collect::<Vec<_>>());
+        }
+        let count = losses.len().max(1) as f64;
+        let mean = losses.iter().sum::<f64>() / count;
+        let variance = losses.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>() / count;
+        let nats = std::f64::consts::LN_2;
+        let error = (variance / (count - 1.0).max(1.0)).sqrt() / nats;
+        Score { value: mean / nats, error: Some(error), loss: mean }
+    }
+}

@@ -1,0 +1,240 @@
+//! Image GPT (Chen et al. 2020): a causal transformer over the pixels of an image, one token after another.
+
+use autograd::{CrossEntropy, Var, cross_entropy};
+use nn::{
+    Block, BlockConfig, Context, Embedding, Fill, Init, LayerNorm, Linear, NormOrder, Places,
+    Position, PositionConfig, PositionShape, Sight,
+};
+use serde::{Deserialize, Serialize};
+use tensor::Float;
+
+use crate::ConfigError;
+
+/// Sizes of an [`ImageGpt`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageGptConfig {
+    /// Height and width of the images, in pixels.
+    pub image_size: usize,
+    /// Tokens of a pixel: 1 for grey images and colour clusters, 3 for the bytes of red, green and blue.
+    pub channels: usize,
+    /// Values of a token: 256 for bytes, or the number of clusters.
+    #[serde(default = "bytes")]
+    pub vocab: usize,
+    /// Features of a token.
+    pub dim: usize,
+    /// Number of blocks.
+    pub depth: usize,
+    /// Attention heads of a block.
+    pub heads: usize,
+    /// Hidden features of a block's MLP.
+    pub mlp_dim: usize,
+    /// Classes that images are conditioned on; 0 for none.
+    #[serde(default)]
+    pub classes: usize,
+    /// Whether the head's matrix is that of the token embedding.
+    #[serde(default)]
+    pub tie: bool,
+    /// The position encoding.
+    pub position: PositionConfig,
+    /// Dropout in the blocks.
+    #[serde(default)]
+    pub dropout: f64,
+}
+
+fn bytes() -> usize {
+    256
+}
+
+impl ImageGptConfig {
+    /// The number of tokens of an image.
+    pub fn tokens(&self) -> usize {
+        self.image_size.pow(2) * self.channels
+    }
+
+    /// Checks that the numbers fit together.
+    ///
+    /// # Errors
+    /// The first that does not.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let &Self { image_size, channels, vocab, dim, depth, heads, mlp_dim, classes, .. } = self;
+        let sizes = [
+            ("image_size", image_size, 1 << 10),
+            ("channels", channels, 4),
+            ("vocab", vocab, 1 << 16),
+            ("dim", dim, 1 << 16),
+            ("depth", depth, 1 << 10),
+            ("heads", heads, 1 << 10),
+            ("mlp_dim", mlp_dim, 1 << 16),
+            ("classes", classes + 1, 1 << 16),
+        ];
+        if let Some((name, size, most)) =
+            sizes.into_iter().find(|(_, size, most)| !(1..=*most).contains(size))
+        {
+            return Err(ConfigError(format!("{name} = {size}: 1 to {most} expected")));
+        }
+        if !dim.is_multiple_of(heads) {
+            return Err(ConfigError(format!("dim = {dim} is not divisible by heads = {heads}")));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            let message = format!("dropout = {}: a probability below 1 expected", self.dropout);
+            return Err(ConfigError(message));
+        }
+        self.position.validate(&self.position_shape()).map_err(ConfigError)
+    }
+
+    fn position_shape(&self) -> PositionShape {
+        let &Self { image_size, dim, heads, depth, .. } = self;
+        let sizes = vec![image_size, image_size];
+        PositionShape { sizes, groups: 1, extra: 0, dim, heads, depth }
+    }
+}
+
+/// Tokens, each in place of the one before it, + positions of the tokens to predict → causal pre-norm blocks → norm → logits.
+///
+/// What stands for the first token is a start token, one for each class if there are any. The channel of a pixel has a small
+/// table of its own, so that position encodings differ in nothing but the encoding of places.
+///
+/// Parameters: `emb.weight` [vocab + max(classes, 1), D], `channel.weight` if a pixel has several tokens, `pos_embed` or
+/// `pe.*`, `blocks.N.*`, `norm.*`, `head.*`.
+#[derive(Clone, Debug)]
+pub struct ImageGpt {
+    config: ImageGptConfig,
+    emb: Embedding,
+    channel: Option<Embedding>,
+    position: Position,
+    places: Places,
+    blocks: Vec<Block>,
+    norm: LayerNorm,
+    head: Option<Linear>,
+}
+
+impl ImageGpt {
+    /// A model with fresh parameters.
+    ///
+    /// # Errors
+    /// If the config's numbers do not fit together.
+    pub fn new(init: &mut Init<'_>, config: &ImageGptConfig) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let &ImageGptConfig { channels, vocab, dim, depth, heads, mlp_dim, classes, .. } = config;
+        let emb = Embedding::new(&mut init.scope("emb"), vocab + classes.max(1), dim);
+        let channel =
+            (channels > 1).then(|| Embedding::new(&mut init.scope("channel"), channels, dim));
+        let position = Position::new(init, &config.position, config.position_shape());
+        let places = Places::grid(config.image_size, config.image_size).repeated(channels);
+        let mut scope = init.scope("blocks");
+        let block = |i| {
+            let (dropout, drop_path) = (config.dropout, 0.0);
+            let (order, eps) = (NormOrder::Pre, LayerNorm::EPS);
+            let config = BlockConfig { dim, heads, mlp_dim, dropout, drop_path, order, eps };
+            Block::new(&mut scope.scope(i), &config)
+        };
+        let blocks = (0..depth).map(block).collect();
+        let norm = LayerNorm::new(&mut init.scope("norm"), dim);
+        let mut head = init.scope("head");
+        let head = (!config.tie)
+            .then(|| Linear::with(&mut head, dim, vocab, Fill::TruncatedNormal(0.02), true));
+        Ok(Self { config: config.clone(), emb, channel, position, places, blocks, norm, head })
+    }
+
+    /// The sizes.
+    pub fn config(&self) -> &ImageGptConfig {
+        &self.config
+    }
+
+    /// The places of all tokens of an image of the config's size.
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// Images, as tokens side by side (B·N of them, rows of pixels from the top, the channels of a pixel together), and the
+    /// class of each if there are classes → logits [B, N, vocab] of each token, given those before it.
+    ///
+    /// # Panics
+    /// If the tokens are no whole number of images, or one is not below `vocab`.
+    #[track_caller]
+    pub fn forward<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        tokens: &[usize],
+        classes: &[usize],
+    ) -> Var<E> {
+        let n = self.places.len();
+        let batch = tokens.len() / n;
+        assert!(batch * n == tokens.len(), "image gpt: {} tokens in images of {n}", tokens.len());
+        let fed: Vec<usize> = (0..tokens.len())
+            .map(|i| if i % n == 0 { self.start(classes, i / n) } else { tokens[i - 1] })
+            .collect();
+        let x = self.emb.forward(cx, &fed).reshape([batch, n, self.config.dim]);
+        let x = match self.placed(cx, &self.places) {
+            Some(places) => &x + &places,
+            None => x,
+        };
+        let sight = self.position.sight(cx, &self.places, true);
+        let x = self
+            .blocks
+            .iter()
+            .enumerate()
+            .fold(x, |x, (i, block)| block.forward(cx, &x, sight.of(i)));
+        self.logits(cx, &x)
+    }
+
+    /// The sum of the cross-entropies of all tokens, in nats, divided by `normalizer`.
+    #[track_caller]
+    pub fn loss<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        tokens: &[usize],
+        classes: &[usize],
+        normalizer: f64,
+    ) -> Var<E> {
+        let logits = self.forward(cx, tokens, classes);
+        let logits = logits.reshape([tokens.len(), self.config.vocab]);
+        let options = CrossEntropy { normalizer: Some(normalizer), ..CrossEntropy::default() };
+        cross_entropy(&logits, tokens, &options)
+    }
+
+    /// The token that stands in front of an image.
+    pub(crate) fn start(&self, classes: &[usize], image: usize) -> usize {
+        let class = if self.config.classes > 0 { classes[image] } else { 0 };
+        self.config.vocab + class
+    }
+
+    /// What is added to the tokens at these places, [N, D].
+    pub(crate) fn placed<E: Float>(&self, cx: &Context<'_, E>, places: &Places) -> Option<Var<E>> {
+        let position = self.position.embed(cx, places).0;
+        let channel = self.channel.as_ref().map(|channel| {
+            let channels = self.config.channels;
+            let which: Vec<usize> = (0..places.len()).map(|i| i % channels).collect();
+            channel.forward(cx, &which)
+        });
+        match (position, channel) {
+            (Some(position), Some(channel)) => Some(&position + &channel),
+            (position, channel) => position.or(channel),
+        }
+    }
+
+    pub(crate) fn sight<E: Float>(&self, cx: &Context<'_, E>, places: &Places) -> Sight<E> {
+        self.position.sight(cx, places, true)
+    }
+
+    pub(crate) fn embedding(&self) -> &Embedding {
+        &self.emb
+    }
+
+    pub(crate) fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// Tokens of the last block [… D] → logits [… vocab].
+    pub(crate) fn logits<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
+        let x = self.norm.forward(cx, x);
+        match &self.head {
+            Some(head) => head.forward(cx, &x),
+            None => {
+                let rows = self.emb.table(cx).narrow(0, 0, self.config.vocab);
+                autograd::linear(&x, &rows, None)
+            }
+        }
+    }
+}
