@@ -4,6 +4,7 @@ mod bench;
 mod classifier;
 mod data;
 mod eval;
+mod generate;
 mod generator;
 mod gradcheck;
 mod parity;
@@ -34,6 +35,7 @@ struct Cli {
 enum Command {
     Train(Box<train::TrainArgs>),
     Eval(eval::EvalArgs),
+    Generate(generate::GenerateArgs),
     Bench(bench::BenchArgs),
     Gradcheck(gradcheck::GradcheckArgs),
     Parity(parity::ParityArgs),
@@ -49,6 +51,7 @@ fn run(cli: &Cli) -> Result<()> {
     match &cli.command {
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Generate(args) => generate::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Gradcheck(args) => gradcheck::run(args),
         Command::Parity(args) => parity::run(args),

@@ -47,6 +47,14 @@ pub(crate) struct EpochSums {
 }
 
 impl State {
+    /// The start of a run.
+    pub(crate) fn new(params: Params, recipe: &Recipe) -> Self {
+        let ema = (recipe.train.ema > 0.0).then(|| Ema::new(&params, recipe.train.ema));
+        let optimizer = AdamW::new(&params, recipe.optimizer.adamw);
+        let epoch = EpochSums::default();
+        Self { params, optimizer, ema, step: 0, seconds: 0.0, images: 0, epoch }
+    }
+
     /// The parameters to evaluate: their average, if there is one.
     pub(crate) fn evaluated(&self) -> &Params {
         self.ema.as_ref().map_or(&self.params, Ema::params)

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use datasets::{Batch, Loader, Options};
-use nn::{AdamW, Ema, WarmupCosine, clip_scale};
+use nn::{WarmupCosine, clip_scale};
 use serde::Serialize;
 
 use crate::data;
@@ -150,11 +150,15 @@ impl Trainer {
         let optimizer = &recipe.optimizer;
         let warmup = (optimizer.warmup * total as f64).round() as u64;
         let schedule = WarmupCosine { peak: optimizer.rate, floor: optimizer.floor, warmup, total };
-        let ema = (recipe.train.ema > 0.0).then(|| Ema::new(&params, recipe.train.ema));
-        let optimizer = AdamW::new(&params, optimizer.adamw);
-        let epoch = EpochSums::default();
-        let state = State { params, optimizer, ema, step: 0, seconds: 0.0, images: 0, epoch };
+        let state = State::new(params, &recipe);
         Ok((Self { recipe, task, train, eval, schedule }, state))
+    }
+
+    /// The model of a recipe with fresh parameters, without its data: room for a checkpoint.
+    pub(crate) fn untrained(recipe: &Recipe) -> Result<(Task, State)> {
+        let (task, params) = Task::new(&recipe.model, &recipe.train, recipe.seed)?;
+        let state = State::new(params, recipe);
+        Ok((task, state))
     }
 
     /// One step on a batch; returns its loss.

@@ -1,0 +1,241 @@
+//! `wavetape generate`: draws images from a trained generator.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use image::imageops::{FilterType, resize};
+use image::{DynamicImage, Rgb, RgbImage};
+use indicatif::{ProgressBar, ProgressStyle};
+use models::{ImageGpt, Sampler};
+use serde::Serialize;
+
+use crate::run::Run;
+use crate::task::Task;
+use crate::train::Trainer;
+
+/// Draw images from the checkpoint of a run, or complete given ones, and write them side by side into one PNG file.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wavetape generate runs/igpt-fashion-001 --count 36 --out samples.png
+  wavetape generate runs/igpt-fashion-001 --temperature 0.9 --top-p 0.95 --seed 7
+  wavetape generate runs/igpt-fashion-001 --complete shoe.png shirt.png --count 4
+  wavetape generate runs/igpt-fashion-001 --size 32 32")]
+pub(crate) struct GenerateArgs {
+    /// Folder of the run.
+    run: PathBuf,
+    /// Images to draw; with --complete, completions of each.
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    count: usize,
+    /// Pictures of which the upper part is kept and the rest is drawn.
+    #[arg(long, num_args = 1.., value_name = "IMAGE")]
+    complete: Vec<PathBuf>,
+    /// The part that --complete keeps, as a fraction of the rows.
+    #[arg(long, default_value_t = 0.5, value_name = "F", requires = "complete")]
+    keep: f64,
+    /// Class to draw, by number; all of them in turn, unless given. For models with classes.
+    #[arg(long, value_name = "CLASS")]
+    class: Option<usize>,
+    /// Divides the logits; 0 takes the most likely value of each token.
+    #[arg(long, default_value_t = 1.0, value_name = "T")]
+    temperature: f64,
+    /// Only so many of the most likely values are considered; 0 for all.
+    #[arg(long, default_value_t = 0, value_name = "K")]
+    top_k: usize,
+    /// Only the most likely values that together have this probability are considered.
+    #[arg(long, default_value_t = 1.0, value_name = "P")]
+    top_p: f64,
+    /// Seed of the draws.
+    #[arg(long, default_value_t = 0, value_name = "S")]
+    seed: u64,
+    /// Height and width of the images, if other than trained on.
+    #[arg(long, num_args = 2, value_names = ["H", "W"])]
+    size: Option<Vec<usize>>,
+    /// Images in a row; a square, unless given.
+    #[arg(long, value_name = "N")]
+    columns: Option<usize>,
+    /// Pixels of the file for each pixel.
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    scale: u32,
+    /// The file.
+    #[arg(long, default_value = "samples.png", value_name = "FILE.png")]
+    out: PathBuf,
+    /// Print the result as one JSON object and nothing else.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    run: String,
+    images: usize,
+    tokens: usize,
+    seconds: f64,
+    img_s: f64,
+    out: String,
+}
+
+/// Draws, and writes the file.
+pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
+    let limits = [
+        ("--count", (1..=4096).contains(&args.count), "1 to 4096"),
+        ("--keep", (0.0..=1.0).contains(&args.keep), "0 to 1"),
+        ("--temperature", args.temperature >= 0.0 && args.temperature.is_finite(), "0 or more"),
+        ("--top-p", args.top_p > 0.0 && args.top_p <= 1.0, "more than 0 and at most 1"),
+        ("--scale", (1..=64).contains(&args.scale), "1 to 64"),
+        ("--columns", args.columns != Some(0), "at least 1"),
+    ];
+    if let Some((name, _, expected)) = limits.iter().find(|(_, holds, _)| !holds) {
+        bail!("{name}: {expected} expected");
+    }
+    let (run, recipe) = Run::open(&args.run)?;
+    let (task, mut state) = Trainer::untrained(&recipe)?;
+    let Task::Generate(generator) = task else {
+        bail!("{}: a run of a generator expected; this one classifies", args.run.display())
+    };
+    run.restore(&mut state, false)?;
+    let model = &generator.model;
+    let config = model.config();
+    let size = match args.size.as_deref() {
+        Some(&[height, width]) => [height, width],
+        _ => [config.image_size; 2],
+    };
+    if !size.iter().all(|side| (1..=512).contains(side)) {
+        bail!("--size {} {}: 1 to 512 expected", size[0], size[1]);
+    }
+    let class = |i: usize| match args.class {
+        Some(class) if class < config.classes => Ok(class),
+        Some(class) => bail!("--class {class}: fewer than {} expected", config.classes),
+        None => Ok(if config.classes > 0 { i % config.classes } else { 0 }),
+    };
+
+    let (pictures, kept) = (pictures(args, config.channels, size)?, kept(args, size));
+    let each = args.count;
+    let prompts: Vec<Vec<usize>> = match pictures.is_empty() {
+        true => vec![Vec::new(); each],
+        false => {
+            let prompt =
+                |picture: &Vec<usize>| picture[..kept * size[1] * config.channels].to_vec();
+            pictures.iter().flat_map(|picture| vec![prompt(picture); each]).collect()
+        }
+    };
+    let classes = (0..prompts.len()).map(class).collect::<Result<Vec<_>>>()?;
+    let sampler = Sampler {
+        temperature: args.temperature,
+        top_k: args.top_k,
+        top_p: args.top_p,
+        seed: args.seed,
+    };
+    let tokens = size[0] * size[1] * config.channels;
+    let start = Instant::now();
+    let bar = progress(tokens, args.json);
+    let drawn = model.generate(state.evaluated(), &prompts, &classes, size, &sampler, |at| {
+        bar.set_position(at as u64);
+    });
+    bar.finish_and_clear();
+    let seconds = start.elapsed().as_secs_f64();
+
+    let picture = |tokens: &[usize]| to_picture(model, tokens, size);
+    let (shown, columns) = match pictures.is_empty() {
+        true => {
+            let side = (each as f64).sqrt().ceil() as usize;
+            (drawn.iter().map(|tokens| picture(tokens)).collect(), args.columns.unwrap_or(side))
+        }
+        false => {
+            let rows = pictures.iter().zip(drawn.chunks(each)).flat_map(|(given, drawn)| {
+                let seen = kept * size[1] * config.channels;
+                let blank = |i: usize| if i < seen { given[i] } else { config.vocab / 2 };
+                let half: Vec<usize> = (0..given.len()).map(blank).collect();
+                let first = [picture(given), picture(&half)];
+                first.into_iter().chain(drawn.iter().map(|tokens| picture(tokens)))
+            });
+            (rows.collect::<Vec<_>>(), args.columns.unwrap_or(each + 2))
+        }
+    };
+    let grid = grid(&shown, columns, args.scale);
+    grid.save(&args.out).with_context(|| args.out.display().to_string())?;
+    let report = Report {
+        run: run.name(),
+        images: drawn.len(),
+        tokens,
+        seconds,
+        img_s: drawn.len() as f64 / seconds,
+        out: args.out.display().to_string(),
+    };
+    let mut out = io::stdout().lock();
+    match args.json {
+        true => writeln!(out, "{}", serde_json::to_string(&report)?)?,
+        false => writeln!(
+            out,
+            "{} images of {tokens} tokens in {seconds:.1} s → {}",
+            report.images, report.out
+        )?,
+    }
+    Ok(())
+}
+
+fn progress(tokens: usize, quiet: bool) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} tokens  ETA {eta}");
+    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(tokens as u64) };
+    bar.with_style(style.expect("a valid template"))
+}
+
+/// Rows that a completion keeps.
+fn kept(args: &GenerateArgs, [height, _]: [usize; 2]) -> usize {
+    (args.keep * height as f64).round() as usize
+}
+
+/// The pictures to complete, as tokens.
+fn pictures(args: &GenerateArgs, channels: usize, size: [usize; 2]) -> Result<Vec<Vec<usize>>> {
+    let read = |path: &PathBuf| -> Result<Vec<usize>> {
+        let picture = open(path)?;
+        let [height, width] = size.map(|side| side as u32);
+        let bytes = match channels {
+            1 => resize(&picture.to_luma8(), width, height, FilterType::Triangle).into_raw(),
+            3 => resize(&picture.to_rgb8(), width, height, FilterType::Triangle).into_raw(),
+            other => bail!("--complete: a model of 1 or 3 channels expected, not {other}"),
+        };
+        Ok(bytes.into_iter().map(usize::from).collect())
+    };
+    args.complete.iter().map(read).collect()
+}
+
+fn open(path: &Path) -> Result<DynamicImage> {
+    let reader = image::ImageReader::open(path).and_then(|reader| reader.with_guessed_format());
+    let mut reader = reader.with_context(|| path.display().to_string())?;
+    let mut limits = image::Limits::default();
+    (limits.max_image_width, limits.max_image_height) = (Some(1 << 14), Some(1 << 14));
+    reader.limits(limits);
+    reader.decode().with_context(|| format!("{}: a PNG or JPEG picture expected", path.display()))
+}
+
+/// Tokens as pixels.
+fn to_picture(model: &ImageGpt, tokens: &[usize], [height, width]: [usize; 2]) -> RgbImage {
+    let (channels, vocab) = (model.config().channels, model.config().vocab);
+    let byte = |token: usize| (token * 255 / (vocab - 1).max(1)).min(255) as u8;
+    RgbImage::from_fn(width as u32, height as u32, |x, y| {
+        let at = (y as usize * width + x as usize) * channels;
+        let of = |channel: usize| byte(tokens[at + channel.min(channels - 1)]);
+        Rgb([of(0), of(1), of(2)])
+    })
+}
+
+/// Pictures of one size in rows, white between them.
+fn grid(pictures: &[RgbImage], columns: usize, scale: u32) -> RgbImage {
+    const GAP: u32 = 2;
+    let (width, height) = pictures.first().map_or((1, 1), RgbImage::dimensions);
+    let columns = columns.min(pictures.len()).max(1) as u32;
+    let rows = (pictures.len() as u32).div_ceil(columns);
+    let (step_x, step_y) = (width * scale + GAP, height * scale + GAP);
+    let mut grid = RgbImage::from_pixel(columns * step_x + GAP, rows * step_y + GAP, Rgb([255; 3]));
+    for (i, picture) in pictures.iter().enumerate() {
+        let (column, row) = (i as u32 % columns, i as u32 / columns);
+        let large = resize(picture, width * scale, height * scale, FilterType::Nearest);
+        let (x, y) = (column * step_x + GAP, row * step_y + GAP);
+        image::imageops::replace(&mut grid, &large, i64::from(x), i64::from(y));
+    }
+    grid
+}
