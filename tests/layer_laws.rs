@@ -40,15 +40,7 @@ fn causal_attention_ignores_the_future() {
 fn attention_without_positions_permutes_with_its_tokens() {
     let mut params = Params::new();
     let mut init = Init::new(&mut params, 4);
-    let config = BlockConfig {
-        dim: 12,
-        heads: 3,
-        mlp_dim: 24,
-        dropout: 0.0,
-        drop_path: 0.0,
-        order: NormOrder::Pre,
-        eps: LayerNorm::EPS,
-    };
+    let config = BlockConfig::new(12, 3, 24);
     let pre = Block::new(&mut init.scope("pre"), &config);
     let post =
         Block::new(&mut init.scope("post"), &BlockConfig { order: NormOrder::Post, ..config });
@@ -66,15 +58,7 @@ fn attention_without_positions_permutes_with_its_tokens() {
 #[test]
 fn evaluation_keeps_nothing_but_its_result() {
     let mut params = Params::new();
-    let config = BlockConfig {
-        dim: 32,
-        heads: 2,
-        mlp_dim: 64,
-        dropout: 0.1,
-        drop_path: 0.1,
-        order: NormOrder::Pre,
-        eps: LayerNorm::EPS,
-    };
+    let config = BlockConfig { dropout: 0.1, drop_path: 0.1, ..BlockConfig::new(32, 2, 64) };
     let block = Block::new(&mut Init::new(&mut params, 3), &config);
     let x: Tensor = Tensor::ones([4, 16, 32]);
     let kept = |cx: &Context<'_>, x: Var<f32>| {
@@ -107,6 +91,7 @@ fn the_first_tokens_alone_are_those_of_all_and_so_are_their_gradients() {
             drop_path: 0.0,
             order,
             eps: LayerNorm::EPS,
+            ..BlockConfig::new(0, 0, 0)
         };
         let block = Block::new(&mut Init::new(&mut params, 11), &config);
         let params = params.cast::<f64>();

@@ -1,4 +1,4 @@
-//! The ViT against PyTorch: logits, gradients and ten AdamW losses of the committed fixtures.
+//! The models against PyTorch: logits, gradients and, of the ViT, ten AdamW losses of the committed fixtures.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,7 +46,7 @@ fn load(name: &str) -> (Vit, Params<f64>, Tensor<f64>, Vec<usize>) {
 #[test]
 fn the_program_agrees_with_pytorch_in_logits_loss_and_every_gradient() {
     let folder = tempfile::tempdir().expect("a folder");
-    for name in ["vit", "vit-mean"] {
+    for name in ["vit", "vit-mean", "image-gpt"] {
         let output = folder.path().join("out.safetensors");
         let path = |part: &str| fixture(&format!("{name}.{part}"));
         let status = Command::new(env!("CARGO_BIN_EXE_wavetape"))

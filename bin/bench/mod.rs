@@ -108,20 +108,7 @@ impl Workload {
         let (pool, class_token, mlp_dim) = (Pool::Cls, true, 4 * dim);
         let (dropout, drop_path) = (0.0, 0.0);
         if let Workload::Igpt | Workload::IgptXl = self {
-            let (vocab, classes, tie) = (classes, 0, false);
-            let config = ImageGptConfig {
-                image_size,
-                channels,
-                vocab,
-                dim,
-                depth,
-                heads,
-                mlp_dim,
-                classes,
-                tie,
-                position,
-                dropout,
-            };
+            let config = ImageGptConfig::new(image_size, [dim, depth, heads, mlp_dim], position);
             return (ModelConfig::ImageGpt(config), batch);
         }
         let config = VitConfig {

@@ -2,7 +2,7 @@
 
 use autograd::{CrossEntropy, cross_entropy};
 use nn::check::{Entry, Pick};
-use nn::{Init, PositionConfig, check_layer};
+use nn::{Activation, Init, NormKind, PositionConfig, check_layer};
 
 use crate::{ImageGpt, ImageGptConfig, Pool, Vit, VitConfig};
 
@@ -38,17 +38,15 @@ pub fn table() -> Vec<Entry> {
 /// Images of 2 × 2 pixels of one or two tokens.
 fn image_gpt(init: &mut Init<'_>, pick: &mut Pick<'_>, position: PositionConfig) -> ImageGpt {
     let config = ImageGptConfig {
-        image_size: 2,
         channels: 1 + pick.below(2),
         vocab: 3,
-        dim: 4,
-        depth: 2,
-        heads: 2,
-        mlp_dim: 5,
         classes: 2 * pick.below(2),
         tie: pick.coin(),
-        position,
         dropout: 0.2,
+        norm: if pick.coin() { NormKind::Layer } else { NormKind::Rms },
+        activation: if pick.coin() { Activation::Gelu } else { Activation::QuickGelu },
+        head_bias: pick.coin(),
+        ..ImageGptConfig::new(2, [4, 2, 2, 5], position)
     };
     ImageGpt::new(init, &config).expect("the numbers fit")
 }

@@ -2,8 +2,8 @@
 
 use autograd::{CrossEntropy, Var, cross_entropy};
 use nn::{
-    Block, BlockConfig, Context, Embedding, Fill, Init, LayerNorm, Linear, NormOrder, Places,
-    Position, PositionConfig, PositionShape, Sight,
+    Activation, Block, BlockConfig, Context, Embedding, Fill, Init, LayerNorm, Linear, Norm,
+    NormKind, Places, Position, PositionConfig, PositionShape, Sight,
 };
 use serde::{Deserialize, Serialize};
 use tensor::Float;
@@ -40,6 +40,19 @@ pub struct ImageGptConfig {
     /// Dropout in the blocks.
     #[serde(default)]
     pub dropout: f64,
+    /// Which normalisation.
+    #[serde(default)]
+    pub norm: NormKind,
+    /// Between the layers of the MLPs.
+    #[serde(default)]
+    pub activation: Activation,
+    /// Whether a head of its own has a bias.
+    #[serde(default = "yes")]
+    pub head_bias: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn bytes() -> usize {
@@ -47,6 +60,30 @@ fn bytes() -> usize {
 }
 
 impl ImageGptConfig {
+    /// A model of grey images as bytes, without classes and dropout.
+    pub fn new(
+        image_size: usize,
+        [dim, depth, heads, mlp_dim]: [usize; 4],
+        position: PositionConfig,
+    ) -> Self {
+        Self {
+            image_size,
+            channels: 1,
+            vocab: bytes(),
+            dim,
+            depth,
+            heads,
+            mlp_dim,
+            classes: 0,
+            tie: false,
+            position,
+            dropout: 0.0,
+            norm: NormKind::Layer,
+            activation: Activation::Gelu,
+            head_bias: true,
+        }
+    }
+
     /// The number of tokens of an image.
     pub fn tokens(&self) -> usize {
         self.image_size.pow(2) * self.channels
@@ -105,7 +142,7 @@ pub struct ImageGpt {
     position: Position,
     places: Places,
     blocks: Vec<Block>,
-    norm: LayerNorm,
+    norm: Norm,
     head: Option<Linear>,
 }
 
@@ -122,18 +159,23 @@ impl ImageGpt {
             (channels > 1).then(|| Embedding::new(&mut init.scope("channel"), channels, dim));
         let position = Position::new(init, &config.position, config.position_shape());
         let places = Places::grid(config.image_size, config.image_size).repeated(channels);
+        let eps = match config.norm {
+            NormKind::Layer => LayerNorm::EPS,
+            NormKind::Rms => 1e-5,
+        };
         let mut scope = init.scope("blocks");
         let block = |i| {
-            let (dropout, drop_path) = (config.dropout, 0.0);
-            let (order, eps) = (NormOrder::Pre, LayerNorm::EPS);
-            let config = BlockConfig { dim, heads, mlp_dim, dropout, drop_path, order, eps };
+            let &ImageGptConfig { dropout, norm, activation, .. } = config;
+            let plain = BlockConfig::new(dim, heads, mlp_dim);
+            let config = BlockConfig { dropout, norm, activation, eps, ..plain };
             Block::new(&mut scope.scope(i), &config)
         };
         let blocks = (0..depth).map(block).collect();
-        let norm = LayerNorm::new(&mut init.scope("norm"), dim);
+        let norm = Norm::new(&mut init.scope("norm"), config.norm, dim, eps);
         let mut head = init.scope("head");
-        let head = (!config.tie)
-            .then(|| Linear::with(&mut head, dim, vocab, Fill::TruncatedNormal(0.02), true));
+        let fill = Fill::TruncatedNormal(0.02);
+        let head =
+            (!config.tie).then(|| Linear::with(&mut head, dim, vocab, fill, config.head_bias));
         Ok(Self { config: config.clone(), emb, channel, position, places, blocks, norm, head })
     }
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
+pub mod hugging_face;
 mod image_gpt;
 mod sample;
 mod vit;

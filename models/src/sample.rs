@@ -133,19 +133,8 @@ mod tests {
     use crate::ImageGptConfig;
 
     fn model(position: PositionConfig, channels: usize) -> (ImageGpt, Params) {
-        let config = ImageGptConfig {
-            image_size: 6,
-            channels,
-            vocab: 7,
-            dim: 16,
-            depth: 2,
-            heads: 2,
-            mlp_dim: 24,
-            classes: 3,
-            tie: false,
-            position,
-            dropout: 0.0,
-        };
+        let plain = ImageGptConfig::new(6, [16, 2, 2, 24], position);
+        let config = ImageGptConfig { channels, vocab: 7, classes: 3, ..plain };
         let mut params = Params::new();
         let model = ImageGpt::new(&mut Init::new(&mut params, 1), &config).expect("valid");
         // At their first values the logits are nearly alike; these are not.

@@ -2,8 +2,8 @@
 
 use autograd::{Var, concat, linear};
 use nn::{
-    Block, BlockConfig, Context, Fill, Init, LayerNorm, Linear, NormOrder, ParamId, Places,
-    Position, PositionConfig, PositionShape,
+    Block, BlockConfig, Context, Fill, Init, LayerNorm, Linear, ParamId, Places, Position,
+    PositionConfig, PositionShape,
 };
 use serde::{Deserialize, Serialize};
 use tensor::{Float, Tensor};
@@ -165,8 +165,8 @@ impl Vit {
         let mut scope = init.scope("blocks");
         let blocks = (0..depth).map(|i| {
             let drop_path = config.drop_path * i as f64 / (depth - 1).max(1) as f64;
-            let (order, eps) = (NormOrder::Pre, LayerNorm::EPS);
-            let config = BlockConfig { dim, heads, mlp_dim, dropout, drop_path, order, eps };
+            let config =
+                BlockConfig { dropout, drop_path, ..BlockConfig::new(dim, heads, mlp_dim) };
             Block::new(&mut scope.scope(i), &config)
         });
         let blocks = blocks.collect();

@@ -4,9 +4,10 @@ use autograd::{Attention, Var, concat, self_attention};
 
 use super::{CheckedLayer, Entry, Float, Pick, entry};
 use crate::{
-    AxisTables, Block, BlockConfig, Context, Conv2d, DropPath, Dropout, Embedding, Fill, Init,
-    LayerNorm, LearnableFourier, Linear, Mlp, MultiHeadAttention, NormOrder, Places, Position,
-    PositionConfig, PositionMlp, PositionShape, SelfAttention, check_layer,
+    Activation, AxisTables, Block, BlockConfig, Context, Conv2d, DropPath, Dropout, Embedding,
+    Fill, Init, LayerNorm, LearnableFourier, Linear, Mlp, MultiHeadAttention, Norm, NormKind,
+    NormOrder, Places, Position, PositionConfig, PositionMlp, PositionShape, RmsNorm,
+    SelfAttention, check_layer,
 };
 
 /// ε of layer norm, large, as in the table of ops.
@@ -34,6 +35,12 @@ pub fn table() -> Vec<Entry> {
             |conv, cx, [x], _| conv.forward(cx, x)),
         check_layer!("LayerNorm", "x: * n>0 -> * n",
             |init, pick| -> LayerNorm { LayerNorm::with_eps(init, pick.case().size("n"), EPS) },
+            |norm, cx, [x], _| norm.forward(cx, x)),
+        check_layer!("RmsNorm", "x: * n>0 -> * n",
+            |init, pick| -> RmsNorm { RmsNorm::with_eps(init, pick.case().size("n"), EPS) },
+            |norm, cx, [x], _| norm.forward(cx, x)),
+        check_layer!("Norm", "x: * n>0 -> * n",
+            |init, pick| -> Norm { Norm::new(init, if pick.coin() { NormKind::Layer } else { NormKind::Rms }, pick.case().size("n"), EPS) },
             |norm, cx, [x], _| norm.forward(cx, x)),
         check_layer!("LayerNorm, usual ε", "x: * n>1 in distinct -> * n",
             |init, pick| -> LayerNorm { LayerNorm::new(init, pick.case().size("n")) },
@@ -151,6 +158,8 @@ fn block(init: &mut Init<'_>, pick: &mut Pick<'_>) -> Block {
         drop_path: if pick.coin() { 0.25 } else { 0.0 },
         order: if pick.coin() { NormOrder::Pre } else { NormOrder::Post },
         eps: EPS,
+        norm: if pick.coin() { NormKind::Layer } else { NormKind::Rms },
+        activation: if pick.coin() { Activation::Gelu } else { Activation::QuickGelu },
     };
     Block::new(init, &config)
 }

@@ -3,7 +3,9 @@
 use autograd::{Attention, Var};
 use tensor::Float;
 
-use super::{DropPath, Dropout, KeyValues, LayerNorm, Mlp, SelfAttention};
+use super::{
+    Activation, DropPath, Dropout, KeyValues, LayerNorm, Mlp, Norm, NormKind, SelfAttention,
+};
 use crate::{Context, Init};
 
 /// Where a block normalises.
@@ -34,15 +36,36 @@ pub struct BlockConfig {
     pub order: NormOrder,
     /// eps of the norms.
     pub eps: f64,
+    /// Which normalisation.
+    pub norm: NormKind,
+    /// Between the layers of the MLP.
+    pub activation: Activation,
+}
+
+impl BlockConfig {
+    /// A block as ViT has it: pre-norm, layer norm, GELU, no dropout.
+    pub fn new(dim: usize, heads: usize, mlp_dim: usize) -> Self {
+        Self {
+            dim,
+            heads,
+            mlp_dim,
+            dropout: 0.0,
+            drop_path: 0.0,
+            order: NormOrder::Pre,
+            eps: LayerNorm::EPS,
+            norm: NormKind::Layer,
+            activation: Activation::Gelu,
+        }
+    }
 }
 
 /// Self-attention and MLP, each with a norm and a residual connection. Parameters: those of `norm1`, `attn`, `norm2` and
 /// `mlp`.
 #[derive(Clone, Debug)]
 pub struct Block {
-    norm1: LayerNorm,
+    norm1: Norm,
     attn: SelfAttention,
-    norm2: LayerNorm,
+    norm2: Norm,
     mlp: Mlp,
     dropout: Dropout,
     drop_path: DropPath,
@@ -54,12 +77,13 @@ impl Block {
     /// If dim is not divisible by heads, or if a probability is outside of [0, 1).
     #[track_caller]
     pub fn new(init: &mut Init<'_>, config: &BlockConfig) -> Self {
-        let &BlockConfig { dim, heads, mlp_dim, dropout, drop_path, order, eps } = config;
+        let &BlockConfig { dim, heads, mlp_dim, dropout, drop_path, order, eps, norm, activation } =
+            config;
         Self {
-            norm1: LayerNorm::with_eps(&mut init.scope("norm1"), dim, eps),
+            norm1: Norm::new(&mut init.scope("norm1"), norm, dim, eps),
             attn: SelfAttention::new(&mut init.scope("attn"), dim, heads),
-            norm2: LayerNorm::with_eps(&mut init.scope("norm2"), dim, eps),
-            mlp: Mlp::new(&mut init.scope("mlp"), dim, mlp_dim, dropout),
+            norm2: Norm::new(&mut init.scope("norm2"), norm, dim, eps),
+            mlp: Mlp::with(&mut init.scope("mlp"), dim, mlp_dim, dropout, activation),
             dropout: Dropout::new(dropout),
             drop_path: DropPath::new(drop_path),
             order,

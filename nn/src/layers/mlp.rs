@@ -1,31 +1,65 @@
 //! The feed-forward half of a transformer block.
 
 use autograd::Var;
+use serde::{Deserialize, Serialize};
 use tensor::Float;
 
 use super::{Dropout, Linear};
 use crate::{Context, Init};
 
-/// fc2(GELU(fc1(x))). Parameters: those of `fc1` and `fc2`.
+/// What stands between the two layers of an [`Mlp`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    /// x·Φ(x) (Hendrycks and Gimpel 2016).
+    #[default]
+    Gelu,
+    /// x·σ(1.702·x), an approximation of it.
+    QuickGelu,
+}
+
+impl Activation {
+    /// The activation of each element.
+    pub fn forward<E: Float>(self, x: &Var<E>) -> Var<E> {
+        match self {
+            Activation::Gelu => x.gelu(),
+            Activation::QuickGelu => x.mul(&x.scale(E::from_f64(1.702)).sigmoid()),
+        }
+    }
+}
+
+/// fc2(activation(fc1(x))). Parameters: those of `fc1` and `fc2`.
 #[derive(Clone, Debug)]
 pub struct Mlp {
     fc1: Linear,
     fc2: Linear,
+    activation: Activation,
     dropout: Dropout,
 }
 
 impl Mlp {
-    /// dim → hidden → dim, with dropout after both layers.
+    /// dim → hidden → dim, with GELU between the layers and dropout after both.
     pub fn new(init: &mut Init<'_>, dim: usize, hidden: usize, dropout: f64) -> Self {
+        Self::with(init, dim, hidden, dropout, Activation::Gelu)
+    }
+
+    /// The same with another activation.
+    pub fn with(
+        init: &mut Init<'_>,
+        dim: usize,
+        hidden: usize,
+        dropout: f64,
+        activation: Activation,
+    ) -> Self {
         let fc1 = Linear::new(&mut init.scope("fc1"), dim, hidden);
         let fc2 = Linear::new(&mut init.scope("fc2"), hidden, dim);
-        Self { fc1, fc2, dropout: Dropout::new(dropout) }
+        Self { fc1, fc2, activation, dropout: Dropout::new(dropout) }
     }
 
     /// x [… dim] → [… dim].
     #[track_caller]
     pub fn forward<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
-        let hidden = self.dropout.forward(cx, self.fc1.forward(cx, x).gelu());
+        let hidden = self.dropout.forward(cx, self.activation.forward(&self.fc1.forward(cx, x)));
         self.dropout.forward(cx, self.fc2.forward(cx, &hidden))
     }
 }

@@ -9,6 +9,7 @@ mod embedding;
 mod layer_norm;
 mod linear;
 mod mlp;
+mod norm;
 
 pub use attention::{MultiHeadAttention, SelfAttention};
 pub use block::{Block, BlockConfig, NormOrder};
@@ -18,4 +19,5 @@ pub use dropout::{DropPath, Dropout};
 pub use embedding::Embedding;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
-pub use mlp::Mlp;
+pub use mlp::{Activation, Mlp};
+pub use norm::{Norm, NormKind, RmsNorm};

@@ -1,0 +1,71 @@
+//! The choice of a normalisation.
+
+use autograd::Var;
+use serde::{Deserialize, Serialize};
+use tensor::Float;
+
+use super::LayerNorm;
+use crate::{Context, Fill, Init, ParamId};
+
+/// Which normalisation a block has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NormKind {
+    /// [`LayerNorm`].
+    #[default]
+    Layer,
+    /// [`RmsNorm`].
+    Rms,
+}
+
+/// y = x/√(mean(x²) + eps)·w over the last axis (Zhang and Sennrich 2019): layer norm without its mean and its bias.
+/// Parameter: `weight`, `[n]`, at first 1.
+#[derive(Clone, Debug)]
+pub struct RmsNorm {
+    weight: ParamId,
+    eps: f64,
+}
+
+impl RmsNorm {
+    /// A layer over `n` features.
+    pub fn with_eps(init: &mut Init<'_>, n: usize, eps: f64) -> Self {
+        Self { weight: init.param("weight", [n], Fill::Ones, false), eps }
+    }
+
+    /// x [… n] → [… n].
+    #[track_caller]
+    pub fn forward<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
+        let n = E::from_f64(1.0 / x.value().dim(-1) as f64);
+        let mean = x.square().sum_keep(&[-1]).scale(n);
+        let root = mean.add_scalar(E::from_f64(self.eps)).sqrt();
+        x.div(&root).mul(&cx.param(self.weight))
+    }
+}
+
+/// A normalisation of either kind.
+#[derive(Clone, Debug)]
+pub enum Norm {
+    /// With mean and bias.
+    Layer(LayerNorm),
+    /// Without.
+    Rms(RmsNorm),
+}
+
+impl Norm {
+    /// A layer over `n` features.
+    pub fn new(init: &mut Init<'_>, kind: NormKind, n: usize, eps: f64) -> Self {
+        match kind {
+            NormKind::Layer => Norm::Layer(LayerNorm::with_eps(init, n, eps)),
+            NormKind::Rms => Norm::Rms(RmsNorm::with_eps(init, n, eps)),
+        }
+    }
+
+    /// x [… n] → [… n].
+    #[track_caller]
+    pub fn forward<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
+        match self {
+            Norm::Layer(norm) => norm.forward(cx, x),
+            Norm::Rms(norm) => norm.forward(cx, x),
+        }
+    }
+}
