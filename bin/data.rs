@@ -31,7 +31,8 @@ pub(crate) fn load(config: &DataConfig, model: &ModelConfig, seed: u64) -> Resul
         ModelConfig::Vit(vit) => ([vit.channels, vit.image_size, vit.image_size], vit.classes),
         ModelConfig::ImageGpt(gpt) => {
             let classes = if gpt.classes == 0 { usize::MAX } else { gpt.classes };
-            ([gpt.channels, gpt.image_size, gpt.image_size], classes)
+            let channels = if gpt.palette > 0 { gpt.palette } else { gpt.channels };
+            ([channels, gpt.image_size, gpt.image_size], classes)
         }
     };
     for images in [&train, &eval] {

@@ -10,8 +10,11 @@ use image::imageops::{FilterType, resize};
 use image::{DynamicImage, Rgb, RgbImage};
 use indicatif::{ProgressBar, ProgressStyle};
 use models::{ImageGpt, Sampler};
+use nn::Params;
 use serde::Serialize;
+use tensor::Tensor;
 
+use crate::generator::Generator;
 use crate::run::Run;
 use crate::task::Task;
 use crate::train::Trainer;
@@ -112,7 +115,8 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
         None => Ok(if config.classes > 0 { i % config.classes } else { 0 }),
     };
 
-    let (pictures, kept) = (pictures(args, config.channels, size)?, kept(args, size));
+    let params = state.evaluated();
+    let (pictures, kept) = (pictures(args, &generator, params, size)?, kept(args, size));
     let each = args.count;
     let prompts: Vec<Vec<usize>> = match pictures.is_empty() {
         true => vec![Vec::new(); each],
@@ -132,13 +136,13 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     let tokens = size[0] * size[1] * config.channels;
     let start = Instant::now();
     let bar = progress(tokens, args.json);
-    let drawn = model.generate(state.evaluated(), &prompts, &classes, size, &sampler, |at| {
+    let drawn = model.generate(params, &prompts, &classes, size, &sampler, |at| {
         bar.set_position(at as u64);
     });
     bar.finish_and_clear();
     let seconds = start.elapsed().as_secs_f64();
 
-    let picture = |tokens: &[usize]| to_picture(model, tokens, size);
+    let picture = |tokens: &[usize]| to_picture(model, params, tokens, size);
     let (shown, columns) = match pictures.is_empty() {
         true => {
             let side = (each as f64).sqrt().ceil() as usize;
@@ -189,7 +193,14 @@ fn kept(args: &GenerateArgs, [height, _]: [usize; 2]) -> usize {
 }
 
 /// The pictures to complete, as tokens.
-fn pictures(args: &GenerateArgs, channels: usize, size: [usize; 2]) -> Result<Vec<Vec<usize>>> {
+fn pictures(
+    args: &GenerateArgs,
+    generator: &Generator,
+    params: &Params,
+    size: [usize; 2],
+) -> Result<Vec<Vec<usize>>> {
+    let config = generator.model.config();
+    let channels = if config.palette > 0 { config.palette } else { config.channels };
     let read = |path: &PathBuf| -> Result<Vec<usize>> {
         let picture = open(path)?;
         let [height, width] = size.map(|side| side as u32);
@@ -198,7 +209,9 @@ fn pictures(args: &GenerateArgs, channels: usize, size: [usize; 2]) -> Result<Ve
             3 => resize(&picture.to_rgb8(), width, height, FilterType::Triangle).into_raw(),
             other => bail!("--complete: a model of 1 or 3 channels expected, not {other}"),
         };
-        Ok(bytes.into_iter().map(usize::from).collect())
+        let bytes = bytes.into_iter().map(f32::from).collect();
+        let pixels = Tensor::from_vec([1, size[0], size[1], channels], bytes);
+        Ok(generator.tokens(params, &pixels.permute(&[0, 3, 1, 2])))
     };
     args.complete.iter().map(read).collect()
 }
@@ -212,14 +225,28 @@ fn open(path: &Path) -> Result<DynamicImage> {
     reader.decode().with_context(|| format!("{}: a PNG or JPEG picture expected", path.display()))
 }
 
-/// Tokens as pixels.
-fn to_picture(model: &ImageGpt, tokens: &[usize], [height, width]: [usize; 2]) -> RgbImage {
-    let (channels, vocab) = (model.config().channels, model.config().vocab);
-    let byte = |token: usize| (token * 255 / (vocab - 1).max(1)).min(255) as u8;
+/// Tokens as pixels: bytes, or colours of the palette.
+fn to_picture(
+    model: &ImageGpt,
+    params: &Params,
+    tokens: &[usize],
+    [height, width]: [usize; 2],
+) -> RgbImage {
+    let config = model.config();
+    let colours = model.palette().map(|id| params.get(id).value.contiguous());
+    let byte = |place: usize, channel: usize| match &colours {
+        Some(colours) => {
+            let channel = channel.min(config.palette - 1);
+            colours.data()[tokens[place] * config.palette + channel].round() as u8
+        }
+        None => {
+            let token = tokens[place * config.channels + channel.min(config.channels - 1)];
+            (token * 255 / (config.vocab - 1).max(1)).min(255) as u8
+        }
+    };
     RgbImage::from_fn(width as u32, height as u32, |x, y| {
-        let at = (y as usize * width + x as usize) * channels;
-        let of = |channel: usize| byte(tokens[at + channel.min(channels - 1)]);
-        Rgb([of(0), of(1), of(2)])
+        let place = y as usize * width + x as usize;
+        Rgb([byte(place, 0), byte(place, 1), byte(place, 2)])
     })
 }
 

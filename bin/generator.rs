@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 use autograd::{Tape, Var};
-use datasets::{Batch, Loader};
+use datasets::{Batch, Images, Loader};
 use models::{ImageGpt, ImageGptConfig};
 use nn::{Context, Init, Params, Shards, micro_batch};
 use rayon::prelude::*;
+use tensor::Tensor;
 
 use crate::recipe::TrainConfig;
 use crate::task::{Score, StepResult};
@@ -34,10 +35,27 @@ impl Generator {
         Ok((Self { model, micro_batch, seed }, params))
     }
 
-    /// The tokens of some images of a batch, whose numbers are bytes: rows of pixels from the top, channels of a pixel together.
-    fn tokens(batch: &Batch, start: usize, count: usize) -> Vec<usize> {
-        let images = batch.images.narrow(0, start, count).permute(&[0, 2, 3, 1]);
-        images.to_vec().into_iter().map(|byte| byte.round() as usize).collect()
+    /// The palette of these images, if tokens are colours.
+    pub(crate) fn fit(&self, params: &mut Params, images: &Images, seed: u64) {
+        if let Some(id) = self.model.palette() {
+            let colours = datasets::palette(images, self.model.config().vocab, seed);
+            let param = params.iter_mut().nth(id.index()).expect("a parameter of this model");
+            param.value = Tensor::from_vec(param.value.shape(), colours);
+        }
+    }
+
+    /// The tokens of pixels [B, C, H, W] whose numbers are bytes: rows from the top, channels of a pixel together, or the nearest
+    /// colour of the palette.
+    pub(crate) fn tokens(&self, params: &Params, images: &Tensor) -> Vec<usize> {
+        let bytes = images.permute(&[0, 2, 3, 1]).to_vec();
+        match self.model.palette() {
+            None => bytes.into_iter().map(|byte| byte.round() as usize).collect(),
+            Some(id) => {
+                let colours = params.get(id).value.contiguous();
+                let pixels = bytes.chunks_exact(self.model.config().palette);
+                pixels.map(|pixel| datasets::nearest(colours.data(), pixel).0).collect()
+            }
+        }
     }
 
     /// The mean loss of a token, in nats, summed over some images of a batch and divided by `images`.
@@ -49,7 +67,7 @@ impl Generator {
         count: usize,
         images: f64,
     ) -> Var {
-        let tokens = Self::tokens(batch, start, count);
+        let tokens = self.tokens(cx.params(), &batch.images.narrow(0, start, count));
         let normalizer = images * self.model.places().len() as f64;
         self.model.loss(cx, &tokens, &batch.labels[start..start + count], normalizer)
     }

@@ -10,11 +10,13 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 /// The recipes inside the program: name and text.
-pub(crate) const RECIPES: [(&str, &str); 4] = [
+pub(crate) const RECIPES: [(&str, &str); 6] = [
     ("vit-sample", include_str!("recipes/vit-sample.toml")),
     ("vit-fashion", include_str!("recipes/vit-fashion.toml")),
     ("igpt-sample", include_str!("recipes/igpt-sample.toml")),
     ("igpt-fashion", include_str!("recipes/igpt-fashion.toml")),
+    ("igpt-digits", include_str!("recipes/igpt-digits.toml")),
+    ("igpt-emoji", include_str!("recipes/igpt-emoji.toml")),
 ];
 
 /// A run, resolved: every value that it depends on.

@@ -1,7 +1,7 @@
 //! What a recipe trains: a classifier or a generator.
 
 use anyhow::Result;
-use datasets::{Batch, Loader, Normalize};
+use datasets::{Batch, Images, Loader, Normalize};
 use nn::{Grads, Params};
 
 use crate::classifier::Classifier;
@@ -54,10 +54,19 @@ impl Task {
         })
     }
 
-    /// What [`Score::value`] is.
+    /// What is learnt from the training images before training: a palette.
+    pub(crate) fn fit(&self, params: &mut Params, images: &Images, seed: u64) {
+        match self {
+            Task::Classify(_) => {}
+            Task::Generate(generator) => generator.fit(params, images, seed),
+        }
+    }
+
+    /// What [`Score::value`] is. Bits per token of a palette are not those per byte.
     pub(crate) fn metric(&self) -> &'static str {
         match self {
             Task::Classify(_) => "accuracy",
+            Task::Generate(generator) if generator.model.palette().is_some() => "bits_per_pixel",
             Task::Generate(_) => "bits_per_dim",
         }
     }
@@ -66,7 +75,9 @@ impl Task {
     pub(crate) fn words(&self, value: f64) -> String {
         match self {
             Task::Classify(_) => format!("accuracy {:.2} %", 100.0 * value),
-            Task::Generate(_) => format!("{value:.3} bits/dim"),
+            Task::Generate(_) => {
+                format!("{value:.3} {}", self.metric().replace("_per_", "/"))
+            }
         }
     }
 

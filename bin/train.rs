@@ -30,7 +30,7 @@ Examples:
   wavetape train --epochs 5 --set model.position.gamma=0.1 --set train.ema=0.99
   wavetape train --resume runs/vit-sample-001")]
 pub(crate) struct TrainArgs {
-    /// Recipe inside the program: vit-sample, vit-fashion, igpt-sample or igpt-fashion.
+    /// Recipe inside the program: vit-sample, vit-fashion, igpt-sample, igpt-fashion, igpt-digits or igpt-emoji.
     #[arg(default_value = RECIPES[0].0, conflicts_with_all = ["file", "resume"])]
     recipe: String,
     /// Recipe of one's own, a TOML file; the config.toml of a run is one.
@@ -129,7 +129,8 @@ impl Trainer {
     /// The run at its start.
     pub(crate) fn new(recipe: Recipe) -> Result<(Self, State)> {
         let data = data::load(&recipe.data, &recipe.model, recipe.seed)?;
-        let (task, params) = Task::new(&recipe.model, &recipe.train, recipe.seed)?;
+        let (task, mut params) = Task::new(&recipe.model, &recipe.train, recipe.seed)?;
+        task.fit(&mut params, &data.train, recipe.seed);
         let normalize = task.normalize(data.normalize);
         let (train, eval) = (Arc::new(data.train), Arc::new(data.eval));
         let options = Options {

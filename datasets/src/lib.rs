@@ -9,6 +9,7 @@ pub mod image_folder;
 mod images;
 mod loader;
 mod normalize;
+mod palette;
 mod picture;
 mod prefetch;
 mod random;
@@ -20,6 +21,7 @@ pub use error::Error;
 pub use images::Images;
 pub use loader::{Batch, Loader, Options};
 pub use normalize::Normalize;
+pub use palette::{nearest, palette};
 pub use prefetch::Prefetch;
 
 /// The two parts in which a data set is published.

@@ -3,7 +3,7 @@
 use autograd::{CrossEntropy, Var, cross_entropy};
 use nn::{
     Activation, Block, BlockConfig, Context, Embedding, Fill, Init, LayerNorm, Linear, Norm,
-    NormKind, Places, Position, PositionConfig, PositionShape, Sight,
+    NormKind, ParamId, Places, Position, PositionConfig, PositionShape, Sight,
 };
 use serde::{Deserialize, Serialize};
 use tensor::Float;
@@ -18,7 +18,10 @@ pub struct ImageGptConfig {
     pub image_size: usize,
     /// Tokens of a pixel: 1 for grey images and colour clusters, 3 for the bytes of red, green and blue.
     pub channels: usize,
-    /// Values of a token: 256 for bytes, or the number of clusters.
+    /// If a token is a colour of a palette: numbers of a colour (1 for grey, 3 for red, green and blue). 0 if tokens are bytes.
+    #[serde(default)]
+    pub palette: usize,
+    /// Values of a token: 256 for bytes, or the number of colours of the palette.
     #[serde(default = "bytes")]
     pub vocab: usize,
     /// Features of a token.
@@ -69,6 +72,7 @@ impl ImageGptConfig {
         Self {
             image_size,
             channels: 1,
+            palette: 0,
             vocab: bytes(),
             dim,
             depth,
@@ -110,6 +114,13 @@ impl ImageGptConfig {
         {
             return Err(ConfigError(format!("{name} = {size}: 1 to {most} expected")));
         }
+        if self.palette > 0 && channels != 1 {
+            let message = format!("channels = {channels}: 1 expected with a palette");
+            return Err(ConfigError(message));
+        }
+        if self.palette > 4 {
+            return Err(ConfigError(format!("palette = {}: 0 to 4 expected", self.palette)));
+        }
         if !dim.is_multiple_of(heads) {
             return Err(ConfigError(format!("dim = {dim} is not divisible by heads = {heads}")));
         }
@@ -133,11 +144,12 @@ impl ImageGptConfig {
 /// table of its own, so that position encodings differ in nothing but the encoding of places.
 ///
 /// Parameters: `emb.weight` [vocab + max(classes, 1), D], `channel.weight` if a pixel has several tokens, `pos_embed` or
-/// `pe.*`, `blocks.N.*`, `norm.*`, `head.*`.
+/// `pe.*`, `blocks.N.*`, `norm.*`, `head.*`, and `palette` if tokens are colours.
 #[derive(Clone, Debug)]
 pub struct ImageGpt {
     config: ImageGptConfig,
     emb: Embedding,
+    palette: Option<ParamId>,
     channel: Option<Embedding>,
     position: Position,
     places: Places,
@@ -155,6 +167,11 @@ impl ImageGpt {
         config.validate()?;
         let &ImageGptConfig { channels, vocab, dim, depth, heads, mlp_dim, classes, .. } = config;
         let emb = Embedding::new(&mut init.scope("emb"), vocab + classes.max(1), dim);
+        let palette = (config.palette > 0).then(|| {
+            let id = init.param("palette", [vocab, config.palette], Fill::Zeros, false);
+            init.freeze(id);
+            id
+        });
         let channel =
             (channels > 1).then(|| Embedding::new(&mut init.scope("channel"), channels, dim));
         let position = Position::new(init, &config.position, config.position_shape());
@@ -176,12 +193,27 @@ impl ImageGpt {
         let fill = Fill::TruncatedNormal(0.02);
         let head =
             (!config.tie).then(|| Linear::with(&mut head, dim, vocab, fill, config.head_bias));
-        Ok(Self { config: config.clone(), emb, channel, position, places, blocks, norm, head })
+        Ok(Self {
+            config: config.clone(),
+            emb,
+            palette,
+            channel,
+            position,
+            places,
+            blocks,
+            norm,
+            head,
+        })
     }
 
     /// The sizes.
     pub fn config(&self) -> &ImageGptConfig {
         &self.config
+    }
+
+    /// The colours [vocab, palette], from 0 to 255, a parameter that is not trained; whoever knows the images sets it.
+    pub fn palette(&self) -> Option<ParamId> {
+        self.palette
     }
 
     /// The places of all tokens of an image of the config's size.

@@ -71,6 +71,11 @@ impl<'p, E: Float> Context<'p, E> {
         Self { params, vars, tape, rng: rng.map(RefCell::new) }
     }
 
+    /// The parameters as they are.
+    pub fn params(&self) -> &'p Params<E> {
+        self.params
+    }
+
     /// A parameter as a variable, the same one at each use.
     pub fn param(&self, id: ParamId) -> Var<E> {
         if let Some(tape) = &self.tape {

@@ -8,6 +8,13 @@ use tensor::{Float, Shape, Tensor};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ParamId(pub(crate) usize);
 
+impl ParamId {
+    /// Its place in the order of [`Params::iter`].
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
 /// A named tensor that training changes.
 #[derive(Clone, Debug)]
 pub struct Param<E: Float = f32> {
