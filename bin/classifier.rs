@@ -39,6 +39,11 @@ impl Classifier {
         Ok((Self { model, loss, micro_batch, seed }, params))
     }
 
+    /// The model.
+    pub(crate) fn model(&self) -> &Vit {
+        &self.model
+    }
+
     /// Loss and gradients of a batch, and how many images it got right.
     pub(crate) fn differentiate(&self, params: &Params, batch: &Batch, step: u64) -> StepResult {
         let count = batch.labels.len();

@@ -7,6 +7,7 @@ mod eval;
 mod generate;
 mod generator;
 mod gradcheck;
+mod inspect;
 mod parity;
 mod progress;
 mod recipe;
@@ -36,6 +37,7 @@ enum Command {
     Train(Box<train::TrainArgs>),
     Eval(eval::EvalArgs),
     Generate(generate::GenerateArgs),
+    Inspect(inspect::InspectArgs),
     Bench(bench::BenchArgs),
     Gradcheck(gradcheck::GradcheckArgs),
     Parity(parity::ParityArgs),
@@ -52,6 +54,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Generate(args) => generate::run(args),
+        Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Gradcheck(args) => gradcheck::run(args),
         Command::Parity(args) => parity::run(args),

@@ -206,6 +206,11 @@ impl ImageGpt {
         })
     }
 
+    /// The position encoder.
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+
     /// The sizes.
     pub fn config(&self) -> &ImageGptConfig {
         &self.config

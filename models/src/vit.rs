@@ -186,6 +186,11 @@ impl Vit {
         })
     }
 
+    /// The position encoder.
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+
     /// The sizes.
     pub fn config(&self) -> &VitConfig {
         &self.config

@@ -168,6 +168,50 @@ impl Position {
         (Some(resized.gather(0, &places.flat_indices())), slots)
     }
 
+    /// How alike the encoding finds each pair of places, [N, N]; `None` if it knows no positions.
+    ///
+    /// - Of vectors that are added: their cosine.
+    /// - Of angles: the mean of cos(θ_i − θ_j) over pairs, heads and layers, which is what is left of the score of two equal
+    ///   vectors.
+    /// - Of biases: the mean over heads.
+    pub fn similarity<E: Float>(&self, cx: &Context<'_, E>, places: &Places) -> Option<Tensor<E>> {
+        if let (Some(rows), _) = self.embed(cx, places) {
+            let rows = rows.into_value();
+            let length = rows.square().sum_keep(&[-1]).add_scalar(E::from_f64(1e-20)).sqrt();
+            let rows = &rows / &length;
+            return Some(rows.matmul(&rows.transpose(0, 1)));
+        }
+        match &self.kind {
+            Kind::Rotary(rotary) => {
+                let layers = rotary.angles(cx, places).into_iter().map(|angles| {
+                    let angles = angles.into_value();
+                    let n = places.len();
+                    let by_pair =
+                        angles.reshape([angles.len() / n / angles.dim(-1), n, angles.dim(-1)]);
+                    let (cos, sin) = (by_pair.cos(), by_pair.sin());
+                    let both = |t: &Tensor<E>| t.matmul(&t.transpose(-2, -1));
+                    let kernel = (&both(&cos) + &both(&sin)).mean(&[0]);
+                    kernel.scale(E::from_f64(1.0 / angles.dim(-1) as f64))
+                });
+                let layers: Vec<Tensor<E>> = layers.collect();
+                let sum = layers[1..].iter().fold(layers[0].clone(), |sum, next| &sum + next);
+                Some(sum.scale(E::from_f64(1.0 / layers.len() as f64)))
+            }
+            Kind::Bias(bias) => Some(bias.forward(cx, places).into_value().mean(&[0])),
+            _ => None,
+        }
+    }
+
+    /// The frequencies of learnable or fixed Fourier features [|F|/2, M], in radians per unit of a fraction.
+    pub fn frequencies(&self) -> Option<ParamId> {
+        match &self.kind {
+            Kind::Fourier(encoder) | Kind::Bias(RelativeBias::Fourier(encoder)) => {
+                Some(encoder.frequencies())
+            }
+            _ => None,
+        }
+    }
+
     /// What attention looks at in each layer, between these places and the tokens in front of them, which are neither turned nor
     /// biased.
     pub fn sight<E: Float>(&self, cx: &Context<'_, E>, places: &Places, causal: bool) -> Sight<E> {
