@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 
+use crate::baselines;
 use crate::run::Run;
 use crate::train::Trainer;
 
@@ -17,6 +18,9 @@ pub(crate) struct EvalArgs {
     /// Folder of the data, if it is not where it was in training.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Of a generator of bytes: score two baselines as well, a histogram for each place and the sizes of PNG files.
+    #[arg(long)]
+    baselines: bool,
     /// Print the result as one JSON object and nothing else.
     #[arg(long)]
     json: bool,
@@ -33,5 +37,15 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     let start = Instant::now();
     let score = trainer.task.score(state.evaluated(), &trainer.eval);
     let (images, seconds) = (trainer.eval.images().len() as u64, start.elapsed().as_secs_f64());
-    trainer.report(&run, &state, score, images, seconds).print(args.json)
+    let mut report = trainer.report(&run, &state, score, images, seconds);
+    if args.baselines {
+        if trainer.task.metric() != "bits_per_dim" {
+            bail!(
+                "--baselines: a generator of bytes expected; this run is scored in {}",
+                trainer.task.metric()
+            );
+        }
+        report.baselines = Some(baselines::measure(trainer.train.images(), trainer.eval.images())?);
+    }
+    report.print(args.json)
 }

@@ -1,5 +1,6 @@
 //! The `wavetape` program: each subcommand is a file.
 
+mod baselines;
 mod bench;
 mod classifier;
 mod data;

@@ -12,6 +12,7 @@ use datasets::{Batch, Loader, Options};
 use nn::{WarmupCosine, clip_scale};
 use serde::Serialize;
 
+use crate::baselines::Baselines;
 use crate::data;
 use crate::progress::Progress;
 use crate::recipe::{Changes, RECIPES, Recipe};
@@ -92,6 +93,9 @@ pub(crate) struct Report {
     params: usize,
     threads: usize,
     rss_mb: Option<u64>,
+    /// What models without a model reach.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) baselines: Option<Baselines>,
 }
 
 impl Report {
@@ -112,6 +116,12 @@ impl Report {
             self.img_s,
             self.run
         )?;
+        if let Some(Baselines { histogram, png }) = &self.baselines {
+            writeln!(
+                out,
+                "a histogram for each place: {histogram:.3} bits/dim; PNG files: {png:.3} bits/dim"
+            )?;
+        }
         Ok(())
     }
 }
@@ -120,7 +130,7 @@ impl Report {
 pub(crate) struct Trainer {
     pub(crate) recipe: Recipe,
     pub(crate) task: Task,
-    train: Loader,
+    pub(crate) train: Loader,
     pub(crate) eval: Loader,
     schedule: WarmupCosine,
 }
@@ -292,6 +302,7 @@ impl Trainer {
             params: state.params.elements(),
             threads: rayon::current_num_threads(),
             rss_mb: system::peak_memory_mb(),
+            baselines: None,
         }
     }
 }

@@ -166,3 +166,84 @@ fn a_folder_that_holds_a_run_is_not_overwritten_and_a_foreign_checkpoint_is_refu
     assert_eq!(resumed.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&resumed.stderr).contains("no tensor `model.blocks.2."));
 }
+
+/// A generator so small that 784 tokens take no time.
+const SMALL_GENERATOR: [&str; 8] = [
+    "model.dim=16",
+    "model.depth=2",
+    "model.heads=2",
+    "model.mlp_dim=16",
+    "train.batch_size=2",
+    "train.steps=2",
+    "data.hold_out=3",
+    "optimizer.warmup=0.0",
+];
+
+fn train_generator(out: &Path, more: &[&str]) -> Value {
+    let out = out.to_str().expect("UTF-8");
+    let mut args = vec!["train", "igpt-sample", "--json", "--out", out];
+    SMALL_GENERATOR.iter().for_each(|pair| args.extend(["--set", pair]));
+    args.extend(more);
+    json(&wavetape(&args))
+}
+
+#[test]
+fn every_position_encoding_trains_the_classifier_and_the_generator() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for config in nn::PositionConfig::all(0.2) {
+        let name = config.name();
+        let gamma = match name {
+            "lff" | "lff-mlp" | "fixed-fourier" | "fixed-fourier-mlp" | "relative-lff" => {
+                ", gamma = 0.2"
+            }
+            _ => "",
+        };
+        let position = format!("model.position={{ kind = \"{name}\"{gamma} }}");
+        let of = |model: &str| folder.path().join(format!("{model}-{name}"));
+        let report =
+            train(&of("vit"), &["--steps", "2", "--set", &position, "--set", "data.hold_out=50"]);
+        assert_eq!(report["metric"], "validation_accuracy", "{name}");
+        assert_eq!(report["step"], 2, "{name}");
+        let report = train_generator(&of("igpt"), &["--set", &position]);
+        assert_eq!(report["metric"], "validation_bits_per_dim", "{name}");
+        let bits = report["value"].as_f64().expect("a number");
+        assert!((6.0..9.0).contains(&bits), "{name}: {bits} bits per byte after two steps");
+    }
+}
+
+#[test]
+fn a_generator_is_scored_and_draws_and_completes_images() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run");
+    let trained = train_generator(&run, &["--set", "model.classes=10"]);
+    let run = run.to_str().expect("UTF-8");
+    let scored = json(&wavetape(&["eval", run, "--json", "--baselines"]));
+    assert_eq!((&scored["value"], &scored["loss"]), (&trained["value"], &trained["loss"]));
+    assert!(scored["standard_error"].as_f64().expect("a number") > 0.0);
+    assert!(scored["baselines"]["histogram"].as_f64().expect("a number") < 8.0);
+    let draw = |out: &str, more: &[&str]| {
+        let out = folder.path().join(out);
+        let out = out.to_str().expect("UTF-8");
+        let args = [&["generate", run, "--json", "--out", out, "--scale", "1"], more].concat();
+        let report = json(&wavetape(&args));
+        (report["images"].as_u64(), std::fs::read(out).expect("written"))
+    };
+    let (count, one) = draw("a.png", &["--count", "2", "--seed", "3"]);
+    assert_eq!(count, Some(2));
+    assert_eq!(draw("b.png", &["--count", "2", "--seed", "3"]).1, one);
+    assert_ne!(draw("c.png", &["--count", "2", "--seed", "4"]).1, one);
+    let given = folder.path().join("a.png");
+    let given = given.to_str().expect("UTF-8");
+    let (count, _) = draw("d.png", &["--complete", given, given, "--count", "3", "--class", "9"]);
+    assert_eq!(count, Some(6));
+    let refused = wavetape(&["generate", run, "--class", "10"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("--class 10: fewer than 10 expected")
+    );
+    let maps = folder.path().join("maps.png");
+    let maps = maps.to_str().expect("UTF-8");
+    let inspected = json(&wavetape(&["inspect", run, "--json", "--positions", maps]));
+    assert_eq!(inspected["position"], "lff-mlp");
+    assert!(std::fs::read(maps).expect("written").len() > 10_000);
+}

@@ -37,6 +37,12 @@ pub(crate) struct BenchArgs {
     /// Samples of a shard; by rule, unless given.
     #[arg(long)]
     micro_batch: Option<usize>,
+    /// Height and width of igpt-xl's images, instead of 64: how time and memory grow with the number of tokens.
+    #[arg(long, value_name = "SIDE", value_parser = clap::value_parser!(u16).range(1..=256))]
+    side: Option<u16>,
+    /// Tokens of each of igpt-xl's pixels, instead of 1.
+    #[arg(long, value_name = "C", value_parser = clap::value_parser!(u16).range(1..=4))]
+    channels: Option<u16>,
     /// Print a table of ops: calls, time, speed, and memory kept for the backward pass, per step.
     #[arg(long)]
     profile: bool,
@@ -81,6 +87,8 @@ struct Figures {
     gflop: f64,
     gflop_s: f64,
     rss_mb: Option<u64>,
+    /// Tokens of a sample.
+    tokens: usize,
     steps: usize,
     micro_batch: usize,
     simd: String,
@@ -96,7 +104,7 @@ struct Figures {
 
 impl Workload {
     /// The model, and the samples of a batch.
-    fn config(self) -> (ModelConfig, usize) {
+    fn config(self, args: &BenchArgs) -> (ModelConfig, usize) {
         let (image_size, patch_size, channels, dim, depth, heads, classes, batch) = match self {
             Workload::VitS => (28, 4, 1, 64, 4, 4, 10, 128),
             Workload::VitM => (32, 4, 3, 192, 6, 3, 10, 64),
@@ -108,7 +116,12 @@ impl Workload {
         let (pool, class_token, mlp_dim) = (Pool::Cls, true, 4 * dim);
         let (dropout, drop_path) = (0.0, 0.0);
         if let Workload::Igpt | Workload::IgptXl = self {
-            let config = ImageGptConfig::new(image_size, [dim, depth, heads, mlp_dim], position);
+            let is_xl = self == Workload::IgptXl;
+            let given = |value: Option<u16>| value.filter(|_| is_xl).map(usize::from);
+            let side = given(args.side).unwrap_or(image_size);
+            let plain = ImageGptConfig::new(side, [dim, depth, heads, mlp_dim], position);
+            let channels = given(args.channels).unwrap_or(channels);
+            let config = ImageGptConfig { channels, ..plain };
             return (ModelConfig::ImageGpt(config), batch);
         }
         let config = VitConfig {
@@ -199,7 +212,7 @@ fn gemm_flop(config: &ModelConfig, batch: usize) -> f64 {
 fn measure(workload: Workload, args: &BenchArgs, limits: Option<&Roofline>) -> Result<Figures> {
     tensor::clear_pool();
     system::reset_peak_memory();
-    let (config, batch) = workload.config();
+    let (config, batch) = workload.config(args);
     let mut params = Params::new();
     let model = Model::new(&mut params, &config, batch)?;
     let by_rule = micro_batch(batch, config.tokens());
@@ -250,6 +263,7 @@ fn measure(workload: Workload, args: &BenchArgs, limits: Option<&Roofline>) -> R
         gflop,
         gflop_s: gflop / median,
         rss_mb,
+        tokens: config.tokens(),
         steps: times.len(),
         micro_batch,
         simd: format!("{:?}", tensor::Level::current()).to_lowercase(),
