@@ -39,7 +39,7 @@ impl Generator {
     pub(crate) fn fit(&self, params: &mut Params, images: &Images, seed: u64) {
         if let Some(id) = self.model.palette() {
             let colours = datasets::palette(images, self.model.config().vocab, seed);
-            let param = params.iter_mut().nth(id.index()).expect("a parameter of this model");
+            let param = params.get_mut(id);
             param.value = Tensor::from_vec(param.value.shape(), colours);
         }
     }

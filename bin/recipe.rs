@@ -116,6 +116,9 @@ pub(crate) struct TrainConfig {
     /// Steps after which training ends, if before the last epoch; 0 for no such limit.
     #[serde(default)]
     pub(crate) steps: u64,
+    /// Steps between lines of the log inside of an epoch; 0 for none.
+    #[serde(default)]
+    pub(crate) log_every: u64,
     /// Images of a step.
     pub(crate) batch_size: usize,
     /// Images of a shard; 0 for the rule of `nn::micro_batch`.

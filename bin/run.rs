@@ -44,6 +44,9 @@ pub(crate) struct EpochSums {
     pub(crate) loss: f64,
     /// Norm of the last step's gradient.
     pub(crate) grad_norm: f64,
+    /// Images and sum of losses since the last line of the log that stands inside of an epoch.
+    #[serde(default)]
+    pub(crate) recent: (usize, f64),
 }
 
 impl State {

@@ -198,6 +198,8 @@ impl Trainer {
         sums.right += step.right;
         sums.loss += step.loss * batch.labels.len() as f64;
         sums.grad_norm = norm;
+        sums.recent.0 += batch.labels.len();
+        sums.recent.1 += step.loss * batch.labels.len() as f64;
         Ok(step.loss)
     }
 
@@ -209,7 +211,7 @@ impl Trainer {
             let epoch = (state.step / batches) as usize;
             let first = state.step % batches;
             if first == 0 {
-                state.epoch = EpochSums::default();
+                state.epoch = EpochSums { recent: state.epoch.recent, ..EpochSums::default() };
             }
             let start = Instant::now();
             let (seconds, images) = (state.seconds, state.images);
@@ -220,6 +222,19 @@ impl Trainer {
                 let EpochSums { right, loss: sum, images, .. } = state.epoch;
                 let running = self.task.words(self.task.running(right, sum, images));
                 progress.step(state.step, loss, &running, speed(state));
+                let every = self.recipe.train.log_every;
+                if every > 0 && state.step.is_multiple_of(every) {
+                    let (images, sum) = std::mem::take(&mut state.epoch.recent);
+                    run.log(&serde_json::json!({
+                        "step": state.step,
+                        "rate": self.schedule.rate(state.step - 1),
+                        "loss": sum / images.max(1) as f64,
+                        "grad_norm": state.epoch.grad_norm,
+                        "seconds": seconds + start.elapsed().as_secs_f64(),
+                        "img_s": speed(state),
+                        "rss_mb": system::memory_mb(),
+                    }))?;
+                }
                 if stop.now(state.step) || state.step >= self.schedule.total {
                     break;
                 }

@@ -8,13 +8,6 @@ use tensor::{Float, Shape, Tensor};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ParamId(pub(crate) usize);
 
-impl ParamId {
-    /// Its place in the order of [`Params::iter`].
-    pub fn index(self) -> usize {
-        self.0
-    }
-}
-
 /// A named tensor that training changes.
 #[derive(Clone, Debug)]
 pub struct Param<E: Float = f32> {
@@ -75,6 +68,11 @@ impl<E: Float> Params<E> {
     /// A parameter of this arena.
     pub fn get(&self, id: ParamId) -> &Param<E> {
         &self.entries[id.0]
+    }
+
+    /// A parameter of this arena, to be changed.
+    pub fn get_mut(&mut self, id: ParamId) -> &mut Param<E> {
+        &mut self.entries[id.0]
     }
 
     /// The parameter of this name.
