@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use datasets::{Augment, image_folder};
 use models::{ImageGptConfig, VitConfig};
-use nn::AdamWConfig;
+use nn::{AdamWConfig, PositionConfig};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -219,6 +219,7 @@ impl Recipe {
                 .with_context(|| format!("--set {pair}: key=value expected"))?;
             put(key.trim(), parse_value(value.trim())).with_context(|| format!("--set {pair}"))?;
         }
+        name_position(&mut table)?;
         let merged = toml::to_string(&table).with_context(|| origin.to_owned())?;
         let recipe: Self = toml::from_str(&merged)
             .with_context(|| format!("{origin}, with what the command line sets"))?;
@@ -249,6 +250,24 @@ impl Recipe {
             None => Ok(()),
         }
     }
+}
+
+/// `model.position = "rope-mixed"` stands for that kind with its usual numbers.
+fn name_position(table: &mut Table) -> Result<()> {
+    let model = table.get_mut("model").and_then(Value::as_table_mut);
+    let Some(position) = model.and_then(|model| model.get_mut("position")) else { return Ok(()) };
+    if let Value::String(name) = position {
+        let known =
+            || PositionConfig::all(1.0).iter().map(PositionConfig::name).collect::<Vec<_>>();
+        let kind = PositionConfig::named(name).with_context(|| {
+            format!(
+                "model.position = \"{name}\": no such encoding; known are {}",
+                known().join(", ")
+            )
+        })?;
+        *position = Value::try_from(kind)?;
+    }
+    Ok(())
 }
 
 /// Puts a value at a dotted key, making tables on the way.
@@ -304,7 +323,21 @@ mod tests {
         let recipe =
             resolve(&["model.depth=2", "model.position={ kind = \"embed-1d\" }"]).expect("valid");
         let ModelConfig::Vit(vit) = &recipe.model else { panic!("a ViT") };
-        assert_eq!((vit.depth, &vit.position), (2, &nn::PositionConfig::Embed1d {}));
+        assert_eq!((vit.depth, &vit.position), (2, &PositionConfig::Embed1d {}));
+    }
+
+    #[test]
+    fn a_position_encoding_may_be_given_by_its_name_alone() {
+        for config in PositionConfig::all(0.2) {
+            let recipe = resolve(&[&format!("model.position={}", config.name())]).expect("valid");
+            let ModelConfig::Vit(vit) = &recipe.model else { panic!("a ViT") };
+            assert_eq!(vit.position, config);
+        }
+        let refused = format!("{:#}", resolve(&["model.position=cosine"]).expect_err("no such"));
+        assert!(
+            refused.contains("no such encoding; known are none, embed-1d, embed-2d"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ const SMALL: [&str; 9] = [
     "model.heads=2",
     "model.mlp_dim=32",
     "model.patch_size=14",
-    "model.position.features=16",
+    "model.position={ kind = \"lff-mlp\", features = 16 }",
     "train.batch_size=32",
     "train.ema=0.9",
     "train.log_every=7",
@@ -193,13 +193,7 @@ fn every_position_encoding_trains_the_classifier_and_the_generator() {
     let folder = tempfile::tempdir().expect("a folder");
     for config in nn::PositionConfig::all(0.2) {
         let name = config.name();
-        let gamma = match name {
-            "lff" | "lff-mlp" | "fixed-fourier" | "fixed-fourier-mlp" | "relative-lff" => {
-                ", gamma = 0.2"
-            }
-            _ => "",
-        };
-        let position = format!("model.position={{ kind = \"{name}\"{gamma} }}");
+        let position = format!("model.position={name}");
         let of = |model: &str| folder.path().join(format!("{model}-{name}"));
         let report =
             train(&of("vit"), &["--steps", "2", "--set", &position, "--set", "data.hold_out=50"]);

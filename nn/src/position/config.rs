@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Which encoder, with its numbers: `position = { kind = "lff-mlp", gamma = 0.2 }`.
+/// Which encoder, with its numbers: `position = { kind = "lff-mlp", gamma = 0.2 }`. γ is 0.2 unless it is given.
 ///
 /// Fractions of the image go from 0 to 1; indices count patches or pixels. D is the model's width, shared out among G groups of
 /// M coordinates; C = G·M. "Elsewhere" says what happens at places and sizes that training has not shown.
@@ -52,11 +52,13 @@ pub enum PositionConfig {
     /// Learnable Fourier features alone (Li et al. 2021, Eq. 2), |F| = D/G. M·D/(2G) parameters. Elsewhere: goes on.
     Lff {
         /// Width γ of the first kernel, in fractions of the image.
+        #[serde(default = "fifth")]
         gamma: f64,
     },
     /// Learnable Fourier features with MLP (Li et al. 2021): see [`LearnableFourier`](crate::LearnableFourier).
     LffMlp {
         /// Width γ of the first kernel, in fractions of the image.
+        #[serde(default = "fifth")]
         gamma: f64,
         /// |F|; 0 stands for the model's width.
         #[serde(default)]
@@ -68,11 +70,13 @@ pub enum PositionConfig {
     /// Fourier features of frequencies that stay as they were drawn (Rahimi and Recht 2007). No trained parameters.
     FixedFourier {
         /// Width γ of the kernel, in fractions of the image.
+        #[serde(default = "fifth")]
         gamma: f64,
     },
     /// The same with an MLP (Tancik et al. 2020).
     FixedFourierMlp {
         /// Width γ of the kernel, in fractions of the image.
+        #[serde(default = "fifth")]
         gamma: f64,
         /// |F|; 0 stands for the model's width.
         #[serde(default)]
@@ -110,6 +114,7 @@ pub enum PositionConfig {
     /// Scores with a bias that an MLP makes of learnable Fourier features of the difference.
     RelativeLff {
         /// Width γ of the first kernel, in fractions of the image.
+        #[serde(default = "fifth")]
         gamma: f64,
         /// |F|; 0 stands for the model's width.
         #[serde(default)]
@@ -135,6 +140,11 @@ pub struct PositionShape {
     pub heads: usize,
     /// Layers of attention.
     pub depth: usize,
+}
+
+/// γ unless it is given.
+fn fifth() -> f64 {
+    0.2
 }
 
 fn ten() -> f64 {
@@ -177,6 +187,11 @@ impl PositionConfig {
             RelativeMlp { hidden },
             RelativeLff { gamma, features, hidden },
         ]
+    }
+
+    /// The kind of this name, with its usual numbers.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all(fifth()).into_iter().find(|kind| kind.name() == name)
     }
 
     /// The name that stands in a config.
