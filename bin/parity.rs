@@ -19,8 +19,8 @@ use crate::recipe::ModelConfig;
 /// Of a `vit`, INPUT holds `images` f32 [B, C, H, W] and, if the loss is asked for, `labels` i64, one each; OUTPUT gets
 /// `logits` [B, classes], with labels `loss` (mean cross-entropy, nats), and with --grads `grad.PARAMETER` for each parameter.
 ///
-/// Of an `image-gpt`, INPUT holds `tokens` i64 [B, N], and `classes` i64 [B] if the model has classes; OUTPUT gets `logits`
-/// [B, N, vocab], each for the token at its place, `loss`, and the gradients. Weights may have Hugging Face's names and layouts;
+/// Of an `image-gpt`, INPUT holds `tokens` i64 [B, N], and `classes` i64, one each, if the model has classes; OUTPUT gets
+/// `logits` [B, N, vocab], each for the token at its place, `loss`, and the gradients. Weights may have Hugging Face's names and layouts;
 /// the gradients have them then, too.
 #[derive(Debug, Args)]
 pub(crate) struct ParityArgs {

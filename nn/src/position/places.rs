@@ -64,7 +64,7 @@ impl Places {
         self.len() == 0
     }
 
-    /// Places along each coordinate, [M] numbers.
+    /// Places along each coordinate, M numbers.
     pub fn sizes(&self) -> &[usize] {
         &self.sizes
     }
