@@ -341,16 +341,16 @@ impl Entry {
             };
             (discriminant(&report.verdict), diagnosis)
         };
-        let first = kind(&report);
-        let alike = |report: &Report| {
-            let (verdict, diagnosis) = kind(report);
-            verdict == first.0 && (first.1.is_none() || diagnosis == first.1)
-        };
+        // A diagnosis needs every element, so that of a large case shows only when it has become smaller.
+        let mut first = kind(&report);
         while let Some((next, why)) = case.simpler(&self.spec).into_iter().find_map(|next| {
             let report = self.check(&next);
-            alike(&report).then_some((next, report))
+            let (verdict, diagnosis) = kind(&report);
+            let alike = verdict == first.0 && (first.1.is_none() || diagnosis == first.1);
+            alike.then_some((next, report))
         }) {
             (case, report) = (next, why);
+            first = kind(&report);
         }
         if let Verdict::Imprecise { grows, .. } = &mut report.verdict {
             *grows = self.error_grows(&case);

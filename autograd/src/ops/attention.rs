@@ -119,22 +119,6 @@ pub fn self_attention<E: Float>(qkv: &Var<E>, heads: usize, options: &Attention<
 }
 
 impl<E: Float> Attention<E> {
-    /// The same for the first `count` queries only.
-    ///
-    /// # Panics
-    /// If it is causal, or there are not as many queries.
-    #[must_use]
-    #[track_caller]
-    pub fn of_first(&self, count: usize) -> Self {
-        assert!(!self.causal, "attention: the first {count} queries of a causal one");
-        let rows = |x: &Var<E>| match x.shape().rank() > 1 && x.value().dim(-2) > 1 {
-            true => x.narrow(-2, 0, count),
-            false => x.clone(),
-        };
-        let angles = self.angles.as_ref().map(|[q, k]| [rows(q), k.clone()]);
-        Self { causal: false, mask: self.mask.as_ref().map(rows), angles }
-    }
-
     fn tracked_mask(&self) -> Option<&Var<E>> {
         self.mask.as_ref().filter(|mask| mask.is_tracked())
     }

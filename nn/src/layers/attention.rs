@@ -59,7 +59,7 @@ impl SelfAttention {
             split_heads(&self.qkv.forward_part(cx, x, i * dim..(i + 1) * dim), self.heads)
         };
         let (q, k, v) = (part(&x.narrow(1, 0, count), 0), part(x, 1), part(x, 2));
-        self.proj.forward(cx, &attention(&q, &k, &v, &options.of_first(count)))
+        self.proj.forward(cx, &attention(&q, &k, &v, &of_first(options, count)))
     }
 
     /// The next token of a sequence that is decoded: x [B, 1, dim], which sees itself and the tokens in `cache`. `options` is
@@ -86,6 +86,18 @@ impl SelfAttention {
 }
 
 /// y [B, N, dim] → [B, H, N, dim/H].
+/// What the first `count` queries may look at, of what all may.
+#[track_caller]
+fn of_first<E: Float>(options: &Attention<E>, count: usize) -> Attention<E> {
+    assert!(!options.causal, "attention: the first {count} queries of a causal one");
+    let rows = |x: &Var<E>| match x.shape().rank() > 1 && x.value().dim(-2) > 1 {
+        true => x.narrow(-2, 0, count),
+        false => x.clone(),
+    };
+    let angles = options.angles.as_ref().map(|[q, k]| [rows(q), k.clone()]);
+    Attention { causal: false, mask: options.mask.as_ref().map(rows), angles }
+}
+
 #[track_caller]
 fn split_heads<E: Float>(y: &Var<E>, heads: usize) -> Var<E> {
     let &[batch, n, dim] = y.dims() else {
