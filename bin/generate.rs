@@ -71,6 +71,11 @@ pub(crate) struct GenerateArgs {
     json: bool,
 }
 
+/// Tokens of an image at most.
+const MOST_TOKENS: usize = 1 << 14;
+/// Bytes of keys and values at most.
+const MOST_BYTES: u64 = 8 << 30;
+
 #[derive(Serialize)]
 struct Report {
     run: String,
@@ -109,6 +114,17 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     if !size.iter().all(|side| (1..=512).contains(side)) {
         bail!("--size {} {}: 1 to 512 expected", size[0], size[1]);
     }
+    // Keys and values of every token, and a bias that may take a number for each pair of them, are held at once.
+    let tokens = size[0] * size[1] * config.channels;
+    let images = args.count * args.complete.len().max(1);
+    let cache = images as u64 * tokens as u64 * (8 * config.dim * config.depth) as u64;
+    if tokens > MOST_TOKENS || cache > MOST_BYTES {
+        bail!(
+            "{images} images of {tokens} tokens: at most {MOST_TOKENS} tokens each expected, and {} GiB of keys and values, not {:.1}",
+            MOST_BYTES >> 30,
+            cache as f64 / f64::from(1 << 30)
+        );
+    }
     let class = |i: usize| match args.class {
         Some(class) if class < config.classes => Ok(class),
         Some(class) => bail!("--class {class}: fewer than {} expected", config.classes),
@@ -133,7 +149,6 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
         top_p: args.top_p,
         seed: args.seed,
     };
-    let tokens = size[0] * size[1] * config.channels;
     let start = Instant::now();
     let bar = progress(tokens, args.json);
     let drawn = model.generate(params, &prompts, &classes, size, &sampler, |at| {

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use autograd::profile::{finish as finish_record, span, start as start_record};
 use autograd::{CrossEntropy, Var, cross_entropy};
 use clap::{Args, ValueEnum};
@@ -275,6 +275,10 @@ fn measure(workload: Workload, args: &BenchArgs, limits: Option<&Roofline>) -> R
 
 /// Runs the workloads one after another.
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
+    let is_sized = args.side.is_some() || args.channels.is_some();
+    if is_sized && args.workload != Some(Workload::IgptXl) {
+        bail!("--side and --channels: --workload igpt-xl expected");
+    }
     let out = &mut io::stdout().lock();
     let all = Workload::value_variants();
     let chosen = args.workload.as_ref().map_or(all, std::slice::from_ref);

@@ -6,7 +6,7 @@ use nn::{Activation, Init, NormKind, PositionConfig, check_layer};
 
 use crate::{ImageGpt, ImageGptConfig, Pool, Vit, VitConfig};
 
-/// All models, with each way to pool and to encode positions.
+/// All models, each in the forms whose code differs; `nn::check::table` has every position encoding.
 #[rustfmt::skip]
 pub fn table() -> Vec<Entry> {
     vec![

@@ -3,8 +3,7 @@ fast mode, at its defaults: double precision, inputs of one shape of the caller'
 
     python tests/peers/gradcheck_mutants.py [--all]
 
-Needs torch. Prints how many of each kind are caught, and with --all each of them. A right twin of each op, where one is
-needed to be sure that the inputs are fair, is PyTorch's own.
+Needs torch. Prints how many of each kind are caught, and with --all each of them.
 """
 
 import argparse

@@ -43,7 +43,8 @@ pub struct Case {
     pub(crate) twice: bool,
 }
 
-/// As text that can be read back, such as `seed=17 sizes=k:2,m:1 run=3 lhs=permuted/0/0 round`.
+/// As text that can be read back, such as `seed=17 sizes=k:2,m:1 run=3 layouts=permuted,narrowed/1/2 round`: of a
+/// broadcast input, the layout is followed by how many axes are missing and by the bits of those that are 1.
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "seed={}", self.seed)?;

@@ -14,7 +14,7 @@ use super::parametric::Parametric;
 use super::pick::Pick;
 use super::precision;
 use super::report::{Argument, Example, Place, Report, Verdict};
-use super::run::{Run, catching, cotangent, run};
+use super::run::{Call, Run, catching, cotangent, run};
 use super::spec::Spec;
 use crate::Var;
 
@@ -173,19 +173,12 @@ impl Entry {
         let prepared = match catching(|| (self.prepare)(case)) {
             Ok(prepared) => prepared,
             Err(message) => {
-                let nothing = Prepared {
-                    parameters: Vec::new(),
-                    single: Box::new(|_, _| unreachable!("nothing was made")),
-                    double: Box::new(|_, _| unreachable!("nothing was made")),
-                };
-                let mut report =
-                    self.subject(case, &nothing, &|_| unreachable!("not run")).report();
-                report.verdict = Verdict::Panicked { message };
-                return report;
+                let subject = self.subject(case, &[], &|_| unreachable!("nothing was made"));
+                return Report { verdict: Verdict::Panicked { message }, ..subject.report() };
             }
         };
         let call = |x: &[Var<f64>]| self.apply(&prepared.double, case, x);
-        let subject = self.subject(case, &prepared, &call);
+        let subject = self.subject(case, &prepared.parameters, &call);
         let mut report = subject.check();
         if report.passed() {
             match self.compare_precisions(case, &prepared, &subject.inputs) {
@@ -199,8 +192,8 @@ impl Entry {
     fn subject<'a>(
         &'a self,
         case: &Case,
-        prepared: &Prepared,
-        call: super::run::Call<'a, f64>,
+        parameters: &[(String, Tensor<f64>)],
+        call: Call<'a, f64>,
     ) -> Subject<'a> {
         let inputs = case.tensors(&self.spec);
         let names = self.spec.inputs.iter().map(|input| &input.name);
@@ -216,9 +209,9 @@ impl Entry {
         };
         Subject {
             name: &self.name,
-            arguments: given.chain(prepared.parameters.iter().map(own)).collect(),
+            arguments: given.chain(parameters.iter().map(own)).collect(),
             call,
-            inputs: all_inputs(inputs, prepared),
+            inputs: all_inputs(inputs, parameters),
             output: self.spec.output.as_ref().map(|axes| case.shape(axes, 0)),
             seed: case.seed(),
             effort: self.effort,
@@ -269,7 +262,7 @@ impl Entry {
 
     /// The inputs of a case: those of the specification, then the parameters.
     pub fn inputs(&self, case: &Case) -> Vec<Tensor<f64>> {
-        all_inputs(case.tensors(&self.spec), &(self.prepare)(case))
+        all_inputs(case.tensors(&self.spec), &(self.prepare)(case).parameters)
     }
 
     /// The run of a case in double precision, on inputs and a cotangent of the caller's choice.
@@ -368,7 +361,7 @@ impl Entry {
             let named = if has_run { size.min(8) } else { root };
             let case = case.clone().resized(&self.spec, named, &[size]);
             let prepared = catching(|| (self.prepare)(&case)).ok()?;
-            let inputs = all_inputs(case.tensors(&self.spec), &prepared);
+            let inputs = all_inputs(case.tensors(&self.spec), &prepared.parameters);
             match self.compare_precisions(&case, &prepared, &inputs) {
                 Ok(worst) => Some(worst),
                 Err(Verdict::Imprecise { single, double, allowed, .. }) => {
@@ -384,7 +377,11 @@ impl Entry {
     }
 }
 
-fn all_inputs(mut inputs: Vec<Tensor<f64>>, prepared: &Prepared) -> Vec<Tensor<f64>> {
-    inputs.extend(prepared.parameters.iter().map(|(_, value)| value.clone()));
+/// The inputs of the specification, then the parameters.
+fn all_inputs(
+    mut inputs: Vec<Tensor<f64>>,
+    parameters: &[(String, Tensor<f64>)],
+) -> Vec<Tensor<f64>> {
+    inputs.extend(parameters.iter().map(|(_, value)| value.clone()));
     inputs
 }
