@@ -34,6 +34,7 @@ pub(crate) fn load(config: &DataConfig, model: &ModelConfig, seed: u64) -> Resul
             let channels = if gpt.palette > 0 { gpt.palette } else { gpt.channels };
             ([channels, gpt.image_size, gpt.image_size], classes)
         }
+        ModelConfig::Detr(_) => todo!(),
     };
     for images in [&train, &eval] {
         if images.shape() != expected {

@@ -54,6 +54,7 @@ pub(crate) fn run(args: &ParityArgs) -> Result<()> {
     match model {
         ModelConfig::Vit(config) => vit(args, &config),
         ModelConfig::ImageGpt(config) => image_gpt(args, &config),
+        ModelConfig::Detr(_) => todo!(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use datasets::{Augment, image_folder};
-use models::{ImageGptConfig, VitConfig};
+use models::{DetrConfig, ImageGptConfig, VitConfig};
 use nn::{AdamWConfig, PositionConfig};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -88,6 +88,8 @@ pub(crate) enum ModelConfig {
     Vit(VitConfig),
     /// A causal transformer over pixels.
     ImageGpt(ImageGptConfig),
+    /// A detector of boxes.
+    Detr(DetrConfig),
 }
 
 impl ModelConfig {
@@ -96,6 +98,7 @@ impl ModelConfig {
         match self {
             ModelConfig::Vit(config) => config.tokens(),
             ModelConfig::ImageGpt(config) => config.tokens(),
+            ModelConfig::Detr(config) => config.tokens(),
         }
     }
 
@@ -103,6 +106,7 @@ impl ModelConfig {
         match self {
             ModelConfig::Vit(config) => config.validate(),
             ModelConfig::ImageGpt(config) => config.validate(),
+            ModelConfig::Detr(config) => config.validate(),
         }
     }
 }

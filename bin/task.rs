@@ -51,6 +51,7 @@ impl Task {
                 let (generator, params) = Generator::new(config, train, seed)?;
                 (Task::Generate(Box::new(generator)), params)
             }
+            ModelConfig::Detr(_) => todo!(),
         })
     }
 

@@ -16,7 +16,7 @@ use strategies::{
     Plan, broadcasting_to, config, expansion, four_threads, layout, pair, plan, plan_of,
     plan_with_axes, rng, size, triple,
 };
-use tensor::{Float, MatMut, MatRef, Shape, Tensor, Window, gemm, par};
+use tensor::{Convolution, Float, MatMut, MatRef, Shape, Tensor, gemm, par};
 
 type Law = Result<(), TestCaseError>;
 
@@ -658,48 +658,40 @@ fn rows<E: Float>(plan: &Plan, seed: u64) -> Law {
 }
 
 #[derive(Clone, Debug)]
-struct Convolution {
+struct Convolving {
     image: Plan,
     weight: Plan,
-    stride: usize,
-    padding: usize,
-    groups: usize,
+    options: Convolution,
 }
 
-fn convolution() -> impl Strategy<Value = Convolution> {
+fn convolution() -> impl Strategy<Value = Convolving> {
     let counts = [0..=3usize, 1..=3, 0..=2, 0..=2]; // batch, groups, inputs and outputs per group
     let axis = (1..=3usize, 0..=4usize); // kernel, image beyond it
-    (counts, [axis.clone(), axis], 1..=3usize, 0..=2usize).prop_flat_map(
-        |([batch, groups, inputs, outputs], [(kh, h), (kw, w)], stride, padding)| {
-            let [h, w] = [h + kh.saturating_sub(2 * padding), w + kw.saturating_sub(2 * padding)];
-            let image = plan_of(vec![batch, groups * inputs, h, w]);
+    (counts, [axis.clone(), axis], 1..=3usize, 0..=2usize, 1..=2usize).prop_flat_map(
+        |([batch, groups, inputs, outputs], [(kh, h), (kw, w)], stride, padding, dilation)| {
+            let size = |k: usize, more: usize| {
+                more + (dilation * (k - 1) + 1).saturating_sub(2 * padding)
+            };
+            let image = plan_of(vec![batch, groups * inputs, size(kh, h), size(kw, w)]);
             let weight = plan_of(vec![groups * outputs, inputs, kh, kw]);
-            (image, weight).prop_map(move |(image, weight)| Convolution {
-                image,
-                weight,
-                stride,
-                padding,
-                groups,
-            })
+            let options = Convolution { stride, padding, dilation, groups };
+            (image, weight).prop_map(move |(image, weight)| Convolving { image, weight, options })
         },
     )
 }
 
-fn convolving<E: Float>(c: &Convolution) -> Law {
-    let (x, w) = (c.image.tensor::<E>(), c.weight.tensor::<E>());
-    let (x_array, w_array) = (Array::of(&x), Array::of(&w));
-    let out = x.conv2d(&w, c.stride, c.padding, c.groups);
-    same("conv2d", &out, &x_array.conv2d(&w_array, c.stride, c.padding, c.groups))?;
-    let kernel = [w.dims()[2], w.dims()[3]];
-    let window = Window { kernel, stride: c.stride, padding: c.padding };
-    let patches = x.im2col(window);
-    same("im2col", &patches, &x_array.im2col(kernel, c.stride, c.padding))?;
-    // Σ im2col(x)·y = Σ x·col2im(y)
-    let y = Plan { dims: patches.dims().to_vec(), layout: c.weight.layout }.tensor::<E>();
-    let back = y.col2im(x.dims()[1], x.dims()[2], x.dims()[3], window);
-    prop_assert_eq!(back.dims(), x.dims());
-    let sides = [dot(&Array::of(&patches), &Array::of(&y)), dot(&x_array, &Array::of(&back))];
-    prop_assert_eq!(sides[0], sides[1]);
+fn convolving<E: Float>(c: &Convolving) -> Law {
+    let (x, w, options) = (c.image.tensor::<E>(), c.weight.tensor::<E>(), c.options);
+    let out = x.conv2d(&w, options);
+    same("conv2d", &out, &Array::of(&x).conv2d(&Array::of(&w), options))?;
+    // Σ conv(x, w)·g = Σ x·(gradient of x) = Σ w·(gradient of w)
+    let g = Plan { dims: out.dims().to_vec(), layout: c.weight.layout }.tensor::<E>();
+    let of_image = g.conv2d_image_gradient(&w, [x.dims()[2], x.dims()[3]], options);
+    let of_weight = g.conv2d_weight_gradient(&x, [w.dims()[2], w.dims()[3]], options);
+    prop_assert_eq!((of_image.dims(), of_weight.dims()), (x.dims(), w.dims()));
+    let dot = |a: &Tensor<E>, b: &Tensor<E>| dot(&Array::of(a), &Array::of(b));
+    prop_assert_eq!(dot(&out, &g), dot(&x, &of_image));
+    prop_assert_eq!(dot(&out, &g), dot(&w, &of_weight));
     Ok(())
 }
 
@@ -727,7 +719,7 @@ proptest! {
     }
 
     #[test]
-    fn conv2d_is_seven_loops_and_col2im_is_the_adjoint_of_im2col(c in convolution()) {
+    fn conv2d_is_seven_loops_and_its_gradients_are_its_adjoints(c in convolution()) {
         convolving::<f32>(&c)?;
         convolving::<f64>(&c)?;
     }
@@ -770,8 +762,10 @@ fn large_ops<E: Float>() -> Vec<(&'static str, Run<E>)> {
     let long = normal(&[4103, 37]);
     let stack = normal(&[9, 41, 50]);
     let (image, weight) = (normal(&[5, 6, 23, 22]), normal(&[8, 3, 3, 3]));
-    let window = Window { kernel: [3, 3], stride: 2, padding: 1 };
-    let patches = image.im2col(window);
+    let grouped = Convolution { padding: 1, groups: 2, ..Convolution::default() };
+    let strided = Convolution { stride: 2, groups: 2, ..Convolution::default() };
+    let g = image.conv2d(&weight, grouped);
+    let (large, wide) = (normal(&[1, 40, 33, 70]), normal(&[8, 40, 3, 3]));
     let indices: Vec<usize> = (0..300).map(|i| i * 37 % 130).collect();
 
     let mut ops: Vec<(&'static str, Run<E>)> = Vec::new();
@@ -819,10 +813,11 @@ fn large_ops<E: Float>() -> Vec<(&'static str, Run<E>)> {
     op!("matmul, rows of a stack", (x, thin), {
         x.transpose(1, 2).reshape([910, 129]).narrow(1, 3, 67).matmul(&thin)
     });
-    op!("conv2d", (image, weight), image.conv2d(&weight, 1, 1, 2));
-    op!("conv2d, strided", (image, weight), image.conv2d(&weight, 2, 0, 2));
-    op!("im2col", (image), image.im2col(window));
-    op!("col2im", (patches), patches.col2im(6, 23, 22, window));
+    op!("conv2d", (image, weight), image.conv2d(&weight, grouped));
+    op!("conv2d, strided", (image, weight), image.conv2d(&weight, strided));
+    op!("conv2d, one image", (large, wide), large.conv2d(&wide, Convolution::default()));
+    op!("conv2d's image", (g, weight), g.conv2d_image_gradient(&weight, [23, 22], grouped));
+    op!("conv2d's weight", (g, image), g.conv2d_weight_gradient(&image, [3, 3], grouped));
     ops
 }
 
@@ -908,11 +903,12 @@ fn results_never_contain_what_a_recycled_buffer_held() {
             let zeros = empty.matmul(&Tensor::zeros([0, 41]));
             assert_eq!(zeros, Tensor::zeros([40, 41]));
             assert_eq!(Tensor::<E>::zeros([0, 1000]).sum(&[0]), Tensor::zeros([1000]));
-            let window = Window { kernel: [3, 3], stride: 1, padding: 2 };
+            let padded = Convolution { padding: 2, ..Convolution::default() };
             let image = Tensor::<E>::zeros([2, 3, 9, 9]);
-            assert_eq!(image.im2col(window), Tensor::zeros([2, 27, 121]));
+            let out = image.conv2d(&Tensor::ones([1, 3, 3, 3]), padded);
+            assert_eq!(out, Tensor::zeros([2, 1, 11, 11]));
             let no_channels = Tensor::<E>::zeros([2, 0, 20, 20]);
-            let out = no_channels.conv2d(&Tensor::zeros([4, 0, 1, 1]), 1, 0, 1);
+            let out = no_channels.conv2d(&Tensor::zeros([4, 0, 1, 1]), Convolution::default());
             assert_eq!(out, Tensor::zeros([2, 4, 20, 20]));
         }
     }
@@ -934,7 +930,7 @@ fn message<R>(f: impl FnOnce() -> R) -> String {
 fn programmer_errors_name_the_op_first_and_both_shapes_in_one_line() {
     let t = |dims: &[usize]| Tensor::<f32>::zeros(dims);
     let x = t(&[2, 3]);
-    let window = Window { kernel: [4, 4], stride: 1, padding: 0 };
+    let conv = |x: &[usize], w: &[usize]| message(|| t(x).conv2d(&t(w), Convolution::default()));
     let messages: [(&str, &[&str], String); 32] = [
         ("add", &["[2, 3]", "[2]"], message(|| &x + &t(&[2]))),
         ("sub", &["[2, 3]", "[4]"], message(|| x.clone() - &t(&[4]))),
@@ -963,13 +959,9 @@ fn programmer_errors_name_the_op_first_and_both_shapes_in_one_line() {
         ("matmul", &["[2, 2, 3]", "[4, 3, 2]"], message(|| t(&[2, 2, 3]).matmul(&t(&[4, 3, 2])))),
         ("gather", &["3"], message(|| x.gather(1, &[3]))),
         ("scatter_add", &["[2, 3]", "[2, 2]"], message(|| x.scatter_add(0, &[1], &t(&[2, 2])))),
-        ("im2col", &["[2, 3]"], message(|| x.im2col(window))),
-        (
-            "conv2d",
-            &["[1, 2, 3, 3]", "[2, 1, 1, 1]"],
-            message(|| t(&[1, 2, 3, 3]).conv2d(&t(&[2, 1, 1, 1]), 1, 0, 1)),
-        ),
-        ("conv2d", &["3 × 3"], message(|| t(&[1, 1, 3, 3]).im2col(window))),
+        ("conv2d", &["[2, 3]", "[4, 4]"], conv(&[2, 3], &[4, 4])),
+        ("conv2d", &["[1, 2, 3, 3]", "[2, 1, 1, 1]"], conv(&[1, 2, 3, 3], &[2, 1, 1, 1])),
+        ("conv2d", &["3 pixels"], conv(&[1, 1, 3, 3], &[1, 1, 4, 4])),
         ("copy_to", &["[2, 3]", "5"], message(|| x.copy_to(&mut [0.0; 5]))),
         ("item", &["[2, 3]"], message(|| x.item())),
     ];

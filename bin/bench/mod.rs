@@ -12,9 +12,9 @@ use anyhow::{Result, bail};
 use autograd::profile::{finish as finish_record, span, start as start_record};
 use autograd::{CrossEntropy, Var, cross_entropy};
 use clap::{Args, ValueEnum};
-use models::{ImageGpt, ImageGptConfig, Pool, Vit, VitConfig};
+use models::{BackboneConfig, Detr, DetrConfig, ImageGpt, ImageGptConfig, Padding, Pool, Vit, VitConfig};
 use nn::{
-    AdamW, AdamWConfig, Context, Init, Params, PositionConfig, Shards, clip_scale, micro_batch,
+    AdamW, AdamWConfig, Context, Init, NormOrder, Params, PositionConfig, Shards, clip_scale, micro_batch,
 };
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -73,6 +73,8 @@ enum Workload {
     Igpt,
     /// Image GPT of 64×64 tokens, dim 128, depth 4, heads 4, vocabulary 256, batch 1.
     IgptXl,
+    /// DETR on 64×64×3, two convolutions of stride 2, 256 tokens, dim 128, 3 + 3 layers, heads 4, 16 queries, 10 classes, batch 16.
+    Detr,
 }
 
 /// What was measured.
@@ -111,6 +113,7 @@ impl Workload {
             Workload::VitTi => (224, 16, 3, 192, 12, 3, 1000, 8),
             Workload::Igpt => (28, 1, 1, 128, 6, 4, 256, 8),
             Workload::IgptXl => (64, 1, 1, 128, 4, 4, 256, 1),
+            Workload::Detr => (64, 4, 3, 128, 3, 4, 10, 16),
         };
         let position = PositionConfig::LffMlp { gamma: 10.0, features: dim, hidden: dim / 2 };
         let (pool, class_token, mlp_dim) = (Pool::Cls, true, 4 * dim);
@@ -123,6 +126,26 @@ impl Workload {
             let channels = given(args.channels).unwrap_or(channels);
             let config = ImageGptConfig { channels, ..plain };
             return (ModelConfig::ImageGpt(config), batch);
+        }
+        if self == Workload::Detr {
+            let config = DetrConfig {
+                image_size: [image_size; 2],
+                channels,
+                backbone: BackboneConfig::Stem { channels: vec![dim / 2, dim] },
+                dim,
+                heads,
+                mlp_dim,
+                encoder_depth: depth,
+                decoder_depth: depth,
+                queries: 16,
+                classes,
+                position: PositionConfig::LffMlp { gamma: 1.0, features: dim, hidden: dim / 2 },
+                anchors: false,
+                order: NormOrder::Post,
+                dropout,
+                padding: Padding::Features,
+            };
+            return (ModelConfig::Detr(config), batch);
         }
         let config = VitConfig {
             image_size,
@@ -147,6 +170,8 @@ impl Workload {
 enum Model {
     Vit { model: Vit, images: Tensor, labels: Vec<usize> },
     ImageGpt { model: ImageGpt, tokens: Vec<usize> },
+    /// Without matching: each query has a class, and boxes are drawn to 0.
+    Detr { model: Detr, images: Tensor, labels: Vec<usize> },
 }
 
 impl Model {
@@ -166,6 +191,14 @@ impl Model {
                 let tokens = (0..batch * config.tokens()).map(token).collect();
                 Model::ImageGpt { model: ImageGpt::new(&mut init, config)?, tokens }
             }
+            ModelConfig::Detr(config) => {
+                let [height, width] = config.image_size;
+                let shape = [batch, config.channels, height, width];
+                let images = Tensor::normal(shape, 0.0, 1.0, &mut rng);
+                let label = |_| rng.random_range(0..=config.classes);
+                let labels = (0..batch * config.queries).map(label).collect();
+                Model::Detr { model: Detr::new(&mut init, config)?, images, labels }
+            }
         })
     }
 
@@ -180,6 +213,21 @@ impl Model {
             Model::ImageGpt { model, tokens } => {
                 let n = tokens.len() / batch;
                 model.loss(cx, &tokens[part.start * n..part.end * n], &[], tokens.len() as f64)
+            }
+            Model::Detr { model, images, labels } => {
+                let count = part.len();
+                let images = images.narrow(0, part.start, count);
+                let found = model.forward(cx, &images, &vec![model.config().image_size; count]);
+                let queries = model.config().queries;
+                let labels = &labels[part.start * queries..part.end * queries];
+                let normalizer = (batch * queries) as f64;
+                let options =
+                    CrossEntropy { normalizer: Some(normalizer), ..CrossEntropy::default() };
+                let losses = found.iter().map(|found| {
+                    let class = cross_entropy(&found.logits, labels, &options);
+                    class + &found.boxes.abs().sum_all().scale((0.25 / normalizer) as f32)
+                });
+                losses.reduce(|sum, loss| sum + &loss).expect("at least one layer")
             }
         }
     }
@@ -204,6 +252,23 @@ fn gemm_flop(config: &ModelConfig, batch: usize) -> f64 {
                 [config.tokens(), config.dim, config.mlp_dim, config.depth, config.vocab]
                     .map(|x| x as f64);
             depth * block(n, n, (n + 1.0) / 2.0, d, m) + n * d * vocab
+        }
+        ModelConfig::Detr(config) => {
+            let [q, d, m, encoder, decoder] = [
+                config.queries,
+                config.dim,
+                config.mlp_dim,
+                config.encoder_depth,
+                config.decoder_depth,
+            ]
+            .map(|x| x as f64);
+            let n = config.tokens() as f64 - q;
+            let cross = 2.0 * n * d * d + 2.0 * q * d * d + 2.0 * q * n * d;
+            let heads = q * (2.0 * d * d + 4.0 * d + (config.classes + 1) as f64 * d);
+            let layer = block(q, q, q, d, m) + cross + heads;
+            // Two convolutions, the only backbone that is measured.
+            let stem = n * 4.0 * (config.channels * 9) as f64 * d / 2.0 + n * 9.0 * d / 2.0 * d;
+            stem + encoder * block(n, n, n, d, m) + decoder * layer
         }
     };
     2.0 * 3.0 * batch as f64 * forward

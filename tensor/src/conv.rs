@@ -1,178 +1,384 @@
-//! Convolution as a matrix product over patches.
+//! Convolution as matrix products over patches, a few rows of windows at a time.
+//!
+//! The patches under some rows of windows make a matrix [C·kh·kw, windows] that stays in the cache until its product is
+//! done, so the patches of a whole image are never in memory, and nothing of them is saved for the backward pass.
+
+use std::ops::Range;
 
 use crate::par;
 use crate::simd::{MatMut, MatRef, gemm};
 use crate::{Float, Tensor};
 
-/// The window of a two-dimensional convolution, in pixels: the same stride and zero padding along both axes.
+/// Elements of the patches that are made at a time: 256 KiB of single precision.
+const PATCHES: usize = 1 << 16;
+
+/// How the windows of a two-dimensional convolution lie, alike along both axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Height and width of the kernel.
-    pub kernel: [usize; 2],
-    /// Distance of neighbouring windows.
+pub struct Convolution {
+    /// Distance of neighbouring windows, in pixels.
     pub stride: usize,
-    /// Zeros added on each side.
+    /// Zeros added on each side, in pixels.
     pub padding: usize,
+    /// Distance of neighbouring places of the kernel, in pixels.
+    pub dilation: usize,
+    /// Parts into which channels are cut; the outputs of each see its inputs only.
+    pub groups: usize,
 }
 
-impl Window {
-    /// The number of windows along both axes of an image: ⌊(size + 2·padding − kernel) / stride⌋ + 1.
-    ///
-    /// # Panics
-    /// If the kernel is larger than the padded image, or if stride or kernel are 0.
-    #[track_caller]
-    pub fn output(&self, height: usize, width: usize) -> [usize; 2] {
-        let Window { kernel, stride, padding } = *self;
-        let fits = stride > 0
-            && kernel
-                .iter()
-                .zip([height, width])
-                .all(|(&k, size)| 0 < k && k <= size + 2 * padding);
-        assert!(fits, "conv2d: {self:?} does not fit an image of {height} × {width}");
-        [height, width].map_with(kernel, |size, k| (size + 2 * padding - k) / stride + 1)
+impl Default for Convolution {
+    /// Stride 1, no padding, no dilation, one group.
+    fn default() -> Self {
+        Self { stride: 1, padding: 0, dilation: 1, groups: 1 }
     }
 }
 
-trait MapWith {
-    fn map_with(self, other: Self, f: impl Fn(usize, usize) -> usize) -> Self;
-}
-
-impl MapWith for [usize; 2] {
-    fn map_with(self, other: Self, f: impl Fn(usize, usize) -> usize) -> Self {
-        [f(self[0], other[0]), f(self[1], other[1])]
+impl Convolution {
+    /// The number of windows along an axis: ⌊(size + 2·padding − dilation·(kernel − 1) − 1) / stride⌋ + 1.
+    ///
+    /// # Panics
+    /// If the kernel is larger than the padded image, or if stride, dilation or kernel are 0.
+    #[track_caller]
+    pub fn output(&self, size: usize, kernel: usize) -> usize {
+        let &Convolution { stride, padding, dilation, .. } = self;
+        let reach = dilation * kernel.saturating_sub(1) + 1;
+        let fits = stride > 0 && dilation > 0 && kernel > 0 && reach <= size + 2 * padding;
+        assert!(fits, "conv2d: a kernel of {kernel} does not fit {size} pixels with {self:?}");
+        (size + 2 * padding - reach) / stride + 1
     }
 }
 
 impl<E: Float> Tensor<E> {
-    /// The patches under each window, [B, C, H, W] → [B, C·kh·kw, oh·ow]; what lies in the padding is 0.
+    /// The cross-correlation that the field calls convolution, without bias:
+    /// out[b, o, y, x] = Σ w[o, c, i, j] · self[b, c, y·stride + i·dilation − padding, x·stride + j·dilation − padding].
+    ///
+    /// Shapes: self [B, C, H, W], weight [O, C/groups, kh, kw], result [B, O, oh, ow]; see [`Convolution::output`].
     ///
     /// # Panics
-    /// If the tensor has not four axes, or if the window does not fit.
+    /// If shapes, windows and groups do not fit together.
     #[track_caller]
-    pub fn im2col(&self, window: Window) -> Self {
-        assert!(self.rank() == 4, "im2col: [B, C, H, W] expected, found {}", self.shape());
-        let &[batch, channels, height, width] = self.dims() else { unreachable!("rank 4") };
-        let [oh, ow] = window.output(height, width);
-        let source = self.contiguous();
-        let (source, image) = (source.data(), height * width);
-        let rows = channels * window.kernel[0] * window.kernel[1];
-        Self::build([batch, rows, oh * ow], |out| {
-            par::for_chunks(out, (oh * ow).max(1), |start, out| {
-                let row = start / (oh * ow);
-                let (plane, ky, kx) = place(row, rows, channels, window);
-                let plane = &source[plane * image..(plane + 1) * image];
-                for (y, out) in out.chunks_mut(ow).enumerate() {
-                    let line =
-                        inside(y, ky, window, height).map(|y| &plane[y * width..(y + 1) * width]);
-                    for (x, out) in out.iter_mut().enumerate() {
-                        let pixel =
-                            line.and_then(|line| inside(x, kx, window, width).map(|x| line[x]));
-                        *out = pixel.unwrap_or(E::ZERO);
+    pub fn conv2d(&self, weight: &Self, options: Convolution) -> Self {
+        let plan = Plan::new(self.dims(), weight.dims(), options);
+        let (image, weight) = (self.contiguous(), weight.contiguous());
+        let (image, weight) = (image.data(), weight.data());
+        let &Plan { outputs, area, .. } = &plan;
+        let tile = |place: usize, rows: Range<usize>, out: MatMut<'_, E>| {
+            plan.with_patches(plan.image(image, place), rows, |patches| {
+                gemm(E::ONE, plan.kernel(weight, place), patches, E::ZERO, out);
+            });
+        };
+        let shape = [plan.batch, outputs * plan.groups, plan.out[0], plan.out[1]];
+        Self::build(shape, |out| {
+            // An image at a time, or, if there are threads for it, a few rows of windows at a time.
+            let places = plan.places();
+            if places != 1 || !par::may_split() {
+                par::for_chunks(out, outputs * area, |start, out| {
+                    let place = start / (outputs * area).max(1);
+                    for rows in plan.tiles() {
+                        let first = rows.start * plan.out[1];
+                        let columns = rows.len() * plan.out[1];
+                        let out = MatMut::new(&mut out[first..], outputs, columns, area, 1);
+                        tile(place, rows, out);
                     }
+                });
+                return;
+            }
+            let tiles: Vec<_> = plan.tiles().collect();
+            let parts = par::map_ranges(tiles.len(), 1, |at| {
+                let rows = tiles[at.start].clone();
+                let columns = rows.len() * plan.out[1];
+                Self::build([outputs, columns], |out| {
+                    tile(0, rows, MatMut::new(out, outputs, columns, columns, 1));
+                })
+            });
+            for (rows, part) in tiles.iter().zip(&parts) {
+                let columns = rows.len() * plan.out[1];
+                for (out, part) in out.chunks_mut(area).zip(part.data().chunks(columns)) {
+                    out[rows.start * plan.out[1]..][..columns].copy_from_slice(part);
+                }
+            }
+        })
+    }
+
+    /// The gradient with respect to the image of a convolution, given that of its result, [B, O, oh, ow] → [B, C, H, W]: the
+    /// adjoint of [`Tensor::conv2d`] as a map of images.
+    ///
+    /// # Panics
+    /// If shapes, windows and groups do not fit together.
+    #[track_caller]
+    pub fn conv2d_image_gradient(
+        &self,
+        weight: &Self,
+        [height, width]: [usize; 2],
+        options: Convolution,
+    ) -> Self {
+        let channels = weight.dims()[1] * options.groups;
+        let shape = [self.dims()[0], channels, height, width];
+        let plan = Plan::new(&shape, weight.dims(), options);
+        plan.check_gradient(self.dims());
+        let (g, weight) = (self.contiguous(), weight.contiguous());
+        let (g, weight) = (g.data(), weight.data());
+        let size = plan.channels * height * width;
+        Self::build(shape, |out| {
+            par::for_chunks(out, size, |start, out| {
+                let place = start / size.max(1);
+                let kernel = plan.kernel(weight, place).t();
+                if plan.is_pointwise() {
+                    let g = plan.gradient(g, place, 0..plan.out[0]);
+                    let out = MatMut::new(out, plan.channels, plan.area, plan.area, 1);
+                    return gemm(E::ONE, kernel, g, E::ZERO, out);
+                }
+                out.fill(E::ZERO);
+                for rows in plan.tiles() {
+                    let columns = rows.len() * plan.out[1];
+                    let g = plan.gradient(g, place, rows.clone());
+                    let patches = Self::build([plan.depth, columns], |patches| {
+                        let patches = MatMut::new(patches, plan.depth, columns, columns, 1);
+                        gemm(E::ONE, kernel, g, E::ZERO, patches);
+                    });
+                    plan.add_back(patches.data(), rows, out);
                 }
             });
         })
     }
 
-    /// The patches added back where they came from, [B, C·kh·kw, oh·ow] → [B, C, H, W]: the adjoint of
-    /// [`Tensor::im2col`].
+    /// The gradient with respect to the weight of a convolution of `image` [B, C, H, W], given that of its result, [B, O, oh, ow]
+    /// → [O, C/groups, kh, kw]: the adjoint of [`Tensor::conv2d`] as a map of weights.
     ///
     /// # Panics
-    /// If the shape is not that of patches of an image of this size.
+    /// If shapes, windows and groups do not fit together.
     #[track_caller]
-    pub fn col2im(&self, channels: usize, height: usize, width: usize, window: Window) -> Self {
-        let [oh, ow] = window.output(height, width);
-        let rows = channels * window.kernel[0] * window.kernel[1];
-        let expected = self.rank() == 3 && self.dims()[1..] == [rows, oh * ow];
-        assert!(expected, "col2im: [B, {rows}, {}] expected, found {}", oh * ow, self.shape());
-        let (batch, image) = (self.dims()[0], channels * height * width);
-        let patches = self.contiguous();
-        let patches = patches.data();
-        Self::build([batch, channels, height, width], |out| {
-            par::for_chunks(out, image, |start, out| {
-                out.fill(E::ZERO);
-                let patches = &patches[start / image.max(1) * rows * oh * ow..][..rows * oh * ow];
-                for (row, patch) in patches.chunks(oh * ow).enumerate() {
-                    let (plane, ky, kx) = place(row, rows, channels, window);
-                    let plane = &mut out[plane * height * width..(plane + 1) * height * width];
-                    for (y, patch) in patch.chunks(ow).enumerate() {
-                        let Some(y) = inside(y, ky, window, height) else { continue };
-                        for (x, value) in patch.iter().enumerate() {
-                            if let Some(x) = inside(x, kx, window, width) {
-                                plane[y * width + x] += *value;
-                            }
+    pub fn conv2d_weight_gradient(
+        &self,
+        image: &Self,
+        kernel: [usize; 2],
+        options: Convolution,
+    ) -> Self {
+        let [groups, outputs] = [options.groups, self.dims()[1]];
+        let shape = [outputs, image.dims()[1] / groups.max(1), kernel[0], kernel[1]];
+        let plan = Plan::new(image.dims(), &shape, options);
+        plan.check_gradient(self.dims());
+        let (g, image) = (self.contiguous(), image.contiguous());
+        let (g, image) = (g.data(), image.data());
+        // Of one image, on one thread; the images are added up in their order.
+        let of_place = |place: usize, out: &mut [E]| {
+            for (i, rows) in plan.tiles().enumerate() {
+                let beta = if i == 0 { E::ZERO } else { E::ONE };
+                let g = plan.gradient(g, place, rows.clone());
+                plan.with_patches(plan.image(image, place), rows, |patches| {
+                    let out = MatMut::new(out, plan.outputs, plan.depth, plan.depth, 1);
+                    gemm(E::ONE, g, patches.t(), beta, out);
+                });
+            }
+        };
+        let of_image = |b: usize| {
+            Self::build(shape, |out| {
+                let size = plan.outputs * plan.depth;
+                for (group, out) in out.chunks_mut(size.max(1)).enumerate() {
+                    of_place(b * groups + group, out);
+                }
+            })
+        };
+        if plan.batch == 0 || plan.area == 0 {
+            return Self::zeros(shape);
+        }
+        let add = |sum: Self, next: Self| sum + &next;
+        if par::may_split() {
+            let parts = par::map_ranges(plan.batch, 1, |b| of_image(b.start));
+            parts.into_iter().reduce(add).expect("at least one image")
+        } else {
+            (0..plan.batch).map(of_image).reduce(add).expect("at least one image")
+        }
+    }
+}
+
+/// Sizes of a convolution. A place is a group of an image: place = image·groups + group.
+struct Plan {
+    batch: usize,
+    groups: usize,
+    /// Channels of a group.
+    channels: usize,
+    /// Outputs of a group.
+    outputs: usize,
+    size: [usize; 2],
+    kernel: [usize; 2],
+    out: [usize; 2],
+    options: Convolution,
+    /// Rows of the patches: channels·kh·kw.
+    depth: usize,
+    /// Windows of an image.
+    area: usize,
+}
+
+impl Plan {
+    #[track_caller]
+    fn new(image: &[usize], weight: &[usize], options: Convolution) -> Self {
+        let groups = options.groups;
+        let fits = |b: usize| groups > 0 && b.is_multiple_of(groups);
+        let (&[batch, all, height, width], &[outputs, channels, kh, kw]) = (image, weight) else {
+            panic!(
+                "conv2d: image [B, C, H, W] and weight [O, C/groups, kh, kw] expected, found {image:?} and {weight:?}"
+            )
+        };
+        assert!(
+            fits(all) && fits(outputs) && all / groups == channels,
+            "conv2d: image {image:?}, weight {weight:?}, {groups} groups"
+        );
+        let out = [options.output(height, kh), options.output(width, kw)];
+        Self {
+            batch,
+            groups,
+            channels,
+            outputs: outputs / groups,
+            size: [height, width],
+            kernel: [kh, kw],
+            out,
+            options,
+            depth: channels * kh * kw,
+            area: out[0] * out[1],
+        }
+    }
+
+    #[track_caller]
+    fn check_gradient(&self, g: &[usize]) {
+        let expected = [self.batch, self.outputs * self.groups, self.out[0], self.out[1]];
+        assert!(g == expected, "conv2d: gradient {expected:?} expected, found {g:?}");
+    }
+
+    fn places(&self) -> usize {
+        self.batch * self.groups
+    }
+
+    /// Rows of windows, cut so that their patches stay in the cache.
+    fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let row = (self.depth * self.out[1]).max(1);
+        let (all, rows) = (self.out[0], if self.is_pointwise() { self.out[0] } else { PATCHES / row });
+        let rows = rows.max(1);
+        (0..all).step_by(rows).map(move |first| first..all.min(first + rows))
+    }
+
+    /// Whether the image is its own patches.
+    fn is_pointwise(&self) -> bool {
+        self.kernel == [1, 1] && self.options.stride == 1 && self.options.padding == 0
+    }
+
+    fn image<'a, E>(&self, images: &'a [E], place: usize) -> &'a [E] {
+        let size = self.channels * self.size[0] * self.size[1];
+        &images[place * size..(place + 1) * size]
+    }
+
+    fn kernel<'a, E: Float>(&self, weight: &'a [E], place: usize) -> MatRef<'a, E> {
+        let size = self.outputs * self.depth;
+        let weight = &weight[place % self.groups * size..][..size];
+        MatRef::new(weight, self.outputs, self.depth, self.depth, 1)
+    }
+
+    /// The gradient of some rows of windows, [outputs, windows].
+    fn gradient<'a, E: Float>(&self, g: &'a [E], place: usize, rows: Range<usize>) -> MatRef<'a, E> {
+        let first = place * self.outputs * self.area + rows.start * self.out[1];
+        let g = if self.outputs == 0 { &g[..0] } else { &g[first..] };
+        MatRef::new(g, self.outputs, rows.len() * self.out[1], self.area, 1)
+    }
+
+    /// Calls `f` with the patches [C·kh·kw, windows] under some rows of windows.
+    fn with_patches<E: Float>(
+        &self,
+        image: &[E],
+        rows: Range<usize>,
+        f: impl FnOnce(MatRef<'_, E>),
+    ) {
+        let columns = rows.len() * self.out[1];
+        if self.is_pointwise() {
+            return f(MatRef::new(image, self.depth, columns, self.area, 1));
+        }
+        let patches = Tensor::build([self.depth, columns], |out| {
+            for (row, out) in out.chunks_mut(columns.max(1)).enumerate() {
+                let (plane, ky, kx) = self.place_in_kernel(row, image);
+                let inside = self.inside(kx);
+                for (y, out) in rows.clone().zip(out.chunks_mut(self.out[1])) {
+                    let Some(line) = self.line(y, ky) else {
+                        out.fill(E::ZERO);
+                        continue;
+                    };
+                    let line = &plane[line..line + self.size[1]];
+                    out[..inside.start].fill(E::ZERO);
+                    out[inside.end..].fill(E::ZERO);
+                    let out = &mut out[inside.clone()];
+                    let Some(first) = self.column(inside.start, kx).filter(|_| !out.is_empty()) else {
+                        continue;
+                    };
+                    match self.options.stride {
+                        1 => out.copy_from_slice(&line[first..first + out.len()]),
+                        stride => {
+                            let pixels = line[first..].iter().step_by(stride);
+                            out.iter_mut().zip(pixels).for_each(|(out, pixel)| *out = *pixel);
                         }
                     }
                 }
-            });
-        })
+            }
+        });
+        f(MatRef::new(patches.data(), self.depth, columns, columns, 1));
     }
 
-    /// The cross-correlation that the field calls convolution, without bias:
-    /// out[b, o, y, x] = Σ w[o, c, i, j] · self[b, c, y·stride + i − padding, x·stride + j − padding].
-    ///
-    /// Shapes: self [B, C, H, W], weight [O, C/groups, kh, kw], result [B, O, oh, ow] with ⌊(H + 2·padding − kh)/stride⌋
-    /// + 1 rows. Each of the `groups` sees its own channels.
-    ///
-    /// # Panics
-    /// If shapes, window and groups do not fit together.
-    #[track_caller]
-    pub fn conv2d(&self, weight: &Self, stride: usize, padding: usize, groups: usize) -> Self {
-        let window = conv_window(self, weight, stride, padding, groups);
-        let &[batch, channels, height, width] = self.dims() else { unreachable!("rank 4") };
-        let [oh, ow] = window.output(height, width);
-        let (outputs, area) = (weight.dims()[0], oh * ow);
-        let (patches, weight) = (self.im2col(window), weight.contiguous());
-        let (per_group, k) =
-            (outputs / groups, channels / groups * window.kernel[0] * window.kernel[1]);
-        let (patches, weight) = (patches.data(), weight.data());
-        Self::build([batch, outputs, oh, ow], |out| {
-            par::for_chunks(out, per_group * area, |start, out| {
-                let place = start / (per_group * area); // of image and group
-                let weight =
-                    MatRef::new(&weight[place % groups * per_group * k..], per_group, k, k, 1);
-                let patches = MatRef::new(&patches[place * k * area..], k, area, area, 1);
-                gemm(E::ONE, weight, patches, E::ZERO, MatMut::new(out, per_group, area, area, 1));
-            });
-        })
+    /// Adds the patches under some rows of windows back to where they came from.
+    fn add_back<E: Float>(&self, patches: &[E], rows: Range<usize>, image: &mut [E]) {
+        let columns = rows.len() * self.out[1];
+        let plane_size = self.size[0] * self.size[1];
+        for (row, patch) in patches.chunks(columns.max(1)).enumerate() {
+            let (ky, kx) = self.tap(row);
+            let plane = &mut image[row / (self.kernel[0] * self.kernel[1]) * plane_size..];
+            let inside = self.inside(kx);
+            for (y, patch) in rows.clone().zip(patch.chunks(self.out[1])) {
+                let patch = &patch[inside.clone()];
+                let Some(line) = self.line(y, ky) else { continue };
+                let Some(first) = self.column(inside.start, kx).filter(|_| !patch.is_empty()) else {
+                    continue;
+                };
+                let line = &mut plane[line..line + self.size[1]][first..];
+                match self.options.stride {
+                    1 => line.iter_mut().zip(patch).for_each(|(pixel, g)| *pixel += *g),
+                    stride => {
+                        let pixels = line.iter_mut().step_by(stride);
+                        pixels.zip(patch).for_each(|(pixel, g)| *pixel += *g);
+                    }
+                }
+            }
+        }
     }
-}
 
-/// The window of a convolution, after checking that image, weight and groups fit together.
-///
-/// # Panics
-/// If they do not.
-#[track_caller]
-pub fn conv_window<E: Float>(
-    image: &Tensor<E>,
-    weight: &Tensor<E>,
-    stride: usize,
-    padding: usize,
-    groups: usize,
-) -> Window {
-    let fits = image.rank() == 4
-        && weight.rank() == 4
-        && groups > 0
-        && image.dims()[1].is_multiple_of(groups)
-        && weight.dims()[0].is_multiple_of(groups)
-        && image.dims()[1] / groups == weight.dims()[1];
-    assert!(fits, "conv2d: image {}, weight {}, {groups} groups", image.shape(), weight.shape());
-    let window = Window { kernel: [weight.dims()[2], weight.dims()[3]], stride, padding };
-    window.output(image.dims()[2], image.dims()[3]);
-    window
-}
+    /// Row and column in the kernel that a row of the patches belongs to.
+    fn tap(&self, row: usize) -> (usize, usize) {
+        let [kh, kw] = self.kernel;
+        (row / kw % kh, row % kw)
+    }
 
-/// Plane (of all images) and place in the kernel of row `row` of the patches.
-fn place(row: usize, rows: usize, channels: usize, window: Window) -> (usize, usize, usize) {
-    let [kh, kw] = window.kernel;
-    let (image, row) = (row / rows, row % rows);
-    (image * channels + row / (kh * kw), row / kw % kh, row % kw)
-}
+    fn place_in_kernel<'a, E>(&self, row: usize, image: &'a [E]) -> (&'a [E], usize, usize) {
+        let plane_size = self.size[0] * self.size[1];
+        let plane = row / (self.kernel[0] * self.kernel[1]);
+        let (ky, kx) = self.tap(row);
+        (&image[plane * plane_size..(plane + 1) * plane_size], ky, kx)
+    }
 
-/// The pixel under place `k` of the kernel in window `i`, unless it lies in the padding.
-#[inline(always)]
-fn inside(i: usize, k: usize, window: Window, size: usize) -> Option<usize> {
-    (i * window.stride + k).checked_sub(window.padding).filter(|&at| at < size)
+    /// Where the image's line under row `ky` of the kernel starts, in windows of row `y`; `None` in the padding.
+    fn line(&self, y: usize, ky: usize) -> Option<usize> {
+        let &Convolution { stride, padding, dilation, .. } = &self.options;
+        let y = (y * stride + ky * dilation).checked_sub(padding)?;
+        (y < self.size[0]).then(|| y * self.size[1])
+    }
+
+    /// The pixel of a line under column `kx` of the kernel, in window `x` of a row.
+    fn column(&self, x: usize, kx: usize) -> Option<usize> {
+        let &Convolution { stride, padding, dilation, .. } = &self.options;
+        (x * stride + kx * dilation).checked_sub(padding)
+    }
+
+    /// The windows of a row in which column `kx` of the kernel lies on the image.
+    fn inside(&self, kx: usize) -> Range<usize> {
+        let &Convolution { stride, padding, dilation, .. } = &self.options;
+        let at = kx * dilation;
+        let first = padding.saturating_sub(at).div_ceil(stride).min(self.out[1]);
+        let end = (self.size[1] + padding).saturating_sub(at).div_ceil(stride).min(self.out[1]);
+        first..end.max(first)
+    }
 }
 
 #[cfg(test)]
@@ -183,31 +389,44 @@ mod tests {
     fn a_kernel_of_ones_sums_its_window() {
         let image: Tensor = Tensor::arange(9).reshape([1, 1, 3, 3]);
         let ones = Tensor::ones([1, 1, 2, 2]);
-        assert_eq!(image.conv2d(&ones, 1, 0, 1).to_vec(), [8.0, 12.0, 20.0, 24.0]);
-        assert_eq!(image.conv2d(&ones, 2, 1, 1).to_vec(), [0.0, 3.0, 9.0, 24.0]);
+        let sums = |options| image.conv2d(&ones, options).to_vec();
+        assert_eq!(sums(Convolution::default()), [8.0, 12.0, 20.0, 24.0]);
+        let strided = Convolution { stride: 2, padding: 1, ..Convolution::default() };
+        assert_eq!(sums(strided), [0.0, 3.0, 9.0, 24.0]);
+        let dilated = Convolution { dilation: 2, ..Convolution::default() };
+        assert_eq!(sums(dilated), [0.0 + 2.0 + 6.0 + 8.0]);
     }
 
     #[test]
     fn groups_see_their_own_channels() {
         let image: Tensor = Tensor::arange(8).reshape([1, 2, 2, 2]);
         let weight = Tensor::from_vec([2, 1, 1, 1], vec![1.0, 10.0]);
-        let out = image.conv2d(&weight, 1, 0, 2);
+        let out = image.conv2d(&weight, Convolution { groups: 2, ..Convolution::default() });
         assert_eq!(out.to_vec(), [0.0, 1.0, 2.0, 3.0, 40.0, 50.0, 60.0, 70.0]);
     }
 
     #[test]
-    fn col2im_is_the_adjoint_of_im2col() {
-        let window = Window { kernel: [3, 2], stride: 2, padding: 1 };
-        let x: Tensor<f64> = Tensor::from_fn([2, 3, 5, 4], |i| (i * 7 % 11) as f64);
-        let patches = x.im2col(window);
-        let y: Tensor<f64> = Tensor::from_fn(patches.shape(), |i| (i * 5 % 13) as f64);
-        let back = y.col2im(3, 5, 4, window);
-        assert_eq!((&patches * &y).sum_all().item(), (&x * &back).sum_all().item());
+    fn gradients_are_the_adjoints_of_the_convolution() {
+        for (stride, padding, dilation, groups) in
+            [(2, 1, 1, 1), (1, 0, 2, 3), (3, 2, 1, 1), (1, 1, 1, 3)]
+        {
+            let options = Convolution { stride, padding, dilation, groups };
+            let numbers = |shape: [usize; 4], step: usize| -> Tensor<f64> {
+                Tensor::from_fn(shape, |i| (i * step % 11) as f64 - 5.0)
+            };
+            let (x, w) = (numbers([2, 3, 5, 4], 7), numbers([6, 3 / groups, 3, 2], 3));
+            let out = x.conv2d(&w, options);
+            let g = numbers(out.dims().try_into().expect("four axes"), 5);
+            let inner = |a: &Tensor<f64>, b: &Tensor<f64>| (a * b).sum_all().item();
+            assert_eq!(inner(&out, &g), inner(&x, &g.conv2d_image_gradient(&w, [5, 4], options)));
+            assert_eq!(inner(&out, &g), inner(&w, &g.conv2d_weight_gradient(&x, [3, 2], options)));
+        }
     }
 
     #[test]
-    #[should_panic(expected = "does not fit an image of 2 × 2")]
+    #[should_panic(expected = "a kernel of 3 does not fit 2 pixels")]
     fn a_kernel_larger_than_the_image_is_refused() {
-        Tensor::<f32>::zeros([1, 1, 2, 2]).conv2d(&Tensor::zeros([1, 1, 3, 3]), 1, 0, 1);
+        let kernel = Tensor::zeros([1, 1, 3, 3]);
+        Tensor::<f32>::zeros([1, 1, 2, 2]).conv2d(&kernel, Convolution::default());
     }
 }

@@ -18,7 +18,7 @@ mod vecmath;
 mod view;
 mod walk;
 
-pub use conv::{Window, conv_window};
+pub use conv::Convolution;
 pub use float::Float;
 pub use pool::{clear_pool, set_pool_limit};
 pub use random::standard_normal;

@@ -4,7 +4,7 @@
 
 #![allow(dead_code)] // each test file uses the loops that it needs
 
-use tensor::{Float, Tensor};
+use tensor::{Convolution, Float, Tensor};
 
 /// An array in row-major order.
 #[derive(Clone, Debug, PartialEq)]
@@ -159,27 +159,19 @@ impl Array {
         if seen { self.at(&[b, c, y - padding, x - padding]) } else { 0.0 }
     }
 
-    /// Patches [B, C·kh·kw, oh·ow] under the windows of an image [B, C, H, W].
-    pub(crate) fn im2col(&self, [kh, kw]: [usize; 2], stride: usize, padding: usize) -> Self {
-        let [oh, ow] = windows(&self.dims[2..], [kh, kw], stride, padding);
-        Self::build(&[self.dims[0], self.dims[1] * kh * kw, oh * ow], |index| {
-            let (c, i, j) = (index[1] / (kh * kw), index[1] / kw % kh, index[1] % kw);
-            let (y, x) = (index[2] / ow * stride + i, index[2] % ow * stride + j);
-            self.pixel(index[0], c, y, x, padding)
-        })
-    }
-
     /// The cross-correlation of [B, C, H, W] with [O, C/groups, kh, kw].
-    pub(crate) fn conv2d(&self, w: &Array, stride: usize, padding: usize, groups: usize) -> Self {
+    pub(crate) fn conv2d(&self, w: &Array, options: Convolution) -> Self {
+        let Convolution { stride, padding, dilation, groups } = options;
         let (outputs, channels, kernel) = (w.dims[0], w.dims[1], pair(&w.dims[2..]));
-        let [oh, ow] = windows(&self.dims[2..], kernel, stride, padding);
+        let [oh, ow] = windows(&self.dims[2..], kernel, options);
         Self::build(&[self.dims[0], outputs, oh, ow], |index| {
             let (o, group) = (index[1], index[1] / (outputs / groups));
             let mut sum = 0.0;
             for c in 0..channels {
                 for i in 0..kernel[0] {
                     for j in 0..kernel[1] {
-                        let (y, x) = (index[2] * stride + i, index[3] * stride + j);
+                        let y = index[2] * stride + i * dilation;
+                        let x = index[3] * stride + j * dilation;
                         let pixel = self.pixel(index[0], group * channels + c, y, x, padding);
                         sum += w.at(&[o, c, i, j]) * pixel;
                     }
@@ -226,9 +218,10 @@ pub(crate) fn erf(x: f64) -> f64 {
     2.0 / std::f64::consts::PI.sqrt() * (-x * x).exp() * sum
 }
 
-/// ⌊(size + 2·padding − kernel) / stride⌋ + 1 along both axes.
-fn windows(image: &[usize], kernel: [usize; 2], stride: usize, padding: usize) -> [usize; 2] {
-    [0, 1].map(|axis| (image[axis] + 2 * padding - kernel[axis]) / stride + 1)
+/// ⌊(size + 2·padding − dilation·(kernel − 1) − 1) / stride⌋ + 1 along both axes.
+fn windows(image: &[usize], kernel: [usize; 2], options: Convolution) -> [usize; 2] {
+    let Convolution { stride, padding, dilation, .. } = options;
+    [0, 1].map(|axis| (image[axis] + 2 * padding - dilation * (kernel[axis] - 1) - 1) / stride + 1)
 }
 
 /// The same numbers with that of `axis` replaced.

@@ -1,6 +1,6 @@
 //! Every op of this crate, and what it is checked with. A public op that is missing here fails a test.
 
-use tensor::{Float, Shape, Tensor};
+use tensor::{Convolution, Float, Shape, Tensor};
 
 use super::entry::Entry;
 use super::pick::Pick;
@@ -82,7 +82,8 @@ pub fn table() -> Vec<Entry> {
         // products
         "matmul", "b m k, b k n -> b m n",           |[a, b], _| a.matmul(b);
         "matmul broadcast", "~* m k, ~* k n",        |[a, b], _| a.matmul(b);
-        "conv2d", "x: b g>0*c k+r l+s, weight: g*o c k>0 l>0", |[x, w], pick| conv2d(x, w, 1 + pick.below(2), pick.below(2), pick.case().size("g"));
+        "conv2d", "x: b g>0*c 2*k+r 2*l+s, weight: g*o c k>0 l>0", |[x, w], pick| conv2d(x, w, convolution(pick));
+        "max_pool2d", "x: b c k>0<4+r l<4+k in distinct",  |[x], pick| max_pool2d(x, pick.case().size("k"), 1 + pick.below(2), pick.below(1 + pick.case().size("k") / 2));
         "linear",          "x: * i, weight: o i, bias: o -> * o", |[x, w, b], pick| linear(x, w, pick.coin().then_some(b));
         "linear_composed", "x: * i, weight: o i, bias: o -> * o", |[x, w, b], pick| linear_composed(x, w, pick.coin().then_some(b));
 
@@ -147,6 +148,16 @@ fn split_and_swap<E: Float>(x: &Var<E>, pick: &mut Pick<'_>) -> Var<E> {
 fn gather_somewhere<E: Float>(x: &Var<E>, pick: &mut Pick<'_>) -> Var<E> {
     let count = 1 + pick.below(5);
     x.gather(0, &pick.indices(count, x.dims()[0]))
+}
+
+/// Any stride, padding and dilation of a kernel that a generated image holds.
+fn convolution(pick: &mut Pick<'_>) -> Convolution {
+    Convolution {
+        stride: 1 + pick.below(2),
+        padding: pick.below(2),
+        dilation: 1 + pick.below(2),
+        groups: pick.case().size("g"),
+    }
 }
 
 /// An index into axis 1 of `x` for each place of axis 1 of `updates`.

@@ -1,6 +1,6 @@
-//! Two-dimensional convolution.
+//! Two-dimensional convolution and pooling.
 
-use tensor::{Float, Tensor, conv_window};
+use tensor::{Convolution, Float, Tensor};
 
 use crate::{Op, Var};
 
@@ -11,34 +11,79 @@ use crate::{Op, Var};
 /// back to where the patches came from. Patches are made again in the backward pass instead of being saved.
 ///
 /// # Panics
-/// If shapes, window and groups do not fit together.
+/// If shapes, windows and groups do not fit together.
 #[track_caller]
-pub fn conv2d<E: Float>(
-    x: &Var<E>,
-    weight: &Var<E>,
-    stride: usize,
-    padding: usize,
-    groups: usize,
-) -> Var<E> {
-    let window = conv_window(x.value(), weight.value(), stride, padding, groups);
-    let value = x.value().conv2d(weight.value(), stride, padding, groups);
-    let (image, kernel, weight_shape) = (x.value().clone(), weight.value().clone(), weight.shape());
-    let &[batch, channels, height, width] = x.dims() else {
-        unreachable!("checked by conv_window")
-    };
-    let (outputs, area) = (weight.dims()[0], value.dims()[2] * value.dims()[3]);
-    let k = weight_shape[1..].iter().product(); // not elements / outputs: there may be none
+pub fn conv2d<E: Float>(x: &Var<E>, weight: &Var<E>, options: Convolution) -> Var<E> {
+    let (image, kernel) = (x.value().clone(), weight.value().clone());
+    let value = image.conv2d(&kernel, options);
+    let (size, taps) = ([image.dims()[2], image.dims()[3]], [kernel.dims()[2], kernel.dims()[3]]);
     Op::new("conv2d", value)
-        .wrt(weight, move |g| {
-            let g = g.reshape([batch, groups, outputs / groups, area]);
-            let patches = image.im2col(window).reshape([batch, groups, k, area]);
-            g.matmul(&patches.transpose(-2, -1)).sum(&[0]).reshape(weight_shape)
-        })
+        .wrt(weight, move |g| g.conv2d_weight_gradient(&image, taps, options))
+        .wrt(x, move |g| g.conv2d_image_gradient(&kernel, size, options))
+        .record()
+}
+
+/// The largest pixel of each window of `kernel` × `kernel` pixels, x [B, C, H, W] → [B, C, oh, ow]; the padding is −∞.
+///
+/// The gradient goes to that pixel, to the first of them in row-major order if several are equal.
+///
+/// # Panics
+/// If the windows do not fit, or one could lie in the padding alone (padding > kernel/2).
+#[track_caller]
+pub fn max_pool2d<E: Float>(x: &Var<E>, kernel: usize, stride: usize, padding: usize) -> Var<E> {
+    assert!(2 * padding <= kernel, "max_pool2d: padding {padding} of a kernel of {kernel}");
+    let options = Convolution { stride, padding, ..Convolution::default() };
+    let &[batch, channels, height, width] = x.dims() else {
+        panic!("max_pool2d: [B, C, H, W] expected, found {}", x.shape())
+    };
+    let [oh, ow] = [options.output(height, kernel), options.output(width, kernel)];
+    let source = x.value().contiguous();
+    let mut largest = Vec::with_capacity(batch * channels * oh * ow); // where, among all pixels
+    for plane in 0..batch * channels {
+        let pixels = &source.data()[plane * height * width..(plane + 1) * height * width];
+        let lines = |at: usize, size: usize| {
+            (at * stride).saturating_sub(padding)..size.min((at * stride + kernel).saturating_sub(padding))
+        };
+        for y in 0..oh {
+            for x in 0..ow {
+                let (columns, mut best) = (lines(x, width), None);
+                for line in lines(y, height) {
+                    for at in line * width + columns.start..line * width + columns.end {
+                        let is_larger = best.is_none_or(|best: usize| pixels[at] > pixels[best]);
+                        best = if is_larger { Some(at) } else { best };
+                    }
+                }
+                let best = best.expect("a window reaches the image");
+                largest.push(plane * height * width + best);
+            }
+        }
+    }
+    let value = largest.iter().map(|&at| source.data()[at]).collect();
+    let shape = x.shape();
+    Op::new("max_pool2d", Tensor::from_vec([batch, channels, oh, ow], value))
         .wrt(x, move |g| {
-            let g = g.reshape([batch, groups, outputs / groups, area]);
-            let kernel = kernel.reshape([groups, outputs / groups, k]);
-            let patches: Tensor<E> = kernel.transpose(-2, -1).matmul(&g);
-            patches.reshape([batch, groups * k, area]).col2im(channels, height, width, window)
+            let g = g.contiguous();
+            Tensor::build(shape, |out| {
+                out.fill(E::ZERO);
+                largest.iter().zip(g.data()).for_each(|(&at, g)| out[at] += *g);
+            })
         })
         .record()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Tape;
+
+    #[test]
+    fn the_largest_pixel_of_a_window_gets_its_gradient() {
+        let tape: Tape<f64> = Tape::new();
+        let pixels = vec![1.0, 5.0, 2.0, 0.0, 3.0, 5.0, -1.0, -2.0, -3.0];
+        let x = tape.leaf(Tensor::from_vec([1, 1, 3, 3], pixels));
+        let y = max_pool2d(&x, 3, 2, 1);
+        assert_eq!(y.value().to_vec(), [5.0, 5.0, 3.0, 5.0]);
+        let g = tape.backward(&y.sum_all()).get(&x).expect("tracked").to_vec();
+        assert_eq!(g, [0.0, 2.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0]);
+    }
 }

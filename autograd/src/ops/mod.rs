@@ -19,7 +19,7 @@ mod softmax;
 
 pub use attention::{Attention, attention, self_attention};
 pub use composed::*;
-pub use conv::conv2d;
+pub use conv::{conv2d, max_pool2d};
 pub use cross_entropy::{CrossEntropy, cross_entropy};
 pub use layer_norm::layer_norm;
 pub use linear::linear;

@@ -2,10 +2,12 @@
 
 use autograd::{Attention, Var, concat, self_attention};
 
+use tensor::Convolution;
+
 use super::{CheckedLayer, Entry, Float, Pick, entry};
 use crate::{
     Activation, AxisTables, Block, BlockConfig, Context, Conv2d, DropPath, Dropout, Embedding,
-    Fill, Init, LayerNorm, LearnableFourier, Linear, Mlp, MultiHeadAttention, Norm, NormKind,
+    Fill, FrozenBatchNorm, GroupNorm, Init, LayerNorm, LearnableFourier, Linear, Mlp, MultiHeadAttention, Norm, NormKind,
     NormOrder, Places, Position, PositionConfig, PositionMlp, PositionShape, RmsNorm,
     SelfAttention, check_layer,
 };
@@ -26,13 +28,18 @@ pub fn table() -> Vec<Entry> {
         check_layer!("Linear, some outputs", "x: * i>0 -> * o>0",
             |init, pick| -> Linear { Linear::new(init, pick.case().size("i"), 2 + pick.case().size("o")) },
             |linear, cx, [x], pick| linear.forward_part(cx, x, 1..1 + pick.case().size("o"))),
-        check_layer!("Conv2d", "x: b<4 g>0<4*c>0<4 k>0<4+r<6 k+s",
+        check_layer!("Conv2d", "x: b<4 g>0<4*c>0<4 2*k>0<4+r<6 2*k+s",
             |init, pick| -> Conv2d {
-                let [groups, channels, kernel] = ["g", "c", "k"].map(|name| pick.case().size(name));
-                let (stride, padding) = (1 + pick.below(2), pick.below(2));
-                Conv2d::new(init, groups * channels, 2 * groups, kernel, stride, padding, groups)
+                let ([inputs, outputs, kernel], options) = convolution(pick);
+                if pick.coin() { Conv2d::new(init, inputs, outputs, kernel, options) } else { Conv2d::without_bias(init, inputs, outputs, kernel, options) }
             },
             |conv, cx, [x], _| conv.forward(cx, x)),
+        check_layer!("GroupNorm", "x: b<4 g>0<4*c>0<4 h>0<5 w>0<5 -> b g*c h w",
+            |init, pick| -> GroupNorm { GroupNorm::new(init, pick.case().size("g") * pick.case().size("c"), pick.case().size("g"), EPS) },
+            |norm, cx, [x], _| norm.forward(cx, x)),
+        check_layer!("FrozenBatchNorm", "x: b<4 c>0<6 h>0<5 w>0<5 -> b c h w",
+            |init, pick| -> FrozenBatchNorm { FrozenBatchNorm::new(init, pick.case().size("c")) },
+            |norm, cx, [x], _| norm.forward(cx, x)),
         check_layer!("LayerNorm", "x: * n>0 -> * n",
             |init, pick| -> LayerNorm { LayerNorm::with_eps(init, pick.case().size("n"), EPS) },
             |norm, cx, [x], _| norm.forward(cx, x)),
@@ -146,6 +153,14 @@ fn places(pick: &mut Pick<'_>) -> Places {
 
 fn heads(pick: &Pick<'_>) -> usize {
     pick.case().size("h")
+}
+
+/// Channels in and out, kernel, and how its windows lie.
+fn convolution(pick: &mut Pick<'_>) -> ([usize; 3], Convolution) {
+    let [groups, channels, kernel] = ["g", "c", "k"].map(|name| pick.case().size(name));
+    let (stride, padding) = (1 + pick.below(2), pick.below(2));
+    let options = Convolution { stride, padding, dilation: 1 + pick.below(2), groups };
+    ([groups * channels, 2 * groups, kernel], options)
 }
 
 /// Norms before or after, dropout and skipped branches.

@@ -1,22 +1,20 @@
-//! Two-dimensional convolution.
+//! Convolution.
 
 use autograd::{Var, conv2d};
-use tensor::Float;
+use tensor::{Convolution, Float};
 
 use crate::{Context, Fill, Init, ParamId};
 
-/// Convolution with bias. Parameters: `weight` [out, in/groups, k, k], `bias` `[out]`.
+/// Convolution with or without bias. Parameters: `weight` [out, in/groups, k, k], `bias` `[out]`.
 #[derive(Clone, Debug)]
 pub struct Conv2d {
     weight: ParamId,
-    bias: ParamId,
-    stride: usize,
-    padding: usize,
-    groups: usize,
+    bias: Option<ParamId>,
+    options: Convolution,
 }
 
 impl Conv2d {
-    /// A layer with a square kernel, filled uniformly within ±1/√fan-in as PyTorch does.
+    /// A layer with a square kernel and a bias, filled uniformly within ±1/√fan-in as PyTorch does.
     ///
     /// # Panics
     /// If the channels are not divisible by the groups.
@@ -26,24 +24,59 @@ impl Conv2d {
         inputs: usize,
         outputs: usize,
         kernel: usize,
-        stride: usize,
-        padding: usize,
-        groups: usize,
+        options: Convolution,
     ) -> Self {
+        let bound = 1.0 / ((inputs / options.groups.max(1) * kernel * kernel) as f64).sqrt();
+        let plain = Self::with(init, inputs, outputs, kernel, options, Fill::Uniform(bound));
+        let bias = init.param("bias", [outputs], Fill::Uniform(bound), false);
+        Self { bias: Some(bias), ..plain }
+    }
+
+    /// A layer without bias, in front of a normalisation: weights are normal with standard deviation √(2/fan-out), which keeps
+    /// the variance of gradients through ReLU (He et al. 2015), as in ResNet.
+    ///
+    /// # Panics
+    /// If the channels are not divisible by the groups.
+    #[track_caller]
+    pub fn without_bias(
+        init: &mut Init<'_>,
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        options: Convolution,
+    ) -> Self {
+        let std = (2.0 / (outputs * kernel * kernel) as f64).sqrt();
+        Self::with(init, inputs, outputs, kernel, options, Fill::Normal(std))
+    }
+
+    #[track_caller]
+    fn with(
+        init: &mut Init<'_>,
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        options: Convolution,
+        fill: Fill,
+    ) -> Self {
+        let groups = options.groups;
         let divides = groups > 0 && inputs.is_multiple_of(groups) && outputs.is_multiple_of(groups);
         assert!(divides, "conv2d: {inputs} → {outputs} channels in {groups} groups");
         let shape = [outputs, inputs / groups, kernel, kernel];
-        let bound = 1.0 / ((inputs / groups * kernel * kernel) as f64).sqrt();
-        let weight = init.param("weight", shape, Fill::Uniform(bound), true);
-        let bias = init.param("bias", [outputs], Fill::Uniform(bound), false);
-        Self { weight, bias, stride, padding, groups }
+        Self { weight: init.param("weight", shape, fill, true), bias: None, options }
     }
 
     /// x [B, in, H, W] → [B, out, oh, ow].
     #[track_caller]
     pub fn forward<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
-        let bias = cx.param(self.bias);
-        let bias = bias.reshape([bias.dims()[0], 1, 1]);
-        conv2d(x, &cx.param(self.weight), self.stride, self.padding, self.groups) + &bias
+        let y = conv2d(x, &cx.param(self.weight), self.options);
+        match self.bias {
+            Some(bias) => y + &per_channel(&cx.param(bias)),
+            None => y,
+        }
     }
+}
+
+/// A number for each channel, `[C]`, as [C, 1, 1].
+pub(super) fn per_channel<E: Float>(x: &Var<E>) -> Var<E> {
+    x.reshape([x.dims()[0], 1, 1])
 }

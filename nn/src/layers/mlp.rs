@@ -16,6 +16,8 @@ pub enum Activation {
     Gelu,
     /// x·σ(1.702·x), an approximation of it.
     QuickGelu,
+    /// max(x, 0).
+    Relu,
 }
 
 impl Activation {
@@ -24,6 +26,7 @@ impl Activation {
         match self {
             Activation::Gelu => x.gelu(),
             Activation::QuickGelu => x.mul(&x.scale(E::from_f64(1.702)).sigmoid()),
+            Activation::Relu => x.relu(),
         }
     }
 }

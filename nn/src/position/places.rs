@@ -46,6 +46,21 @@ impl Places {
         Self::new(grid(height, width), &[height, width])
     }
 
+    /// The places of a grid of rows and columns that is cut to each image's own height and width, `valid`, so that fractions are
+    /// those of the image; one for all images if they are alike. Places outside of an image lie beyond 1.
+    pub fn of_images(valid: &[[usize; 2]], [rows, columns]: [usize; 2]) -> Vec<Self> {
+        let alike = valid.windows(2).all(|pair| pair[0] == pair[1]);
+        let cut = |&[height, width]: &[usize; 2]| {
+            let fractions = Tensor::from_fn([rows * columns, 1, 2], |i| {
+                let (place, [height, width]) = (i / 2, [height, width].map(|size| size as f64));
+                let [row, column] = [place / columns, place % columns].map(|at| at as f64);
+                if i % 2 == 0 { row / height } else { column / width }
+            });
+            Self::new(fractions, &[height, width])
+        };
+        valid.iter().take(if alike { 1 } else { valid.len() }).map(cut).collect()
+    }
+
     /// Each place so many times in a row, as the channels of a pixel are.
     #[must_use]
     pub fn repeated(&self, times: usize) -> Self {
@@ -127,6 +142,15 @@ pub fn grid<E: Float>(height: usize, width: usize) -> Tensor<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn images_of_a_padded_grid_have_fractions_of_their_own() {
+        let both = Places::of_images(&[[2, 2], [1, 3]], [2, 3]);
+        let at = |places: &Places, i: usize| places.fractions::<f64>().narrow(0, i, 1).to_vec();
+        assert_eq!((at(&both[0], 4), at(&both[1], 4)), (vec![0.5, 0.5], vec![1.0, 1.0 / 3.0]));
+        assert_eq!(at(&both[0], 2), [0.0, 1.0]);
+        assert_eq!(Places::of_images(&[[2, 2]; 3], [2, 2]).len(), 1);
+    }
 
     #[test]
     fn a_grid_counts_its_places_and_its_differences() {

@@ -1,0 +1,281 @@
+//! A detector of objects as a set of boxes (Carion et al. 2020).
+
+mod backbone;
+mod config;
+mod transformer;
+
+use autograd::{Attention, Var, concat, linear};
+use nn::{
+    Context, Fill, Init, LayerNorm, Linear, NormOrder, ParamId, Places, Position, PositionShape, Sight,
+};
+use tensor::{Float, Tensor};
+
+use self::backbone::Backbone;
+use self::transformer::{DecoderLayer, EPS, EncoderLayer, plus};
+use crate::{ConfigError, Detections};
+
+pub use config::{BackboneConfig, DetrConfig, Padding};
+
+/// Images → backbone → 1×1 projection → encoder over all places → decoder over queries → classes and boxes of each query, after
+/// each decoder layer.
+///
+/// Positions of places are fractions of the image (row/h, column/w), without its padding.
+///
+/// Parameters: those of the backbone (`stem.*` or `backbone.*`), `input_proj.*` unless a stem ends with the model's width,
+/// `pe.*` or `pos_embed`, `query` [Q, D], `enc.N.*`, `enc_norm.*` if pre-norm, `dec.N.*`, `norm.*`, `cls.*`, `box.0.*`, `box.2.*`,
+/// `box.4.*`.
+#[derive(Clone, Debug)]
+pub struct Detr {
+    config: DetrConfig,
+    backbone: Backbone,
+    projection: Option<[ParamId; 2]>,
+    position: Position,
+    query: ParamId,
+    anchors: Option<Vec<[f64; 2]>>,
+    encoder: Vec<EncoderLayer>,
+    encoder_norm: Option<LayerNorm>,
+    decoder: Vec<DecoderLayer>,
+    norm: LayerNorm,
+    class_head: Linear,
+    box_head: [Linear; 3],
+}
+
+impl Detr {
+    /// A model with fresh parameters.
+    ///
+    /// # Errors
+    /// If the config's numbers do not fit together.
+    pub fn new(init: &mut Init<'_>, config: &DetrConfig) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let &DetrConfig { channels, dim, queries, .. } = config;
+        let (backbone, features) = Backbone::new(init, &config.backbone, channels);
+        let is_stem = matches!(backbone, Backbone::Stem(_));
+        let projection = (!is_stem || features != dim).then(|| {
+            let mut scope = init.scope("input_proj");
+            let bound = (6.0 / (features + dim) as f64).sqrt();
+            let weight = scope.param("weight", [dim, features, 1, 1], Fill::Uniform(bound), true);
+            [weight, scope.param("bias", [dim], Fill::Zeros, false)]
+        });
+        let shape = config.position_shape();
+        let position = Position::new(init, &config.position, shape);
+        let mut scope = init.scope("enc");
+        let encoder =
+            (0..config.encoder_depth).map(|i| EncoderLayer::new(&mut scope.scope(i), config));
+        let encoder = encoder.collect();
+        let mut scope = init.scope("dec");
+        let decoder =
+            (0..config.decoder_depth).map(|i| DecoderLayer::new(&mut scope.scope(i), config));
+        let decoder = decoder.collect();
+        let mut norm = |name| LayerNorm::with_eps(&mut init.scope(name), dim, EPS);
+        let encoder_norm = (config.order == NormOrder::Pre).then(|| norm("enc_norm"));
+        let norm = norm("norm");
+        let class_head = Linear::new(&mut init.scope("cls"), dim, config.classes + 1);
+        let mut scope = init.scope("box");
+        let box_head = [(0, dim), (2, dim), (4, 4)]
+            .map(|(i, outputs)| Linear::new(&mut scope.scope(i), dim, outputs));
+        Ok(Self {
+            config: config.clone(),
+            backbone,
+            projection,
+            position,
+            query: init.param("query", [queries, dim], Fill::Normal(1.0), false),
+            anchors: config.anchors.then(|| spread(queries)),
+            encoder,
+            encoder_norm,
+            decoder,
+            norm,
+            class_head,
+            box_head,
+        })
+    }
+
+    /// The position encoder.
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// The sizes.
+    pub fn config(&self) -> &DetrConfig {
+        &self.config
+    }
+
+    /// Images [B, C, H, W], of which the first `sizes[b]` = (height, width) pixels of image b count and the others are 0 → what
+    /// each decoder layer finds, the last one's at the end.
+    ///
+    /// # Panics
+    /// If the images have not the config's channels, or a size is 0 or larger than the images.
+    #[track_caller]
+    pub fn forward<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        images: &Tensor<E>,
+        sizes: &[[usize; 2]],
+    ) -> Vec<Detections<E>> {
+        let &[batch, channels, height, width] = images.dims() else {
+            panic!("detr: images [B, C, H, W] expected, found {}", images.shape())
+        };
+        let inside = |&[h, w]: &[usize; 2]| (1..=height).contains(&h) && (1..=width).contains(&w);
+        let fits = channels == self.config.channels && sizes.len() == batch;
+        assert!(
+            fits && sizes.iter().all(inside),
+            "detr: images {} of sizes {sizes:?}, {} channels expected",
+            images.shape(),
+            self.config.channels
+        );
+        let (features, valid) = self.features(cx, images, sizes);
+        let &[_, channels, rows, columns] = features.dims() else { unreachable!("[B, C, h, w]") };
+        let n = rows * columns;
+        let x = features.reshape([batch, channels, n]).transpose(1, 2);
+        let mut x = match self.projection {
+            Some([weight, bias]) => {
+                let weight = cx.param(weight).reshape([self.config.dim, channels]);
+                linear(&x, &weight, Some(&cx.param(bias)))
+            }
+            None => x,
+        };
+
+        let places = Places::of_images(&valid, [rows, columns]);
+        let hidden = hidden_places(&valid, [rows, columns]);
+        let positions = per_image(&places, |places| self.position.embed(cx, places).0);
+        let sights: Vec<Sight<E>> =
+            places.iter().map(|places| self.position.sight(cx, places, false)).collect();
+        for (i, layer) in self.encoder.iter().enumerate() {
+            let sight = of_layer(&sights, i, hidden.as_ref());
+            x = layer.forward(cx, &x, positions.as_ref(), &sight);
+        }
+        if let Some(norm) = &self.encoder_norm {
+            x = norm.forward(cx, &x);
+        }
+
+        let keys = plus(&x, positions.as_ref());
+        let sight = Attention { mask: hidden, ..Attention::default() };
+        let (mut queries, trained) = (cx.param(self.query), cx.param(self.query));
+        let mut found = Var::constant(Tensor::zeros([batch, self.config.queries, self.config.dim]));
+        if let Some(anchors) = &self.anchors {
+            found = &found + &trained;
+            let points = self.position.embed(cx, &self.anchor_places(anchors)).0;
+            queries = points.unwrap_or(trained);
+        }
+        let layers = self.decoder.iter().map(|layer| {
+            found = layer.forward(cx, &found, &queries, [&keys, &x], &sight);
+            self.read(cx, &self.norm.forward(cx, &found))
+        });
+        layers.collect()
+    }
+
+    /// Features [B, C', h, w] of images, and how many rows and columns of them belong to each image.
+    fn features<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        images: &Tensor<E>,
+        sizes: &[[usize; 2]],
+    ) -> (Var<E>, Vec<[usize; 2]>) {
+        let [height, width] = [images.dims()[2], images.dims()[3]];
+        let whole = sizes.iter().all(|&size| size == [height, width]);
+        if whole || self.config.padding == Padding::Pixels {
+            let features = self.backbone.forward(cx, &Var::constant(images.clone()));
+            let [h, w] = [features.dims()[2], features.dims()[3]];
+            // A place counts if the pixel counts that stands at the same fraction of the padded image.
+            let valid = |&[y, x]: &[usize; 2]| [(y * h).div_ceil(height), (x * w).div_ceil(width)];
+            return (features, sizes.iter().map(valid).collect());
+        }
+        let parts: Vec<Var<E>> = sizes
+            .iter()
+            .enumerate()
+            .map(|(b, &[h, w])| {
+                let image = images.narrow(0, b, 1).narrow(2, 0, h).narrow(3, 0, w);
+                self.backbone.forward(cx, &Var::constant(image))
+            })
+            .collect();
+        let valid: Vec<[usize; 2]> = parts.iter().map(|x| [x.dims()[2], x.dims()[3]]).collect();
+        let most = |axis: usize| valid.iter().map(|size| size[axis]).max().unwrap_or(0);
+        let (rows, columns) = (most(0), most(1));
+        let padded: Vec<Var<E>> =
+            parts.iter().map(|part| padded(&padded(part, 2, rows), 3, columns)).collect();
+        (concat(&padded.iter().collect::<Vec<_>>(), 0), valid)
+    }
+
+    /// Classes and boxes of queries [B, Q, D].
+    fn read<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Detections<E> {
+        let [first, second, last] = &self.box_head;
+        let hidden = second.forward(cx, &first.forward(cx, x).relu()).relu();
+        let mut boxes = last.forward(cx, &hidden);
+        if let Some(anchors) = &self.anchors {
+            // Centre and size are measured from the anchor, in units of the sigmoid's argument.
+            let logit = |p: f64| E::from_f64((p / (1.0 - p)).ln());
+            let start = anchors.iter().flat_map(|&[y, x]| [logit(x), logit(y), E::ZERO, E::ZERO]);
+            let start = Tensor::from_vec([anchors.len(), 4], start.collect());
+            boxes = boxes + &Var::constant(start);
+        }
+        Detections { logits: self.class_head.forward(cx, x), boxes: boxes.sigmoid() }
+    }
+
+    /// Anchors as places among those of an image of the config's size, whose positions are those of their first corners.
+    fn anchor_places(&self, anchors: &[[f64; 2]]) -> Places {
+        let PositionShape { sizes, .. } = self.config.position_shape();
+        let half = |axis: usize| 0.5 / sizes[axis] as f64;
+        let fractions =
+            anchors.iter().flat_map(|&[y, x]| [(y - half(0)).max(0.0), (x - half(1)).max(0.0)]);
+        let fractions = Tensor::from_vec([anchors.len(), 1, 2], fractions.collect());
+        Places::new(fractions, &sizes)
+    }
+}
+
+/// Points (y, x) that cover the unit square evenly, however many they are: the R₂ sequence (Roberts 2018).
+fn spread(count: usize) -> Vec<[f64; 2]> {
+    let plastic: f64 = 1.324_717_957_244_746;
+    let point = |i: usize| {
+        let at = |step: f64| (0.5 + step * (i + 1) as f64).fract().clamp(0.01, 0.99);
+        [at(plastic.recip()), at(plastic.powi(-2))]
+    };
+    (0..count).map(point).collect()
+}
+
+/// Zeros behind, along an axis, up to this size.
+fn padded<E: Float>(x: &Var<E>, axis: usize, size: usize) -> Var<E> {
+    let missing = size - x.dims()[axis];
+    if missing == 0 {
+        return x.clone();
+    }
+    let zeros = Var::constant(Tensor::zeros(x.shape().with(axis, missing)));
+    concat(&[x, &zeros], axis as isize)
+}
+
+/// −∞ for the places of a padded grid that belong to no image, [B, 1, 1, N]; `None` if there is none.
+fn hidden_places<E: Float>(valid: &[[usize; 2]], [rows, columns]: [usize; 2]) -> Option<Var<E>> {
+    if valid.iter().all(|&size| size == [rows, columns]) {
+        return None;
+    }
+    let n = rows * columns;
+    let mask = Tensor::from_fn([valid.len(), 1, 1, n], |i| {
+        let ([h, w], at) = (valid[i / n], i % n);
+        if at / columns < h && at % columns < w { E::ZERO } else { -E::INFINITY }
+    });
+    Some(Var::constant(mask))
+}
+
+/// What an encoder layer may look at: what the relative positions of each image say, and no padding.
+fn of_layer<E: Float>(
+    sights: &[Sight<E>],
+    layer: usize,
+    hidden: Option<&Var<E>>,
+) -> Attention<E> {
+    let with_heads = |x: &Var<E>| if x.dims().len() == 2 { x.unsqueeze(0) } else { x.clone() };
+    let angles =
+        per_image(sights, |sight| sight.of(layer).angles.as_ref().map(|[q, _]| with_heads(q)));
+    let bias = per_image(sights, |sight| sight.of(layer).mask.clone());
+    let mask = match (bias, hidden) {
+        (Some(bias), Some(hidden)) => Some(&bias + hidden),
+        (bias, hidden) => bias.or_else(|| hidden.cloned()),
+    };
+    Attention { causal: false, mask, angles: angles.map(|angles| [angles.clone(), angles]) }
+}
+
+/// What `f` makes of what belongs to each image, as [B, …], or of the one thing that all images share.
+fn per_image<T, E: Float>(each: &[T], f: impl Fn(&T) -> Option<Var<E>>) -> Option<Var<E>> {
+    if let [shared] = each {
+        return f(shared);
+    }
+    let parts: Option<Vec<Var<E>>> = each.iter().map(|one| Some(f(one)?.unsqueeze(0))).collect();
+    Some(concat(&parts?.iter().collect::<Vec<_>>(), 0))
+}
