@@ -1,0 +1,3 @@
+//! Pictures with boxes.
+
+pub mod coco;
