@@ -45,6 +45,28 @@ pub enum Error {
         found: String,
     },
 
+    /// A file is not JSON, or not of the form that was asked for.
+    #[error("{}: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and found, with line and column.
+        source: serde_json::Error,
+    },
+
+    /// A record of a file contradicts itself or another one.
+    #[error("{}: {record}: expected {expected}; found {found}", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// Which one, for example `annotation 17`.
+        record: String,
+        /// What the format asks for.
+        expected: String,
+        /// What stands there.
+        found: String,
+    },
+
     /// An option has a value that makes no sense.
     #[error("{option}: expected {expected}; found {found}")]
     Option {
@@ -70,6 +92,16 @@ impl Error {
     ) -> Error {
         let (expected, found) = (expected.to_string(), found.to_string());
         Error::Malformed { path: path.to_owned(), offset, expected, found }
+    }
+
+    pub(crate) fn record(
+        path: &Path,
+        record: impl fmt::Display,
+        expected: impl fmt::Display,
+        found: impl fmt::Display,
+    ) -> Error {
+        let (expected, found) = (expected.to_string(), found.to_string());
+        Error::Record { path: path.to_owned(), record: record.to_string(), expected, found }
     }
 
     pub(crate) fn option(

@@ -126,11 +126,6 @@ impl Images {
         (self.subset(kept), self.subset(held))
     }
 
-    /// All pixels, shape `[N, C, H, W]`.
-    pub(crate) fn pixels(&self) -> &[u8] {
-        &self.pixels
-    }
-
     /// The number of bytes of an image.
     fn size(&self) -> usize {
         self.shape.iter().product()

@@ -3,6 +3,7 @@
 
 mod augment;
 pub mod cifar10;
+pub mod detection;
 mod error;
 pub mod idx;
 pub mod image_folder;

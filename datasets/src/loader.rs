@@ -74,23 +74,10 @@ impl Loader {
     /// An option that makes no sense for these images.
     pub fn new(images: Arc<Images>, options: Options) -> Result<Loader, Error> {
         let [channels, ..] = images.shape();
-        let Normalize { mean, std } = &options.normalize;
         if options.batch_size == 0 {
             return Err(Error::option("batch_size", "at least 1", 0));
         }
-        for (option, values) in [("normalize.mean", mean), ("normalize.std", std)] {
-            if values.len() != channels {
-                let expected = format_args!("{channels} values, one per channel");
-                return Err(Error::option(option, expected, format_args!("{values:?}")));
-            }
-        }
-        if !mean.iter().all(|mean| mean.is_finite()) {
-            return Err(Error::option("normalize.mean", "finite values", format_args!("{mean:?}")));
-        }
-        if !std.iter().all(|std| std.is_normal() && std.is_sign_positive()) {
-            let expected = "finite values above 0";
-            return Err(Error::option("normalize.std", expected, format_args!("{std:?}")));
-        }
+        options.normalize.check(channels)?;
         options.augment.check(&images)?;
         let tables = options.normalize.tables();
         Ok(Loader { images, options, tables })

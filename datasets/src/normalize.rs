@@ -1,6 +1,6 @@
 //! Pixels to numbers of mean 0 and standard deviation 1.
 
-use crate::Images;
+use crate::{Error, Images};
 
 /// The affine map of each channel from bytes to the inputs of a model.
 ///
@@ -42,17 +42,30 @@ impl Normalize {
     /// If there is no image.
     #[track_caller]
     pub fn of(images: &Images) -> Normalize {
-        assert!(!images.is_empty(), "normalize: the mean of no image");
-        let [channels, height, width] = images.shape();
+        let [channels, ..] = images.shape();
+        Normalize::of_pixels(channels, (0..images.len()).map(|i| images.image(i)))
+    }
+
+    /// The values of pictures of shape `[C, H, W]`, the sizes of which may differ.
+    #[track_caller]
+    pub(crate) fn of_pixels<'a>(
+        channels: usize,
+        pictures: impl Iterator<Item = &'a [u8]>,
+    ) -> Normalize {
         let (mut sum, mut squares) = (vec![0_u64; channels], vec![0_u64; channels]);
-        for (i, plane) in images.pixels().chunks_exact(height * width).enumerate() {
-            for &byte in plane {
-                sum[i % channels] += u64::from(byte);
-                squares[i % channels] += u64::from(byte).pow(2);
+        let mut count = 0_u128;
+        for picture in pictures {
+            let plane = picture.len() / channels;
+            count += plane as u128;
+            for (c, plane) in picture.chunks_exact(plane).enumerate() {
+                for &byte in plane {
+                    sum[c] += u64::from(byte);
+                    squares[c] += u64::from(byte).pow(2);
+                }
             }
         }
+        assert!(count > 0, "normalize: the mean of no image");
 
-        let count = (images.len() * height * width) as u128;
         let mean = |&sum: &u64| (sum as f64 / count as f64 / 255.0) as f32;
         // n²·variance = n·Σb² − (Σb)², in integers, for in floats the difference would cancel.
         let std = |(&sum, &squares): (&u64, &u64)| match count * u128::from(squares)
@@ -65,6 +78,25 @@ impl Normalize {
             mean: sum.iter().map(mean).collect(),
             std: sum.iter().zip(&squares).map(std).collect(),
         }
+    }
+
+    /// Whether the values make sense for images of this many channels.
+    pub(crate) fn check(&self, channels: usize) -> Result<(), Error> {
+        let Normalize { mean, std } = self;
+        for (option, values) in [("normalize.mean", mean), ("normalize.std", std)] {
+            if values.len() != channels {
+                let expected = format_args!("{channels} values, one per channel");
+                return Err(Error::option(option, expected, format_args!("{values:?}")));
+            }
+        }
+        if !mean.iter().all(|mean| mean.is_finite()) {
+            return Err(Error::option("normalize.mean", "finite values", format_args!("{mean:?}")));
+        }
+        if !std.iter().all(|std| std.is_normal() && std.is_sign_positive()) {
+            let expected = "finite values above 0";
+            return Err(Error::option("normalize.std", expected, format_args!("{std:?}")));
+        }
+        Ok(())
     }
 
     /// `x` for each of the 256 bytes, for each channel.

@@ -10,6 +10,8 @@ pub(crate) enum Purpose {
     Shuffle = 0,
     Augment = 1,
     HoldOut = 2,
+    Scene = 3,
+    View = 4,
 }
 
 /// The generator for item `index` of one epoch.

@@ -1,0 +1,251 @@
+//! The two JSON files of COCO's detection task: what is on the pictures, and what a detector found there.
+//!
+//! ```text
+//! instances.json   {"images": [{"id", "width", "height", "file_name"}, …],
+//!                   "annotations": [{"id", "image_id", "category_id", "bbox", "area", "iscrowd"}, …],
+//!                   "categories": [{"id", "name"}, …]}
+//! results.json     [{"image_id", "category_id", "bbox", "score"}, …]
+//! ```
+//!
+//! Boxes are `[left, top, width, height]` in pixels; the left edge of the leftmost pixel is 0. Other keys, such as
+//! `segmentation`, are passed over. Format: <https://cocodataset.org/#format-data>.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::Error;
+use crate::source::MAX_BYTES;
+
+/// Coordinates are at most this far from 0; what is beyond is taken for damage.
+const FARTHEST: f64 = 1e9;
+
+/// The pictures of a set, the objects on them and the classes of these.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Instances {
+    /// The pictures, also those without any object.
+    pub images: Vec<Image>,
+    /// The objects.
+    pub annotations: Vec<Annotation>,
+    /// The classes, also those without any object.
+    pub categories: Vec<Category>,
+}
+
+/// A picture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Image {
+    /// Its number, which no other picture has.
+    pub id: u64,
+    /// Pixels from left to right, if the file says so; at least 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Pixels from top to bottom, if the file says so; at least 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    /// The name of its file, if the file says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_name: Option<String>,
+}
+
+/// An object on a picture.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Annotation {
+    /// Its number, which no other object has. pycocotools takes 0 for "none".
+    pub id: u64,
+    /// The picture that it is on: one of the file's.
+    pub image_id: u64,
+    /// Its class: one of the file's.
+    pub category_id: u64,
+    /// Left, top, width and height in pixels; finite, width and height not negative. It may reach out of the picture.
+    pub bbox: [f64; 4],
+    /// Square pixels that the object covers, which are fewer than the box has; width · height if the file does not say.
+    pub area: f64,
+    /// Whether it stands for a crowd of objects that nobody separated. Detections in it are neither right nor wrong.
+    #[serde(serialize_with = "as_number")]
+    pub iscrowd: bool,
+}
+
+/// A class.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Category {
+    /// Its number, which no other class has. COCO's run from 1 to 90 with gaps.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+}
+
+/// An object that a detector believes to see.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Found {
+    /// The picture.
+    pub image_id: u64,
+    /// The class.
+    pub category_id: u64,
+    /// Left, top, width and height in pixels; finite, width and height not negative.
+    pub bbox: [f64; 4],
+    /// How sure the detector is: higher is surer, and only the order matters. Finite.
+    pub score: f64,
+}
+
+/// Reads a file of instances.
+///
+/// # Errors
+/// A file that is not JSON, or lacks a key (with line and column); an id that is given twice; an annotation of a picture
+/// or category that is not there, or with a box or area that is negative or beyond 10⁹ pixels, or an `iscrowd` other than
+/// 0 and 1; a picture without pixels; a file of more than 4 GiB.
+pub fn read_instances(path: &Path) -> Result<Instances, Error> {
+    let instances: Instances = json(path)?;
+    let images = distinct(path, "image", instances.images.iter().map(|image| image.id))?;
+    let categories = instances.categories.iter().map(|category| category.id);
+    let categories = distinct(path, "category", categories)?;
+    distinct(path, "annotation", instances.annotations.iter().map(|annotation| annotation.id))?;
+    for Image { id, width, height, .. } in &instances.images {
+        if *width == Some(0) || *height == Some(0) {
+            let found = format_args!("{} × {}", width.unwrap_or(0), height.unwrap_or(0));
+            return Err(Error::record(path, format_args!("image {id}"), "width and height", found));
+        }
+    }
+    for annotation in &instances.annotations {
+        let Annotation { id, image_id, category_id, bbox, area, .. } = annotation;
+        let wrong = |expected: &str, found: &dyn fmt::Display| {
+            Err(Error::record(path, format_args!("annotation {id}"), expected, found))
+        };
+        if !images.contains(image_id) {
+            return wrong("the id of an image", &format_args!("image_id {image_id}"));
+        }
+        if !categories.contains(category_id) {
+            return wrong("the id of a category", &format_args!("category_id {category_id}"));
+        }
+        if !is_box(bbox) {
+            return wrong(A_BOX, &format_args!("{bbox:?}"));
+        }
+        if !(0.0..=FARTHEST * FARTHEST).contains(area) {
+            return wrong("an area from 0 to 1e18", area);
+        }
+    }
+    Ok(instances)
+}
+
+/// Reads a file of results. Whether its pictures and categories are known is for those to say who compare.
+///
+/// # Errors
+/// A file that is not JSON, or lacks a key (with line and column); a result with a box that is negative or beyond 10⁹
+/// pixels; a file of more than 4 GiB.
+pub fn read_results(path: &Path) -> Result<Vec<Found>, Error> {
+    let results: Vec<Found> = json(path)?;
+    check_results(path, &results)?;
+    Ok(results)
+}
+
+/// Writes a file of results, in their order.
+///
+/// # Errors
+/// A result that [`read_results`] would refuse, or a file that cannot be written.
+pub fn write_results(path: &Path, results: &[Found]) -> Result<(), Error> {
+    check_results(path, results)?;
+    write(path, results)
+}
+
+/// Writes a file of instances, in their order.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn write_instances(path: &Path, instances: &Instances) -> Result<(), Error> {
+    write(path, instances)
+}
+
+const A_BOX: &str = "a box [left, top, width, height], width and height not negative, within 1e9";
+
+fn is_box(&[left, top, width, height]: &[f64; 4]) -> bool {
+    // NaN is in no range.
+    let sizes = (0.0..=FARTHEST).contains(&width) && (0.0..=FARTHEST).contains(&height);
+    sizes && left.abs() <= FARTHEST && top.abs() <= FARTHEST
+}
+
+fn check_results(path: &Path, results: &[Found]) -> Result<(), Error> {
+    for (i, Found { image_id, bbox, score, .. }) in results.iter().enumerate() {
+        let place = || format!("result {} (of image {image_id})", i + 1);
+        if !is_box(bbox) {
+            return Err(Error::record(path, place(), A_BOX, format_args!("{bbox:?}")));
+        }
+        if !score.is_finite() {
+            return Err(Error::record(path, place(), "a finite score", score));
+        }
+    }
+    Ok(())
+}
+
+/// The ids as a set.
+fn distinct(
+    path: &Path,
+    what: &str,
+    ids: impl ExactSizeIterator<Item = u64>,
+) -> Result<HashSet<u64>, Error> {
+    let mut seen = HashSet::with_capacity(ids.len());
+    for id in ids {
+        if !seen.insert(id) {
+            let place = format_args!("{what} {id}");
+            return Err(Error::record(path, place, "each id once", "this one again"));
+        }
+    }
+    Ok(seen)
+}
+
+fn json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    let io = |error| Error::io(path, error);
+    let length = path.metadata().map_err(io)?.len();
+    if length > MAX_BYTES {
+        return Err(Error::record(path, "the file", "at most 4 GiB", format_args!("{length} B")));
+    }
+    let bytes = fs::read(path).map_err(io)?;
+    serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: path.to_owned(), source })
+}
+
+fn write<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<(), Error> {
+    let io = |error| Error::io(path, error);
+    let mut out = BufWriter::new(File::create(path).map_err(io)?);
+    serde_json::to_writer(&mut out, value).map_err(|error| io(error.into()))?;
+    out.write_all(b"\n").and_then(|()| out.flush()).map_err(io)
+}
+
+impl<'de> Deserialize<'de> for Annotation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Written {
+            id: u64,
+            image_id: u64,
+            category_id: u64,
+            bbox: [f64; 4],
+            area: Option<f64>,
+            iscrowd: Option<Flag>,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected iscrowd to be 0 or 1")]
+        enum Flag {
+            Number(u8),
+            Word(bool), // as Python's `bool` comes out
+        }
+        let Written { id, image_id, category_id, bbox, area, iscrowd } =
+            Written::deserialize(deserializer)?;
+        let iscrowd = match iscrowd {
+            None | Some(Flag::Number(0) | Flag::Word(false)) => false,
+            Some(Flag::Number(1) | Flag::Word(true)) => true,
+            Some(Flag::Number(other)) => {
+                let message = format!("annotation {id}: expected iscrowd 0 or 1; found {other}");
+                return Err(D::Error::custom(message));
+            }
+        };
+        let area = area.unwrap_or(bbox[2] * bbox[3]);
+        Ok(Annotation { id, image_id, category_id, bbox, area, iscrowd })
+    }
+}
+
+/// The flag as COCO writes it.
+fn as_number<S: Serializer>(flag: &bool, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u8(u8::from(*flag))
+}

@@ -1,0 +1,18 @@
+//! Pictures with objects in boxes: readers of public formats, made-up scenes, augmentation, batches.
+
+mod annotated;
+mod augment;
+pub mod coco;
+mod loader;
+mod region;
+mod render;
+mod repairs;
+mod resample;
+pub mod scenes;
+
+pub use annotated::{Annotated, Detection};
+pub use augment::{Augment, View};
+pub use loader::{Batch, Loader, Options, Source};
+pub use region::{Object, Region};
+pub use repairs::{Repair, Repairs};
+pub use scenes::Scenes;

@@ -1,0 +1,185 @@
+//! COCO's JSON files, sound and broken.
+
+use std::fs;
+use std::path::PathBuf;
+
+use datasets::Error;
+use datasets::detection::coco::{
+    Annotation, Category, Found, Image, Instances, read_instances, read_results, write_instances,
+    write_results,
+};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use tempfile::TempDir;
+
+fn written(text: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file.json");
+    fs::write(&path, text).unwrap();
+    (folder, path)
+}
+
+fn message(error: &Error) -> String {
+    error.to_string().rsplit("file.json: ").next().unwrap().to_string()
+}
+
+fn instances(annotations: &str) -> Result<Instances, String> {
+    let (_folder, path) = written(&format!(
+        "{{\"info\": {{\"year\": 2014}},\n\"images\": [{{\"id\": 9, \"width\": 4, \"height\": 3, \"file_name\": \"9.jpg\"}}],\n\
+         \"categories\": [{{\"id\": 2, \"name\": \"cat\", \"supercategory\": \"animal\"}}],\n\
+         \"annotations\": [{annotations}]}}"
+    ));
+    read_instances(&path).map_err(|error| message(&error))
+}
+
+fn results(text: &str) -> Result<Vec<Found>, String> {
+    let (_folder, path) = written(text);
+    read_results(&path).map_err(|error| message(&error))
+}
+
+#[test]
+fn instances_are_read_whatever_else_a_file_has() {
+    let read = instances(
+        r#"{"id": 7, "image_id": 9, "category_id": 2, "bbox": [1, 0.5, 2, 1.5], "area": 2.5, "iscrowd": 0, "segmentation": [[1, 2]]},
+           {"segmentation": {"counts": [3], "size": [3, 4]}, "id": 8, "image_id": 9, "category_id": 2, "bbox": [0, 0, 4, 3], "iscrowd": 1},
+           {"id": 6, "image_id": 9, "category_id": 2, "bbox": [-1, 0, 0, 3], "area": null, "iscrowd": false, "ignore": 1}"#,
+    );
+    let image = Image { id: 9, width: Some(4), height: Some(3), file_name: Some("9.jpg".into()) };
+    let annotation = |id, bbox, area, iscrowd| Annotation {
+        id,
+        image_id: 9,
+        category_id: 2,
+        bbox,
+        area,
+        iscrowd,
+    };
+    let expected = Instances {
+        images: vec![image],
+        annotations: vec![
+            annotation(7, [1.0, 0.5, 2.0, 1.5], 2.5, false),
+            annotation(8, [0.0, 0.0, 4.0, 3.0], 12.0, true),
+            annotation(6, [-1.0, 0.0, 0.0, 3.0], 0.0, false),
+        ],
+        categories: vec![Category { id: 2, name: "cat".into() }],
+    };
+    assert_eq!(read, Ok(expected));
+}
+
+#[test]
+fn an_error_of_the_form_has_line_and_column() {
+    let read = |text: &str| {
+        let (_folder, path) = written(text);
+        message(&read_instances(&path).unwrap_err())
+    };
+    assert_eq!(read(""), "EOF while parsing a value at line 1 column 0");
+    assert_eq!(read("{\n\"images\": []}"), "missing field `annotations` at line 2 column 13");
+    assert_eq!(
+        read("{\"images\": [{\"id\": -1}]}"),
+        "invalid value: integer `-1`, expected u64 at line 1 column 21"
+    );
+    let annotation = |bbox: &str| {
+        let all = r#"{"id": 7, "image_id": 9, "category_id": 2, "bbox": "#;
+        instances(&format!("{all}{bbox}}}")).unwrap_err()
+    };
+    assert_eq!(
+        annotation("[1, 2, 3]"),
+        "invalid length 3, expected an array of length 4 at line 4 column 76"
+    );
+    assert_eq!(annotation("[1, 2, 3, NaN]"), "expected value at line 4 column 78");
+    assert_eq!(annotation("[1, 2, 3, 1e999]"), "number out of range at line 4 column 82");
+    assert_eq!(
+        annotation("[1, 2, 3, 4], \"iscrowd\": 2"),
+        "annotation 7: expected iscrowd 0 or 1; found 2 at line 4 column 95"
+    );
+    assert_eq!(
+        results(r#"[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1]}]"#).unwrap_err(),
+        "missing field `score` at line 1 column 56"
+    );
+    let deep = |key: &str| {
+        let found = results(&format!("[{{\"{key}\": {}", "[".repeat(100_000))).unwrap_err();
+        found.split(" at ").next().unwrap().to_owned()
+    };
+    assert_eq!(deep("other"), "EOF while parsing a list");
+    assert_eq!(deep("bbox"), "invalid type: sequence, expected f64");
+}
+
+#[test]
+fn an_error_of_an_annotation_names_it() {
+    let annotation = |image: u64, category: u64, rest: &str| {
+        let text = format!(
+            r#"{{"id": 7, "image_id": {image}, "category_id": {category}, "bbox": {rest}}}"#
+        );
+        instances(&text).unwrap_err()
+    };
+    let tidy = "[0, 0, 1, 1]";
+    assert_eq!(
+        annotation(3, 2, tidy),
+        "annotation 7: expected the id of an image; found image_id 3"
+    );
+    assert_eq!(
+        annotation(9, 5, tidy),
+        "annotation 7: expected the id of a category; found category_id 5"
+    );
+    let a_box = "annotation 7: expected a box [left, top, width, height], width and height not negative, within 1e9";
+    assert_eq!(annotation(9, 2, "[0, 0, -1, 1]"), format!("{a_box}; found [0.0, 0.0, -1.0, 1.0]"));
+    assert_eq!(
+        annotation(9, 2, "[2e9, 0, 1, 1]"),
+        format!("{a_box}; found [2000000000.0, 0.0, 1.0, 1.0]")
+    );
+    assert_eq!(
+        annotation(9, 2, "[0, 0, 1, 1], \"area\": -1"),
+        "annotation 7: expected an area from 0 to 1e18; found -1"
+    );
+    let twice = r#"{"id": 7, "image_id": 9, "category_id": 2, "bbox": [0, 0, 1, 1]}"#;
+    assert_eq!(
+        instances(&format!("{twice}, {twice}")).unwrap_err(),
+        "annotation 7: expected each id once; found this one again"
+    );
+    assert_eq!(
+        results(r#"[{"image_id": 4, "category_id": 1, "bbox": [0, 0, 1, -1], "score": 1}]"#)
+            .unwrap_err(),
+        "result 1 (of image 4): expected a box [left, top, width, height], width and height not negative, within 1e9; \
+         found [0.0, 0.0, 1.0, -1.0]"
+    );
+}
+
+#[test]
+fn what_is_written_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file.json");
+    let found =
+        Found { image_id: 9, category_id: 2, bbox: [0.1, -1.0 / 3.0, 1e-9, 7.0], score: 0.7 };
+    write_results(&path, &[found, Found { score: -1.0, ..found }]).unwrap();
+    assert_eq!(read_results(&path).unwrap(), [found, Found { score: -1.0, ..found }]);
+    write_results(&path, &[]).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "[]\n");
+    assert_eq!(
+        message(&write_results(&path, &[Found { score: f64::NAN, ..found }]).unwrap_err()),
+        "result 1 (of image 9): expected a finite score; found NaN"
+    );
+
+    let text =
+        r#"{"id": 7, "image_id": 9, "category_id": 2, "bbox": [1, 0.5, 2, 1.5], "iscrowd": 1}"#;
+    let all = instances(text).unwrap();
+    write_instances(&path, &all).unwrap();
+    assert_eq!(read_instances(&path).unwrap(), all);
+    assert!(fs::read_to_string(&path).unwrap().contains("\"iscrowd\":1"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_damage_to_a_file_makes_it_panic(place in 0usize..400, byte: u8) {
+        let mut bytes = br#"{"images": [{"id": 9, "width": 4, "height": 3, "file_name": "9.jpg"}],
+            "categories": [{"id": 2, "name": "cat"}], "annotations": [{"id": 7, "image_id": 9, "category_id": 2,
+            "bbox": [1, 0.5, 2, 1.5], "area": 2.5, "iscrowd": 0}]}"#.to_vec();
+        let place = place % bytes.len();
+        bytes[place] = byte;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.json");
+        fs::write(&path, &bytes).unwrap();
+        let _ = read_instances(&path);
+        let _ = read_results(&path);
+    }
+}
