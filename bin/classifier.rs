@@ -51,7 +51,8 @@ impl Classifier {
         let options = CrossEntropy { normalizer: Some(count as f64), ..self.loss.clone() };
         let step =
             shards.differentiate(params, |cx, range| self.forward(cx, batch, range, &options));
-        StepResult { loss: step.loss, grads: step.grads, right: step.outputs.iter().sum() }
+        let right = step.outputs.iter().sum();
+        StepResult { loss: step.loss, grads: step.grads, right, counted: count }
     }
 
     /// The loss of a part of a batch, and how many of its images have the largest logit at their label.
@@ -97,6 +98,7 @@ impl Classifier {
             count += len;
         }
         let count = count.max(1) as f64;
-        Score { value: right as f64 / count, error: None, loss: losses / count }
+        let (value, loss) = (right as f64 / count, losses / count);
+        Score { value, loss, ..Score::default() }
     }
 }

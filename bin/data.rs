@@ -1,27 +1,97 @@
 //! The images that a recipe asks for.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use datasets::{Images, Normalize, Split, cifar10, idx, image_folder, sample};
+use datasets::detection::scenes;
+use datasets::{Images, Normalize, Split, cifar10, detection, idx, image_folder, sample};
+use nn::Params;
+use serde::{Deserialize, Serialize};
 
-use crate::recipe::{DataConfig, DataKind, ModelConfig};
+use crate::recipe::{DataConfig, DataKind, ModelConfig, Recipe, ScenesConfig};
+use crate::run::Run;
+use crate::source::Source;
+use crate::task::Task;
 
-/// Training images, the images to evaluate on, and the map from bytes to inputs, taken from the training images.
-#[derive(Debug)]
-pub(crate) struct Data {
-    pub(crate) train: Images,
-    pub(crate) eval: Images,
-    pub(crate) normalize: Normalize,
+/// The classes of a data set: names, and the numbers by which files of results call them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Classes(pub(crate) Vec<Class>);
+
+/// One of them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Class {
+    pub(crate) id: u64,
+    pub(crate) name: String,
 }
 
-/// Reads what the recipe asks for and checks that it fits the model.
-pub(crate) fn load(config: &DataConfig, model: &ModelConfig, seed: u64) -> Result<Data> {
-    let whole = read(config, Split::Train)?;
+/// Another canvas than that which a detector was trained on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Canvas {
+    /// Height and width in pixels.
+    pub(crate) size: [usize; 2],
+    /// Whether the objects of scenes grow with it, or keep their size in pixels.
+    pub(crate) zoom: bool,
+}
+
+impl Classes {
+    const FILE: &str = "classes.json";
+
+    fn new(ids: impl IntoIterator<Item = u64>, names: &[String]) -> Self {
+        let class = |(id, name): (u64, &String)| Class { id, name: name.clone() };
+        Self(ids.into_iter().zip(names).map(class).collect())
+    }
+
+    /// Leaves them in the folder of a run.
+    pub(crate) fn write(&self, run: &Run) -> Result<()> {
+        run.put(Self::FILE, serde_json::to_string(self)?.as_bytes())
+    }
+
+    /// Those of a run.
+    pub(crate) fn read(run: &Run) -> Result<Self> {
+        let path = run.folder.join(Self::FILE);
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("{}: the classes of a run expected", path.display()))?;
+        serde_json::from_str(&text).with_context(|| path.display().to_string())
+    }
+}
+
+/// Reads what the recipe asks for and checks that it fits the model: what to train on, what to evaluate on, on another canvas if
+/// one is given, and the classes. Lets the task learn what it learns before training.
+pub(crate) fn load(
+    recipe: &Recipe,
+    task: &Task,
+    params: &mut Params,
+    canvas: Option<Canvas>,
+) -> Result<(Source, Source, Classes)> {
+    if let ModelConfig::Detr(model) = &recipe.model {
+        let canvas = canvas.unwrap_or(Canvas { size: model.image_size, zoom: false });
+        return boxes(recipe, model, canvas);
+    }
+    if canvas.is_some() {
+        bail!("another size of images: a detector expected");
+    }
+    let (train, eval, normalize) = images(recipe)?;
+    task.fit(params, &train, recipe.seed);
+    let normalize = task.normalize(normalize);
+    let classes = Classes::new(0.., train.classes());
+    let options = datasets::Options {
+        augment: recipe.augment.into(),
+        ..datasets::Options::train(recipe.train.batch_size, recipe.seed, normalize.clone())
+    };
+    let train = datasets::Loader::new(Arc::new(train), options)?;
+    let eval = datasets::Loader::new(Arc::new(eval), datasets::Options::eval(500, normalize))?;
+    Ok((Source::Images(train), Source::Images(eval), classes))
+}
+
+/// Training images, images to evaluate on, and the map from bytes to inputs, taken from the training images.
+fn images(recipe: &Recipe) -> Result<(Images, Images, Normalize)> {
+    let Recipe { data: config, model, seed, .. } = recipe;
+    let whole = read(config, config.kind, Split::Train)?;
     let normalize = Normalize::of(&whole);
     let (train, eval) = match config.hold_out {
-        0 => (whole, read(config, Split::Test)?),
-        count if count < whole.len() => whole.hold_out(count, seed),
+        0 => (whole, read(config, config.kind, Split::Test)?),
+        count if count < whole.len() => whole.hold_out(count, *seed),
         count => bail!(
             "data.hold_out = {count}: fewer than the {} training images expected",
             whole.len()
@@ -34,7 +104,7 @@ pub(crate) fn load(config: &DataConfig, model: &ModelConfig, seed: u64) -> Resul
             let channels = if gpt.palette > 0 { gpt.palette } else { gpt.channels };
             ([channels, gpt.image_size, gpt.image_size], classes)
         }
-        ModelConfig::Detr(_) => todo!(),
+        ModelConfig::Detr(_) => unreachable!("its images have boxes"),
     };
     for images in [&train, &eval] {
         if images.shape() != expected {
@@ -43,21 +113,24 @@ pub(crate) fn load(config: &DataConfig, model: &ModelConfig, seed: u64) -> Resul
                 images.shape()
             );
         }
-        if images.classes().len() > classes {
-            bail!("{} classes; the model has {classes} (model.classes)", images.classes().len());
-        }
+        check_classes(images.classes().len(), classes)?;
     }
-    Ok(Data { train, eval, normalize })
+    Ok((train, eval, normalize))
 }
 
-fn read(config: &DataConfig, split: Split) -> Result<Images> {
-    if config.kind == DataKind::Sample {
+fn check_classes(found: usize, expected: usize) -> Result<()> {
+    if found > expected {
+        bail!("{found} classes; the model has {expected} (model.classes)");
+    }
+    Ok(())
+}
+
+fn read(config: &DataConfig, kind: DataKind, split: Split) -> Result<Images> {
+    if kind == DataKind::Sample {
         return Ok(sample::fashion(split));
     }
-    let dir =
-        config.dir.as_deref().context("data.dir is not set: name the folder with --data DIR")?;
-    let images = match config.kind {
-        DataKind::Sample => unreachable!("returned above"),
+    let dir = folder(config)?;
+    let images = match kind {
         DataKind::FashionMnist => idx::folder(dir, split, &idx::FASHION),
         DataKind::Mnist => idx::folder(dir, split, &idx::DIGITS),
         DataKind::Cifar10 => cifar10::folder(dir, split),
@@ -66,10 +139,17 @@ fn read(config: &DataConfig, split: Split) -> Result<Images> {
             let size = config.resize.map_or(image_folder::Size::Equal, |size| {
                 image_folder::Size::Resized { height: size, width: size }
             });
-            image_folder::read(&part, size, config.kind.channels())
+            image_folder::read(&part, size, kind.channels())
+        }
+        DataKind::Sample | DataKind::Scenes | DataKind::Voc | DataKind::Coco | DataKind::Yolo => {
+            bail!("images with a label each expected, not `{kind:?}`")
         }
     };
-    images.with_context(|| advice(config.kind, dir))
+    images.with_context(|| advice(kind, dir))
+}
+
+fn folder(config: &DataConfig) -> Result<&Path> {
+    config.dir.as_deref().context("data.dir is not set: name the folder with --data DIR")
 }
 
 fn advice(kind: DataKind, dir: &Path) -> String {
@@ -80,4 +160,85 @@ fn advice(kind: DataKind, dir: &Path) -> String {
         ),
         _ => format!("reading {}", dir.display()),
     }
+}
+
+/// The map from bytes to a detector's inputs. It is the same for all data, so that a model can be asked about any picture: that of
+/// ImageNet in colour, as in DETR, and −2 to 2 in grey.
+pub(crate) fn normalize(channels: usize) -> Normalize {
+    match channels {
+        3 => Normalize { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225] },
+        _ => Normalize { mean: vec![0.5; channels], std: vec![0.25; channels] },
+    }
+}
+
+/// Pictures with boxes.
+fn boxes(
+    recipe: &Recipe,
+    model: &models::DetrConfig,
+    canvas: Canvas,
+) -> Result<(Source, Source, Classes)> {
+    let (train, eval, ids) = match recipe.data.kind {
+        DataKind::Scenes => {
+            let (train, eval) = scenes(recipe, model, canvas)?;
+            (train, eval, None)
+        }
+        kind => bail!("images with boxes expected, not `{kind:?}`"),
+    };
+    for source in [&train, &eval] {
+        check_classes(source.classes().len(), model.classes)?;
+        if source.channels() != model.channels {
+            bail!("{} channels; the model has {}", source.channels(), model.channels);
+        }
+    }
+    let ids: Vec<u64> = ids.unwrap_or_else(|| (1..=train.classes().len() as u64).collect());
+    let classes = Classes::new(ids, train.classes());
+    let normalize = normalize(model.channels);
+    let batch = recipe.train.batch_size;
+    let options = detection::Options {
+        augment: recipe.augment.into(),
+        ..detection::Options::train(batch, recipe.seed, model.image_size, normalize.clone())
+    };
+    let train = detection::Loader::new(train, options)?;
+    let options = detection::Options::eval(64, canvas.size, normalize);
+    let eval = detection::Loader::new(eval, options)?;
+    Ok((Source::Boxes(train), Source::Boxes(eval), classes))
+}
+
+/// Scenes to train on, others in each epoch, and scenes to evaluate on, of other objects.
+fn scenes(
+    recipe: &Recipe,
+    model: &models::DetrConfig,
+    canvas: Canvas,
+) -> Result<(detection::Source, detection::Source)> {
+    let config = recipe.data.scenes.as_ref().context("data.scenes: a table expected")?;
+    let &ScenesConfig { objects, train, test, max_objects, sides } = config;
+    let channels = match model.channels {
+        1 => image_folder::Channels::Grey,
+        3 => image_folder::Channels::Rgb,
+        other => bail!("model.channels = {other}: scenes have 1 or 3"),
+    };
+    let base = scenes::Options {
+        channels,
+        max_objects,
+        sides,
+        ..scenes::Options::new(model.image_size)
+    };
+    let seen = match canvas.zoom {
+        true => base.zoomed(canvas.size[0] as f32 / model.image_size[0] as f32),
+        false => base.extended(canvas.size),
+    };
+    if seen.canvas != canvas.size {
+        bail!("scenes can grow in proportion only: {:?} of {:?}", canvas.size, model.image_size);
+    }
+    let make = |split, options| -> Result<Arc<detection::Scenes>> {
+        let images = read(&recipe.data, objects, split)?;
+        Ok(Arc::new(detection::Scenes::new(&images, split, recipe.seed, options)?))
+    };
+    let train = detection::Source::Scenes {
+        scenes: make(Split::Train, base)?,
+        len: train,
+        fresh: true,
+    };
+    let scenes = make(Split::Test, seen)?;
+    Ok((train, detection::Source::Scenes { scenes, len: test, fresh: false }))
 }

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::baselines;
+use crate::data::Canvas;
 use crate::run::Run;
 use crate::train::Trainer;
 
@@ -21,6 +22,12 @@ pub(crate) struct EvalArgs {
     /// Of a generator of bytes: score two baselines as well, a histogram for each place and the sizes of PNG files.
     #[arg(long)]
     baselines: bool,
+    /// Of a detector: score it on images of this height and width, instead of those that it was trained on.
+    #[arg(long, value_name = "PIXELS")]
+    size: Option<usize>,
+    /// With --size, of scenes: objects grow with the image, instead of keeping their size in pixels.
+    #[arg(long, requires = "size")]
+    zoom: bool,
     /// Print the result as one JSON object and nothing else.
     #[arg(long)]
     json: bool,
@@ -32,11 +39,12 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     if let Some(data) = &args.data {
         recipe.data.dir = Some(data.clone());
     }
-    let (trainer, mut state) = Trainer::new(recipe)?;
+    let canvas = args.size.map(|size| Canvas { size: [size; 2], zoom: args.zoom });
+    let (trainer, mut state) = Trainer::new(recipe, canvas)?;
     run.restore(&mut state, false)?;
     let start = Instant::now();
-    let score = trainer.task.score(state.evaluated(), &trainer.eval);
-    let (images, seconds) = (trainer.eval.images().len() as u64, start.elapsed().as_secs_f64());
+    let score = trainer.task.score(state.evaluated(), &trainer.eval)?;
+    let (images, seconds) = (trainer.eval.len() as u64, start.elapsed().as_secs_f64());
     let mut report = trainer.report(&run, &state, score, images, seconds);
     if args.baselines {
         if trainer.task.metric() != "bits_per_dim" {
@@ -45,7 +53,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
                 trainer.task.metric()
             );
         }
-        report.baselines = Some(baselines::measure(trainer.train.images(), trainer.eval.images())?);
+        report.baselines = Some(baselines::measure(trainer.train.images()?, trainer.eval.images()?)?);
     }
     report.print(args.json)
 }

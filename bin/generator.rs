@@ -79,7 +79,7 @@ impl Generator {
         let step = shards.differentiate(params, |cx, range| {
             (self.loss(cx, batch, range.start, range.len(), count as f64), ())
         });
-        StepResult { loss: step.loss, grads: step.grads, right: 0 }
+        StepResult { loss: step.loss, grads: step.grads, right: 0, counted: 0 }
     }
 
     /// Where the first NaN or infinity of a step comes from: computes the step again, looking at every value.
@@ -105,6 +105,6 @@ impl Generator {
         let variance = losses.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>() / count;
         let nats = std::f64::consts::LN_2;
         let error = (variance / (count - 1.0).max(1.0)).sqrt() / nats;
-        Score { value: mean / nats, error: Some(error), loss: mean }
+        Score { value: mean / nats, error: Some(error), loss: mean, summary: None }
     }
 }

@@ -3,20 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use datasets::{Augment, image_folder};
-use models::{DetrConfig, ImageGptConfig, VitConfig};
+use datasets::{Augment, detection, image_folder};
+use models::{DetrConfig, ImageGptConfig, SetCriterion, VitConfig};
 use nn::{AdamWConfig, PositionConfig};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 /// The recipes inside the program: name and text.
-pub(crate) const RECIPES: [(&str, &str); 6] = [
+pub(crate) const RECIPES: [(&str, &str); 7] = [
     ("vit-sample", include_str!("recipes/vit-sample.toml")),
     ("vit-fashion", include_str!("recipes/vit-fashion.toml")),
     ("igpt-sample", include_str!("recipes/igpt-sample.toml")),
     ("igpt-fashion", include_str!("recipes/igpt-fashion.toml")),
     ("igpt-digits", include_str!("recipes/igpt-digits.toml")),
     ("igpt-emoji", include_str!("recipes/igpt-emoji.toml")),
+    ("detr-scenes", include_str!("recipes/detr-scenes.toml")),
 ];
 
 /// A run, resolved: every value that it depends on.
@@ -33,7 +34,14 @@ pub(crate) struct Recipe {
     pub(crate) train: TrainConfig,
     #[serde(default)]
     pub(crate) augment: AugmentConfig,
+    /// Weights of a detector's loss and matching.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) criterion: SetCriterion,
     pub(crate) optimizer: OptimizerConfig,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Where images come from.
@@ -51,6 +59,25 @@ pub(crate) struct DataConfig {
     /// Height and width to which pictures of an image folder are resized.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resize: Option<usize>,
+    /// What scenes are made of, and how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scenes: Option<ScenesConfig>,
+}
+
+/// Made-up scenes of garments or digits; see [`datasets::detection::Scenes`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScenesConfig {
+    /// Images of which objects are cut: `sample`, `fashion-mnist` or `mnist`.
+    pub(crate) objects: DataKind,
+    /// Scenes of an epoch; each epoch has others.
+    pub(crate) train: usize,
+    /// Scenes to evaluate on, always the same.
+    pub(crate) test: usize,
+    /// Most objects of a scene.
+    pub(crate) max_objects: usize,
+    /// Least and greatest longer side of an object, in pixels.
+    pub(crate) sides: [f32; 2],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,9 +95,22 @@ pub(crate) enum DataKind {
     GreyFolder,
     /// The same in colour.
     ColourFolder,
+    /// Made-up scenes with boxes; see `data.scenes`.
+    Scenes,
+    /// Pascal VOC: `Annotations`, `JPEGImages` and `ImageSets/Main/{train,val,test}.txt`.
+    Voc,
+    /// COCO: `annotations/instances_{train,val}*.json` and pictures.
+    Coco,
+    /// YOLO: `images/{train,val,test}` and `labels/{train,val,test}`.
+    Yolo,
 }
 
 impl DataKind {
+    /// Whether images come with boxes instead of a label.
+    pub(crate) fn has_boxes(self) -> bool {
+        matches!(self, DataKind::Scenes | DataKind::Voc | DataKind::Coco | DataKind::Yolo)
+    }
+
     pub(crate) fn channels(self) -> image_folder::Channels {
         if self == DataKind::GreyFolder {
             image_folder::Channels::Grey
@@ -139,21 +179,97 @@ pub(crate) struct TrainConfig {
     pub(crate) ema: f64,
 }
 
-/// What is left to chance when an image is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// What is left to chance when an image is shown; see [`Augment`] and, of images with boxes, [`detection::Augment`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AugmentConfig {
-    /// Zero padding around the image before it is cropped at a random place, in pixels.
-    pub(crate) crop_padding: usize,
     /// Probability of a horizontal flip.
     pub(crate) flip: f32,
-    /// Probability that a rectangle is erased.
+    /// Zero padding around the image before it is cropped at a random place, in pixels. Not with boxes.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) crop_padding: usize,
+    /// Probability that a rectangle is erased. Not with boxes.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) erase: f32,
+    /// With boxes: what [`detection::Augment`] has beside the flip.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) boxes: BoxAugmentConfig,
+}
+
+/// What is left to chance when an image with boxes is shown; see [`detection::Augment`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct BoxAugmentConfig {
+    /// Probability of a vertical flip.
+    pub(crate) flip_vertical: f32,
+    /// Probability that only a part is shown.
+    pub(crate) crop: f32,
+    /// Least and greatest side of that part, as fractions of the image's.
+    pub(crate) crop_size: [f32; 2],
+    /// Probability that the image does not fill the canvas.
+    pub(crate) rescale: f32,
+    /// Least and greatest size then, as fractions of the canvas.
+    pub(crate) scale: [f32; 2],
+    /// Strength of changes of brightness.
+    pub(crate) brightness: f32,
+    /// Strength of changes of contrast.
+    pub(crate) contrast: f32,
+    /// Strength of changes of saturation.
+    pub(crate) saturation: f32,
+}
+
+impl Default for AugmentConfig {
+    fn default() -> Self {
+        Self { flip: 0.0, crop_padding: 0, erase: 0.0, boxes: BoxAugmentConfig::default() }
+    }
+}
+
+impl Default for BoxAugmentConfig {
+    fn default() -> Self {
+        let detection::Augment {
+            flip: _,
+            flip_vertical,
+            crop,
+            crop_size,
+            rescale,
+            scale,
+            brightness,
+            contrast,
+            saturation,
+        } = detection::Augment::default();
+        Self { flip_vertical, crop, crop_size, rescale, scale, brightness, contrast, saturation }
+    }
 }
 
 impl From<AugmentConfig> for Augment {
-    fn from(AugmentConfig { crop_padding, flip, erase }: AugmentConfig) -> Self {
+    fn from(AugmentConfig { crop_padding, flip, erase, .. }: AugmentConfig) -> Self {
         Augment { crop_padding, flip, erase, ..Augment::default() }
+    }
+}
+
+impl From<AugmentConfig> for detection::Augment {
+    fn from(AugmentConfig { flip, boxes, .. }: AugmentConfig) -> Self {
+        let BoxAugmentConfig {
+            flip_vertical,
+            crop,
+            crop_size,
+            rescale,
+            scale,
+            brightness,
+            contrast,
+            saturation,
+        } = boxes;
+        Self {
+            flip,
+            flip_vertical,
+            crop,
+            crop_size,
+            rescale,
+            scale,
+            brightness,
+            contrast,
+            saturation,
+        }
     }
 }
 
@@ -235,7 +351,13 @@ impl Recipe {
         self.model.validate().context("model")?;
         let (train, optimizer) = (&self.train, &self.optimizer);
         let fraction = |x: f64| (0.0..1.0).contains(&x);
+        let (boxes, augment) = (self.data.kind.has_boxes(), self.augment);
+        let is_detector = matches!(self.model, ModelConfig::Detr(_));
+        let plain = is_default(&augment.crop_padding) && is_default(&augment.erase);
         let checks = [
+            ("data.kind", boxes == is_detector, "images with boxes for a `detr`, and for no other model,"),
+            ("augment.crop_padding and augment.erase", plain || !boxes, "0 for images with boxes"),
+            ("augment.boxes", boxes || is_default(&augment.boxes), "only for images with boxes"),
             ("train.epochs", train.epochs > 0, "at least 1"),
             ("train.batch_size", (1..=1 << 20).contains(&train.batch_size), "1 to 1048576"),
             ("train.label_smoothing", fraction(train.label_smoothing), "0 or more and below 1"),

@@ -40,6 +40,9 @@ pub(crate) struct State {
 pub(crate) struct EpochSums {
     pub(crate) images: usize,
     pub(crate) right: usize,
+    /// Of how many; see [`StepResult`](crate::task::StepResult).
+    #[serde(default)]
+    pub(crate) counted: usize,
     /// Sum of the images' losses.
     pub(crate) loss: f64,
     /// Norm of the last step's gradient.
@@ -103,7 +106,8 @@ impl Run {
         name.to_string_lossy().into_owned()
     }
 
-    fn put(&self, file: &str, bytes: &[u8]) -> Result<()> {
+    /// Writes a file of the folder in one step.
+    pub(crate) fn put(&self, file: &str, bytes: &[u8]) -> Result<()> {
         let path = self.folder.join(file);
         write_atomically(&path, bytes).with_context(|| path.display().to_string())
     }

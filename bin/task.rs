@@ -1,27 +1,37 @@
-//! What a recipe trains: a classifier or a generator.
+//! What a recipe trains: a classifier, a generator or a detector.
 
 use anyhow::Result;
-use datasets::{Batch, Images, Loader, Normalize};
+use datasets::{Images, Normalize};
+use models::average_precision::Summary;
 use nn::{Grads, Params};
 
 use crate::classifier::Classifier;
+use crate::detector::Detector;
 use crate::generator::Generator;
-use crate::recipe::{ModelConfig, TrainConfig};
+use crate::recipe::{ModelConfig, Recipe};
+use crate::run::EpochSums;
+use crate::source::{Batch, Source};
 
 /// A model, how its loss is computed, and how it is scored.
 #[derive(Debug)]
 pub(crate) enum Task {
     Classify(Box<Classifier>),
     Generate(Box<Generator>),
+    Detect(Box<Detector>),
 }
+
+/// Why a task never meets another's batches.
+const OWN: &str = "a recipe's data are checked to be those of its model";
 
 /// Loss and gradients of a batch.
 #[derive(Debug)]
 pub(crate) struct StepResult {
     pub(crate) loss: f64,
     pub(crate) grads: Grads,
-    /// Images whose label was found; of classifiers only.
+    /// Images whose label was found, or matched objects whose class was.
     pub(crate) right: usize,
+    /// Of how many; 0 for a generator.
+    pub(crate) counted: usize,
 }
 
 /// Score of a data set.
@@ -31,34 +41,36 @@ pub(crate) struct Score {
     pub(crate) value: f64,
     /// Standard error of the value over the images, where it is a mean of theirs that says something.
     pub(crate) error: Option<f64>,
-    /// Mean loss, in nats, without label smoothing.
+    /// Mean loss; of classifiers and generators in nats, without label smoothing.
     pub(crate) loss: f64,
+    /// All of COCO's figures, of detectors.
+    pub(crate) summary: Option<Summary>,
 }
 
 impl Task {
     /// The task with its parameters, fresh from the seed.
-    pub(crate) fn new(
-        model: &ModelConfig,
-        train: &TrainConfig,
-        seed: u64,
-    ) -> Result<(Self, Params)> {
+    pub(crate) fn new(recipe: &Recipe) -> Result<(Self, Params)> {
+        let Recipe { model, train, seed, .. } = recipe;
         Ok(match model {
             ModelConfig::Vit(config) => {
-                let (classifier, params) = Classifier::new(config, train, seed)?;
+                let (classifier, params) = Classifier::new(config, train, *seed)?;
                 (Task::Classify(Box::new(classifier)), params)
             }
             ModelConfig::ImageGpt(config) => {
-                let (generator, params) = Generator::new(config, train, seed)?;
+                let (generator, params) = Generator::new(config, train, *seed)?;
                 (Task::Generate(Box::new(generator)), params)
             }
-            ModelConfig::Detr(_) => todo!(),
+            ModelConfig::Detr(config) => {
+                let (detector, params) = Detector::new(config, train, recipe.criterion, *seed)?;
+                (Task::Detect(Box::new(detector)), params)
+            }
         })
     }
 
     /// What is learnt from the training images before training: a palette.
     pub(crate) fn fit(&self, params: &mut Params, images: &Images, seed: u64) {
         match self {
-            Task::Classify(_) => {}
+            Task::Classify(_) | Task::Detect(_) => {}
             Task::Generate(generator) => generator.fit(params, images, seed),
         }
     }
@@ -69,24 +81,31 @@ impl Task {
             Task::Classify(_) => "accuracy",
             Task::Generate(generator) if generator.model.palette().is_some() => "bits_per_pixel",
             Task::Generate(_) => "bits_per_dim",
+            Task::Detect(_) => "ap",
         }
     }
 
-    /// A value of the metric, for people.
-    pub(crate) fn words(&self, value: f64) -> String {
-        match self {
-            Task::Classify(_) => format!("accuracy {:.2} %", 100.0 * value),
-            Task::Generate(_) => {
-                format!("{value:.3} {}", self.metric().replace("_per_", "/"))
+    /// A score, for people.
+    pub(crate) fn words(&self, score: &Score) -> String {
+        match (self, &score.summary) {
+            (Task::Classify(_), _) => format!("accuracy {:.2} %", 100.0 * score.value),
+            (_, Some(Summary { ap, ap50, ap75, .. })) => {
+                format!("AP {ap:.3}, AP50 {ap50:.3}, AP75 {ap75:.3}")
             }
+            (_, None) => format!("{:.3} {}", score.value, self.metric().replace("_per_", "/")),
         }
     }
 
-    /// The metric on the training images of an epoch so far, from sums over them.
-    pub(crate) fn running(&self, right: usize, loss: f64, images: usize) -> f64 {
+    /// What is measured on the training images while they are learnt from: its name, and its value so far in an epoch.
+    pub(crate) fn running(&self, sums: &EpochSums) -> (&'static str, f64) {
+        let share = sums.right as f64 / sums.counted.max(1) as f64;
         match self {
-            Task::Classify(_) => right as f64 / images as f64,
-            Task::Generate(_) => loss / images as f64 / std::f64::consts::LN_2,
+            Task::Classify(_) => ("accuracy", share),
+            Task::Generate(_) => {
+                let nats = sums.loss / sums.images.max(1) as f64;
+                (self.metric(), nats / std::f64::consts::LN_2)
+            }
+            Task::Detect(_) => ("class_accuracy", share),
         }
     }
 
@@ -94,7 +113,7 @@ impl Task {
     /// generator.
     pub(crate) fn normalize(&self, of_images: Normalize) -> Normalize {
         match self {
-            Task::Classify(_) => of_images,
+            Task::Classify(_) | Task::Detect(_) => of_images,
             Task::Generate(_) => {
                 let channels = of_images.mean.len();
                 Normalize { mean: vec![0.0; channels], std: vec![1.0 / 255.0; channels] }
@@ -104,17 +123,21 @@ impl Task {
 
     /// Loss and gradients of a batch.
     pub(crate) fn differentiate(&self, params: &Params, batch: &Batch, step: u64) -> StepResult {
-        match self {
-            Task::Classify(classifier) => classifier.differentiate(params, batch, step),
-            Task::Generate(generator) => generator.differentiate(params, batch, step),
+        match (self, batch) {
+            (Task::Classify(task), Batch::Images(batch)) => task.differentiate(params, batch, step),
+            (Task::Generate(task), Batch::Images(batch)) => task.differentiate(params, batch, step),
+            (Task::Detect(task), Batch::Boxes(batch)) => task.differentiate(params, batch, step),
+            _ => unreachable!("{OWN}"),
         }
     }
 
     /// Where the first NaN or infinity of a step comes from.
     pub(crate) fn diagnose(&self, params: &Params, batch: &Batch) -> String {
-        let cx = match self {
-            Task::Classify(classifier) => classifier.diagnose(params, batch),
-            Task::Generate(generator) => generator.diagnose(params, batch),
+        let cx = match (self, batch) {
+            (Task::Classify(task), Batch::Images(batch)) => task.diagnose(params, batch),
+            (Task::Generate(task), Batch::Images(batch)) => task.diagnose(params, batch),
+            (Task::Detect(task), Batch::Boxes(batch)) => task.diagnose(params, batch),
+            _ => unreachable!("{OWN}"),
         };
         match cx.anomaly() {
             Some((anomaly, Some(near))) => format!("{anomaly}, after parameter `{near}` was used"),
@@ -123,11 +146,16 @@ impl Task {
         }
     }
 
-    /// Scores all images of a loader.
-    pub(crate) fn score(&self, params: &Params, loader: &Loader) -> Score {
-        match self {
-            Task::Classify(classifier) => classifier.score(params, loader),
-            Task::Generate(generator) => generator.score(params, loader),
-        }
+    /// Scores all images of a source.
+    ///
+    /// # Errors
+    /// If a detector's boxes are not numbers.
+    pub(crate) fn score(&self, params: &Params, source: &Source) -> Result<Score> {
+        Ok(match (self, source) {
+            (Task::Classify(task), Source::Images(loader)) => task.score(params, loader),
+            (Task::Generate(task), Source::Images(loader)) => task.score(params, loader),
+            (Task::Detect(task), Source::Boxes(loader)) => task.score(params, loader)?,
+            _ => unreachable!("{OWN}"),
+        })
     }
 }

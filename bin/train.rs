@@ -8,15 +8,16 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use datasets::{Batch, Loader, Options};
+use models::average_precision::Summary;
 use nn::{WarmupCosine, clip_scale};
 use serde::Serialize;
 
 use crate::baselines::Baselines;
-use crate::data;
+use crate::data::{self, Canvas, Classes};
 use crate::progress::Progress;
 use crate::recipe::{Changes, RECIPES, Recipe};
 use crate::run::{EpochSums, Lock, Run, State};
+use crate::source::{Batch, Source};
 use crate::system;
 use crate::task::{Score, Task};
 
@@ -31,7 +32,8 @@ Examples:
   wavetape train --epochs 5 --set model.position.gamma=0.1 --set train.ema=0.99
   wavetape train --resume runs/vit-sample-001")]
 pub(crate) struct TrainArgs {
-    /// Recipe inside the program: vit-sample, vit-fashion, igpt-sample, igpt-fashion, igpt-digits or igpt-emoji.
+    /// Recipe inside the program: vit-sample, vit-fashion, igpt-sample, igpt-fashion, igpt-digits, igpt-emoji,
+    /// detr-scenes or detr-bccd.
     #[arg(default_value = RECIPES[0].0, conflicts_with_all = ["file", "resume"])]
     recipe: String,
     /// Recipe of one's own, a TOML file; the config.toml of a run is one.
@@ -96,6 +98,9 @@ pub(crate) struct Report {
     /// What models without a model reach.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) baselines: Option<Baselines>,
+    /// COCO's figures, of a detector.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    summary: Option<Summary>,
 }
 
 impl Report {
@@ -130,44 +135,36 @@ impl Report {
 pub(crate) struct Trainer {
     pub(crate) recipe: Recipe,
     pub(crate) task: Task,
-    pub(crate) train: Loader,
-    pub(crate) eval: Loader,
+    pub(crate) train: Source,
+    pub(crate) eval: Source,
+    classes: Classes,
     schedule: WarmupCosine,
 }
 
 impl Trainer {
-    /// The run at its start.
-    pub(crate) fn new(recipe: Recipe) -> Result<(Self, State)> {
-        let data = data::load(&recipe.data, &recipe.model, recipe.seed)?;
-        let (task, mut params) = Task::new(&recipe.model, &recipe.train, recipe.seed)?;
-        task.fit(&mut params, &data.train, recipe.seed);
-        let normalize = task.normalize(data.normalize);
-        let (train, eval) = (Arc::new(data.train), Arc::new(data.eval));
-        let options = Options {
-            augment: recipe.augment.into(),
-            ..Options::train(recipe.train.batch_size, recipe.seed, normalize.clone())
-        };
-        let train = Loader::new(train, options)?;
+    /// The run at its start, to be evaluated on another canvas if one is given.
+    pub(crate) fn new(recipe: Recipe, canvas: Option<Canvas>) -> Result<(Self, State)> {
+        let (task, mut params) = Task::new(&recipe)?;
+        let (train, eval, classes) = data::load(&recipe, &task, &mut params, canvas)?;
         if train.batches() == 0 {
             bail!(
                 "train.batch_size = {}: at most the {} training images expected",
                 recipe.train.batch_size,
-                train.images().len()
+                train.len()
             );
         }
-        let eval = Loader::new(eval, Options::eval(500, normalize))?;
         let all = recipe.train.epochs as u64 * train.batches() as u64;
         let total = if recipe.train.steps > 0 { all.min(recipe.train.steps) } else { all };
         let optimizer = &recipe.optimizer;
         let warmup = (optimizer.warmup * total as f64).round() as u64;
         let schedule = WarmupCosine { peak: optimizer.rate, floor: optimizer.floor, warmup, total };
         let state = State::new(params, &recipe);
-        Ok((Self { recipe, task, train, eval, schedule }, state))
+        Ok((Self { recipe, task, train, eval, classes, schedule }, state))
     }
 
     /// The model of a recipe with fresh parameters, without its data: room for a checkpoint.
     pub(crate) fn untrained(recipe: &Recipe) -> Result<(Task, State)> {
-        let (task, params) = Task::new(&recipe.model, &recipe.train, recipe.seed)?;
+        let (task, params) = Task::new(recipe)?;
         let state = State::new(params, recipe);
         Ok((task, state))
     }
@@ -182,7 +179,7 @@ impl Trainer {
                 state.step + 1,
                 step.loss,
                 self.task.diagnose(&state.params, batch),
-                batch.indices
+                batch.indices()
             );
         }
         let clip = self.recipe.train.clip_norm;
@@ -192,14 +189,15 @@ impl Trainer {
             ema.update(&state.params);
         }
         state.step += 1;
-        state.images += batch.labels.len() as u64;
+        state.images += batch.len() as u64;
         let sums = &mut state.epoch;
-        sums.images += batch.labels.len();
+        sums.images += batch.len();
         sums.right += step.right;
-        sums.loss += step.loss * batch.labels.len() as f64;
+        sums.counted += step.counted;
+        sums.loss += step.loss * batch.len() as f64;
         sums.grad_norm = norm;
-        sums.recent.0 += batch.labels.len();
-        sums.recent.1 += step.loss * batch.labels.len() as f64;
+        sums.recent.0 += batch.len();
+        sums.recent.1 += step.loss * batch.len() as f64;
         Ok(step.loss)
     }
 
@@ -219,8 +217,8 @@ impl Trainer {
                 |state: &State| (state.images - images) as f64 / start.elapsed().as_secs_f64();
             for batch in self.train.epoch(epoch, first as usize) {
                 let loss = self.step(state, &batch)?;
-                let EpochSums { right, loss: sum, images, .. } = state.epoch;
-                let running = self.task.words(self.task.running(right, sum, images));
+                let (name, value) = self.task.running(&state.epoch);
+                let running = format!("{} {value:.3}", name.replace("_per_", "/").replace('_', " "));
                 progress.step(state.step, loss, &running, speed(state));
                 let every = self.recipe.train.log_every;
                 if every > 0 && state.step.is_multiple_of(every) {
@@ -245,42 +243,46 @@ impl Trainer {
                 break;
             }
             let speed = speed(state);
-            let scored = self.task.score(state.evaluated(), &self.eval);
-            score = Some(scored);
+            let scored = self.task.score(state.evaluated(), &self.eval)?;
             let sums = state.epoch;
             let train_loss = sums.loss / sums.images as f64;
             let metric = self.task.metric();
-            let running = self.task.running(sums.right, sums.loss, sums.images);
+            let (name, running) = self.task.running(&sums);
             // The line goes first: a crash before the checkpoint leaves a line that resuming takes back, not a gap.
-            run.log(&serde_json::json!({
+            let mut line = serde_json::json!({
                 "epoch": epoch + 1,
                 "step": state.step,
                 "rate": self.schedule.rate(state.step - 1),
                 "train_loss": train_loss,
-                format!("train_{metric}"): running,
+                format!("train_{name}"): running,
                 "grad_norm": sums.grad_norm,
                 format!("{split}_loss"): scored.loss,
                 format!("{split}_{metric}"): scored.value,
                 "seconds": state.seconds,
                 "img_s": speed,
                 "rss_mb": system::memory_mb(),
-            }))?;
+            });
+            if let Some(summary) = &scored.summary {
+                line["summary"] = serde_json::to_value(summary)?;
+            }
+            run.log(&line)?;
             run.save(state)?;
             progress.epoch(&format!(
-                "epoch {}/{}  loss {train_loss:.3}  {}  {split} loss {:.3}  {split} {}  {speed:.0} images/s  {:.0} s",
+                "epoch {}/{}  loss {train_loss:.3}  {} {running:.3}  {split} loss {:.3}  {split} {}  {speed:.0} images/s  {:.0} s",
                 epoch + 1,
                 self.schedule.total.div_ceil(batches),
-                self.task.words(running),
+                name.replace("_per_", "/").replace('_', " "),
                 scored.loss,
-                self.task.words(scored.value),
+                self.task.words(&scored),
                 state.seconds
             ));
+            score = Some(scored);
             if stop.now(state.step) {
                 break;
             }
         }
         progress.finish();
-        Ok(score.unwrap_or_else(|| self.task.score(state.evaluated(), &self.eval)))
+        score.map_or_else(|| self.task.score(state.evaluated(), &self.eval), Ok)
     }
 
     /// What the images are that are scored: `test`, or `validation` if they were held out of the training set.
@@ -306,7 +308,7 @@ impl Trainer {
             run: run.name(),
             recipe: self.recipe.name.clone(),
             metric: format!("{}_{}", self.split(), self.task.metric()),
-            words: format!("{} {}", self.split(), self.task.words(score.value)),
+            words: format!("{} {}", self.split(), self.task.words(&score)),
             value: score.value,
             standard_error: score.error,
             seconds,
@@ -318,6 +320,7 @@ impl Trainer {
             threads: rayon::current_num_threads(),
             rss_mb: system::peak_memory_mb(),
             baselines: None,
+            summary: score.summary,
         }
     }
 }
@@ -359,13 +362,14 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
         print!("{}", toml::to_string(&recipe)?);
         return Ok(());
     }
-    let (trainer, mut state) = Trainer::new(recipe)?;
+    let (trainer, mut state) = Trainer::new(recipe, None)?;
     let resuming = resumed.is_some();
     let run = match resumed {
         Some(run) => run,
         None => Run::create(args.out.as_deref(), &trainer.recipe)?,
     };
     let _lock = Lock::take(&run)?;
+    trainer.classes.write(&run)?;
     if resuming {
         run.restore(&mut state, true)?;
     }
@@ -384,7 +388,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
         "{}: {} parameters, {} training images, {} steps, {} threads, {:?} → {}",
         trainer.recipe.name,
         state.params.elements(),
-        trainer.train.images().len(),
+        trainer.train.len(),
         trainer.schedule.total,
         rayon::current_num_threads(),
         tensor::Level::current(),

@@ -66,6 +66,10 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
             let config = generator.model.config();
             (generator.model.position(), &config.position, config.image_size)
         }
+        Task::Detect(detector) => {
+            let config = detector.model.config();
+            (detector.model.position(), &config.position, config.grid()[0])
+        }
     };
     if let Some(out) = &args.positions {
         let cx = Context::eval(params);

@@ -55,6 +55,18 @@ impl Source {
         }
     }
 
+    /// Height and width of the picture with an index from [`Batch::indices`], before it was resized by a reader.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such picture.
+    pub fn original(&self, index: usize) -> [usize; 2] {
+        match self {
+            Source::Pictures(detection) => detection.pictures()[index].original,
+            Source::Scenes { scenes, .. } => scenes.options().canvas,
+        }
+    }
+
     /// The picture with an index from [`Batch::indices`].
     ///
     /// # Panics

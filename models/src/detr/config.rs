@@ -98,9 +98,14 @@ fn post() -> NormOrder {
 }
 
 impl DetrConfig {
+    /// Rows and columns of the features of an image of the config's size.
+    pub fn grid(&self) -> [usize; 2] {
+        Backbone::grid(&self.backbone, self.image_size)
+    }
+
     /// Tokens of an image of the config's size, those of the decoder counted too.
     pub fn tokens(&self) -> usize {
-        let [h, w] = Backbone::grid(&self.backbone, self.image_size);
+        let [h, w] = self.grid();
         h * w + self.queries
     }
 
@@ -152,7 +157,7 @@ impl DetrConfig {
 
     pub(super) fn position_shape(&self) -> PositionShape {
         let &Self { dim, heads, encoder_depth: depth, .. } = self;
-        let sizes = Backbone::grid(&self.backbone, self.image_size).to_vec();
+        let sizes = self.grid().to_vec();
         PositionShape { sizes, groups: 1, extra: 0, dim, heads, depth }
     }
 }

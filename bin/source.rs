@@ -1,0 +1,67 @@
+//! Batches of any task: of images with a label, or of pictures with boxes.
+
+use anyhow::{Result, bail};
+use datasets::detection;
+
+/// What makes batches; see [`datasets::Loader`] and [`detection::Loader`].
+#[derive(Debug)]
+pub(crate) enum Source {
+    Images(datasets::Loader),
+    Boxes(detection::Loader),
+}
+
+/// Some images with what is to be learnt from them.
+#[derive(Debug)]
+pub(crate) enum Batch {
+    Images(datasets::Batch),
+    Boxes(detection::Batch),
+}
+
+impl Source {
+    /// Images of an epoch.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Source::Images(loader) => loader.images().len(),
+            Source::Boxes(loader) => loader.source().len(),
+        }
+    }
+
+    /// Batches of an epoch.
+    pub(crate) fn batches(&self) -> usize {
+        match self {
+            Source::Images(loader) => loader.batches(),
+            Source::Boxes(loader) => loader.batches(),
+        }
+    }
+
+    /// The batches of an epoch, from `first` on.
+    pub(crate) fn epoch(&self, epoch: usize, first: usize) -> Box<dyn Iterator<Item = Batch>> {
+        match self {
+            Source::Images(loader) => Box::new(loader.epoch(epoch, first).map(Batch::Images)),
+            Source::Boxes(loader) => Box::new(loader.epoch(epoch, first).map(Batch::Boxes)),
+        }
+    }
+
+    /// The labelled images.
+    pub(crate) fn images(&self) -> Result<&datasets::Images> {
+        match self {
+            Source::Images(loader) => Ok(loader.images()),
+            Source::Boxes(_) => bail!("images with a label each expected; this run's have boxes"),
+        }
+    }
+}
+
+impl Batch {
+    /// The number of images.
+    pub(crate) fn len(&self) -> usize {
+        self.indices().len()
+    }
+
+    /// The place of each image in the data set.
+    pub(crate) fn indices(&self) -> &[usize] {
+        match self {
+            Batch::Images(batch) => &batch.indices,
+            Batch::Boxes(batch) => &batch.indices,
+        }
+    }
+}

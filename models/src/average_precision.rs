@@ -1,0 +1,476 @@
+//! Average precision and recall of detections, with COCO's twelve figures, as pycocotools computes them.
+//!
+//! Intersection over union is asked for at T = 10 thresholds 0.5, 0.55 … 0.95, areas come in 4 ranges, and of each picture and
+//! class the 1, 10 or 100 highest scores count. For each of these settings and each class:
+//!
+//! 1. In each picture, detections in falling order of score each take the free object with the largest IoU, which has to
+//!    reach the threshold. An object that is ignored, as a crowd or for its area, is taken only if no other can be, and
+//!    its detection is ignored then. A crowd stays free, and IoU with it is the share of the detection inside of it.
+//!    Detections that took nothing and have an area outside of the range are ignored.
+//! 2. Over all pictures, again in falling order of score, true and false positives are counted up. That gives precision
+//!    TP/(TP + FP) and recall TP/(objects that are not ignored) after each detection.
+//! 3. Precision at recall r is the largest one at any recall of r or more, 0 where there is none. AP is the mean of
+//!    precision at the recalls 0, 0.01 … 1; AR is the recall after the last detection.
+//!
+//! A figure is the mean over thresholds and over the classes that have objects in the range; −1 without any.
+//!
+//! Equal scores keep their order: that of the pictures' ids, and in a picture that in which they are given.
+//!
+//! Source: COCO's evaluation, <https://cocodataset.org/#detection-eval>, `cocoeval.py` in pycocotools 2.0.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+/// An object on a picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Object {
+    /// Its number. One with number 0 counts as missed by the detection that takes it, as in pycocotools, to which 0 means
+    /// "none"; COCO counts from 1.
+    pub id: u64,
+    /// The picture.
+    pub image: u64,
+    /// The class.
+    pub category: u64,
+    /// Left, top, width and height in pixels.
+    pub bounds: [f64; 4],
+    /// Square pixels, which decide in which ranges the object counts.
+    pub area: f64,
+    /// Whether it stands for a crowd of objects.
+    pub crowd: bool,
+}
+
+/// An object that a detector believes to see.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Detection {
+    /// The picture.
+    pub image: u64,
+    /// The class. Detections of classes that are not asked for do not count.
+    pub category: u64,
+    /// Left, top, width and height in pixels.
+    pub bounds: [f64; 4],
+    /// Higher is surer.
+    pub score: f64,
+}
+
+/// COCO's twelve figures, each from 0 to 1, or −1 where it is not defined.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Average precision, mean over the thresholds.
+    pub ap: f64,
+    /// Average precision at IoU 0.5.
+    pub ap50: f64,
+    /// Average precision at IoU 0.75.
+    pub ap75: f64,
+    /// Average precision of objects up to 32² pixels.
+    pub ap_small: f64,
+    /// Average precision of objects from 32² to 96² pixels.
+    pub ap_medium: f64,
+    /// Average precision of objects from 96² pixels.
+    pub ap_large: f64,
+    /// Average recall with one detection for each picture and class.
+    pub ar1: f64,
+    /// Average recall with 10.
+    pub ar10: f64,
+    /// Average recall with 100.
+    pub ar100: f64,
+    /// Average recall of objects up to 32² pixels.
+    pub ar_small: f64,
+    /// Average recall of objects from 32² to 96² pixels.
+    pub ar_medium: f64,
+    /// Average recall of objects from 96² pixels.
+    pub ar_large: f64,
+}
+
+impl Summary {
+    /// In pycocotools' order, which is that of the fields.
+    pub fn to_array(&self) -> [f64; 12] {
+        let Self { ap, ap50, ap75, ap_small, ap_medium, ap_large, .. } = *self;
+        let Self { ar1, ar10, ar100, ar_small, ar_medium, ar_large, .. } = *self;
+        [
+            ap, ap50, ap75, ap_small, ap_medium, ap_large, ar1, ar10, ar100, ar_small, ar_medium,
+            ar_large,
+        ]
+    }
+}
+
+/// Data that cannot be scored.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// A detection on a picture that is not in the set.
+    #[error("detection {}: image {image} is not in the set", index + 1)]
+    UnknownImage {
+        /// Its place among the detections, from 0.
+        index: usize,
+        /// The picture.
+        image: u64,
+    },
+    /// An object on a picture or of a class that is not in the set.
+    #[error("object {id}: image {image} or category {category} is not in the set")]
+    UnknownPlace {
+        /// The object.
+        id: u64,
+        /// The picture.
+        image: u64,
+        /// The class.
+        category: u64,
+    },
+    /// A box, area or score that is not a finite number.
+    #[error("{what}: a number is not finite")]
+    NotFinite {
+        /// Which object or detection.
+        what: String,
+    },
+}
+
+/// Scores detections on the pictures of a set. `images` and `categories` are the ids that the set has.
+///
+/// # Errors
+/// A detection on an unknown picture; an object on an unknown picture or of an unknown class; a number that is not finite.
+pub fn average_precision(
+    images: &[u64],
+    categories: &[u64],
+    objects: &[Object],
+    detections: &[Detection],
+) -> Result<Summary, Error> {
+    check(images, categories, objects, detections)?;
+    let mut categories = categories.to_vec();
+    categories.sort_unstable();
+    categories.dedup();
+    // Stable: equal keys keep their order.
+    let mut objects: Vec<&Object> = objects.iter().collect();
+    objects.sort_by_key(|object| (object.category, object.image));
+    let mut detections: Vec<&Detection> = detections.iter().collect();
+    detections.sort_by_key(|detection| (detection.category, detection.image));
+    let scores = categories.iter().map(|&category| {
+        let objects =
+            run(&objects, |object| object.category == category, |o| o.category < category);
+        let detections =
+            run(&detections, |found| found.category == category, |d| d.category < category);
+        score(&pictures(objects, detections))
+    });
+    let scores: Vec<[[Option<Curve>; 3]; 4]> = scores.collect();
+    let mean = |range: usize, limit: usize, part: &dyn Fn(&Curve) -> Vec<f64>| {
+        let curves = scores.iter().filter_map(|score| score[range][limit].as_ref());
+        let values: Vec<f64> = curves.flat_map(part).collect();
+        if values.is_empty() { -1.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
+    };
+    let precision = |range: usize| mean(range, 2, &|curve| curve.precision.to_vec());
+    let precision_at = |threshold: usize| mean(0, 2, &|curve| vec![curve.precision[threshold]]);
+    let recall = |range: usize, limit: usize| mean(range, limit, &|curve| curve.recall.to_vec());
+    Ok(Summary {
+        ap: precision(0),
+        ap50: precision_at(0),
+        ap75: precision_at(5),
+        ap_small: precision(1),
+        ap_medium: precision(2),
+        ap_large: precision(3),
+        ar1: recall(0, 0),
+        ar10: recall(0, 1),
+        ar100: recall(0, 2),
+        ar_small: recall(1, 2),
+        ar_medium: recall(2, 2),
+        ar_large: recall(3, 2),
+    })
+}
+
+/// How many thresholds of IoU there are.
+const THRESHOLDS: usize = 10;
+/// How many detections of a picture and class count.
+const LIMITS: [usize; 3] = [1, 10, 100];
+/// Areas of all, small, medium and large objects; bounds belong to both sides.
+const RANGES: [[f64; 2]; 4] = [[0.0, 1e10], [0.0, 1024.0], [1024.0, 9216.0], [9216.0, 1e10]];
+
+/// numpy's `linspace(0.5, 0.95, 10)[i]`.
+fn threshold(i: usize) -> f64 {
+    if i == THRESHOLDS - 1 { 0.95 } else { 0.5 + i as f64 * ((0.95 - 0.5) / 9.0) }
+}
+
+fn check(
+    images: &[u64],
+    categories: &[u64],
+    objects: &[Object],
+    detections: &[Detection],
+) -> Result<(), Error> {
+    let images: HashSet<u64> = images.iter().copied().collect();
+    let categories: HashSet<u64> = categories.iter().copied().collect();
+    for &Object { id, image, category, bounds, area, .. } in objects {
+        if !images.contains(&image) || !categories.contains(&category) {
+            return Err(Error::UnknownPlace { id, image, category });
+        }
+        if !bounds.iter().chain([&area]).all(|number| number.is_finite()) {
+            return Err(Error::NotFinite { what: format!("object {id}") });
+        }
+    }
+    for (index, Detection { image, bounds, score, .. }) in detections.iter().enumerate() {
+        if !images.contains(image) {
+            return Err(Error::UnknownImage { index, image: *image });
+        }
+        if !bounds.iter().chain([score]).all(|number| number.is_finite()) {
+            return Err(Error::NotFinite { what: format!("detection {}", index + 1) });
+        }
+    }
+    Ok(())
+}
+
+/// The items of a sorted slice that are `wanted`, all those `below` them coming first.
+fn run<'a, T>(
+    items: &'a [&'a T],
+    wanted: impl Fn(&T) -> bool,
+    below: impl Fn(&T) -> bool,
+) -> &'a [&'a T] {
+    let items = &items[items.partition_point(|item| below(item))..];
+    &items[..items.partition_point(|item| wanted(item))]
+}
+
+/// One class in one picture.
+struct Picture<'a> {
+    objects: &'a [&'a Object],
+    /// The highest scores, in falling order, at most 100.
+    detections: Vec<&'a Detection>,
+    /// IoU of each detection with each object.
+    overlaps: Vec<f64>,
+}
+
+/// One class in all pictures that have an object or a detection of it; both come sorted by picture.
+fn pictures<'a>(
+    mut objects: &'a [&'a Object],
+    mut detections: &'a [&'a Detection],
+) -> Vec<Picture<'a>> {
+    let mut pictures = Vec::new();
+    loop {
+        let next = objects.first().map(|o| o.image).into_iter();
+        let Some(image) = next.chain(detections.first().map(|d| d.image)).min() else {
+            return pictures;
+        };
+        let (own, rest) = objects.split_at(objects.partition_point(|o| o.image == image));
+        objects = rest;
+        let (found, rest) = detections.split_at(detections.partition_point(|d| d.image == image));
+        detections = rest;
+        let mut found = found.to_vec();
+        found.sort_by(|a, b| falling(a.score, b.score));
+        found.truncate(LIMITS[2]);
+        let overlaps = found
+            .iter()
+            .flat_map(|detection| own.iter().map(|object| overlap(detection, object)))
+            .collect();
+        pictures.push(Picture { objects: own, detections: found, overlaps });
+    }
+}
+
+fn falling(a: f64, b: f64) -> std::cmp::Ordering {
+    b.partial_cmp(&a).expect("finite, as was checked")
+}
+
+/// IoU; with a crowd, the share of the detection inside of it.
+fn overlap(detection: &Detection, object: &Object) -> f64 {
+    let (d, g) = (detection.bounds, object.bounds);
+    let length = |axis: usize| {
+        let (size, other) = (axis + 2, axis);
+        (d[size] + d[other]).min(g[size] + g[other]) - d[other].max(g[other])
+    };
+    let (width, height) = (length(0), length(1));
+    if width <= 0.0 || height <= 0.0 {
+        return 0.0;
+    }
+    let (own, shared) = (d[2] * d[3], width * height);
+    shared / if object.crowd { own } else { own + g[2] * g[3] - shared }
+}
+
+/// What became of a detection, a bit for each threshold.
+#[derive(Clone, Copy, Default)]
+struct Outcome {
+    score: f64,
+    /// How many detections of its picture come before it.
+    rank: usize,
+    taken: u16,
+    ignored: u16,
+}
+
+/// Precision and recall of a class at each threshold.
+struct Curve {
+    /// The mean over recalls.
+    precision: [f64; THRESHOLDS],
+    /// After the last detection.
+    recall: [f64; THRESHOLDS],
+}
+
+/// For each range and limit, if objects count there.
+fn score(pictures: &[Picture<'_>]) -> [[Option<Curve>; 3]; 4] {
+    RANGES.map(|range| {
+        let mut outcomes = Vec::new();
+        let mut objects = 0;
+        for picture in pictures {
+            objects += take(picture, range, &mut outcomes);
+        }
+        LIMITS.map(|limit| {
+            let mut outcomes: Vec<Outcome> =
+                outcomes.iter().filter(|outcome| outcome.rank < limit).copied().collect();
+            outcomes.sort_by(|a, b| falling(a.score, b.score));
+            (objects > 0).then(|| curve(&outcomes, objects))
+        })
+    })
+}
+
+/// Step 1 for a picture. Returns the number of objects that count.
+fn take(picture: &Picture<'_>, [low, high]: [f64; 2], outcomes: &mut Vec<Outcome>) -> usize {
+    let Picture { objects, detections, overlaps } = picture;
+    let outside = |area: f64| area < low || area > high;
+    let ignored: Vec<bool> = objects.iter().map(|o| o.crowd || outside(o.area)).collect();
+    // Those that count come first.
+    let mut order: Vec<usize> = (0..objects.len()).collect();
+    order.sort_by_key(|&i| ignored[i]);
+    let first = outcomes.len();
+    outcomes.extend(detections.iter().enumerate().map(|(rank, detection)| {
+        let area = detection.bounds[2] * detection.bounds[3];
+        let ignored = if outside(area) { u16::MAX } else { 0 };
+        Outcome { score: detection.score, rank, taken: 0, ignored }
+    }));
+    let mut free = vec![true; objects.len()];
+    for t in 0..THRESHOLDS {
+        free.fill(true);
+        for (i, outcome) in outcomes[first..].iter_mut().enumerate() {
+            let overlaps = &overlaps[i * objects.len()..][..objects.len()];
+            let mut least = threshold(t).min(1.0 - 1e-10);
+            let mut best: Option<usize> = None;
+            for &object in order.iter().filter(|&&object| free[object] || objects[object].crowd) {
+                if best.is_some_and(|best| !ignored[best]) && ignored[object] {
+                    break;
+                }
+                if overlaps[object] >= least {
+                    (least, best) = (overlaps[object], Some(object)); // the last of equal ones
+                }
+            }
+            let Some(object) = best else { continue };
+            free[object] = false;
+            let taken = objects[object].id != 0;
+            outcome.taken |= u16::from(taken) << t;
+            if ignored[object] {
+                outcome.ignored |= 1 << t;
+            } else if taken {
+                outcome.ignored &= !(1 << t);
+            }
+        }
+    }
+    ignored.iter().filter(|&&ignored| !ignored).count()
+}
+
+/// Steps 2 and 3 of detections in falling order of score.
+fn curve(outcomes: &[Outcome], objects: usize) -> Curve {
+    let mut curve = Curve { precision: [0.0; THRESHOLDS], recall: [0.0; THRESHOLDS] };
+    for t in 0..THRESHOLDS {
+        let (mut right, mut wrong) = (0.0, 0.0);
+        let mut points: Vec<(f64, f64)> = Vec::with_capacity(outcomes.len()); // recall, precision
+        for outcome in outcomes {
+            if outcome.ignored >> t & 1 == 0 {
+                let taken = outcome.taken >> t & 1 == 1;
+                *(if taken { &mut right } else { &mut wrong }) += 1.0;
+            }
+            // Ignored ones repeat a point, as in pycocotools: no figure depends on it.
+            points.push((right / objects as f64, right / (wrong + right + f64::EPSILON)));
+        }
+        for i in (1..points.len()).rev() {
+            points[i - 1].1 = points[i - 1].1.max(points[i].1);
+        }
+        curve.recall[t] = points.last().map_or(0.0, |&(recall, _)| recall);
+        let at = |i: u32| {
+            let recall = if i == 100 { 1.0 } else { f64::from(i) * 0.01 };
+            points
+                .get(points.partition_point(|point| point.0 < recall))
+                .map_or(0.0, |point| point.1)
+        };
+        curve.precision[t] = (0..=100).map(at).sum::<f64>() / 101.0;
+    }
+    curve
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(id: u64, bounds: [f64; 4]) -> Object {
+        Object { id, image: 1, category: 1, bounds, area: bounds[2] * bounds[3], crowd: false }
+    }
+
+    fn found(bounds: [f64; 4], score: f64) -> Detection {
+        Detection { image: 1, category: 1, bounds, score }
+    }
+
+    fn figures(objects: &[Object], detections: &[Detection]) -> Summary {
+        average_precision(&[1, 2], &[1, 2], objects, detections).expect("sound")
+    }
+
+    const SMALL: [f64; 4] = [10.0, 10.0, 20.0, 20.0];
+    const LARGE: [f64; 4] = [100.0, 100.0, 100.0, 200.0];
+
+    #[test]
+    fn perfect_detections_score_1_and_what_is_not_defined_is_minus_1() {
+        let objects = [object(1, SMALL), object(2, LARGE)];
+        let all = figures(&objects, &[found(SMALL, 0.5), found(LARGE, 0.75)]);
+        let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");
+        all.to_array()
+            .into_iter()
+            .zip([1.0, 1.0, 1.0, 1.0, -1.0, 1.0])
+            .for_each(|(a, b)| near(a, b));
+        let recalls = [0.5, 1.0, 1.0, 1.0, -1.0, 1.0];
+        all.to_array()[6..].iter().zip(recalls).for_each(|(&a, b)| near(a, b));
+    }
+
+    #[test]
+    fn without_objects_nothing_is_defined_and_without_detections_all_is_0() {
+        assert_eq!(figures(&[], &[found(SMALL, 0.5)]).to_array(), [-1.0; 12]);
+        let none = figures(&[object(1, SMALL), object(2, LARGE)], &[]);
+        let expected = [0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0];
+        assert_eq!(none.to_array(), expected);
+    }
+
+    #[test]
+    fn overlap_decides_at_which_thresholds_a_detection_is_right() {
+        // 16 of 20 columns: IoU 0.8, right at 0.5 … 0.8.
+        let all = figures(&[object(1, SMALL)], &[found([10.0, 10.0, 16.0, 20.0], 1.0)]);
+        assert!((all.ap - 0.7).abs() < 1e-12 && (all.ar100 - 0.7).abs() < 1e-12, "{all:?}");
+        assert!(all.ap50 > 0.99 && all.ap75 > 0.99);
+    }
+
+    #[test]
+    fn a_second_detection_of_an_object_is_wrong_and_one_of_a_crowd_is_neither() {
+        let twice = [found(SMALL, 0.9), found(SMALL, 0.8), found(LARGE, 0.7)];
+        let objects = [object(1, SMALL), object(2, LARGE)];
+        // Precision is 1 up to recall 0.5, and 2/3 above.
+        let expected = (51.0 + 50.0 * 2.0 / 3.0) / 101.0;
+        assert!((figures(&objects, &twice).ap - expected).abs() < 1e-12);
+        let crowd = Object { crowd: true, id: 3, ..object(3, [0.0, 0.0, 50.0, 50.0]) };
+        let ap = figures(&[objects[0], objects[1], crowd], &twice).ap;
+        assert!((ap - 1.0).abs() < 1e-12, "{ap}");
+    }
+
+    #[test]
+    fn equal_scores_keep_their_order() {
+        let wrong = found([300.0, 300.0, 20.0, 20.0], 0.5);
+        let ap = |detections: &[Detection]| figures(&[object(1, SMALL)], detections).ap;
+        assert!((ap(&[found(SMALL, 0.5), wrong]) - 1.0).abs() < 1e-12);
+        assert!((ap(&[wrong, found(SMALL, 0.5)]) - 0.5).abs() < 1e-12);
+        // The picture with the lower id comes first, wherever it is given.
+        let elsewhere = Detection { image: 2, ..wrong };
+        assert!((ap(&[elsewhere, found(SMALL, 0.5)]) - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_class_that_is_not_asked_for_does_not_count_and_an_unknown_picture_is_an_error() {
+        let other = Detection { category: 7, ..found(LARGE, 1.0) };
+        let all = figures(&[object(1, SMALL)], &[other, found(SMALL, 0.5)]);
+        assert!((all.ap - 1.0).abs() < 1e-12);
+        let stray = Detection { image: 3, ..found(SMALL, 0.5) };
+        let error = average_precision(&[1], &[1], &[], &[found(SMALL, 1.0), stray]);
+        let error = error.map_err(|error| error.to_string());
+        assert_eq!(error, Err("detection 2: image 3 is not in the set".to_owned()));
+        let lost = Object { category: 4, ..object(9, SMALL) };
+        let error = average_precision(&[1], &[1], &[lost], &[]).map_err(|error| error.to_string());
+        assert_eq!(error, Err("object 9: image 1 or category 4 is not in the set".to_owned()));
+        let nan = average_precision(&[1], &[1], &[], &[found(SMALL, f64::NAN)]);
+        assert_eq!(
+            nan.map_err(|e| e.to_string()),
+            Err("detection 1: a number is not finite".into())
+        );
+    }
+}
