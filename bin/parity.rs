@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use autograd::{CrossEntropy, Var, cross_entropy};
 use clap::Args;
-use models::{ImageGpt, ImageGptConfig, Vit, VitConfig, hugging_face};
+use models::{
+    CenterSize, Detr, DetrConfig, ImageGpt, ImageGptConfig, Normalizer, SetCriterion, Target, Vit,
+    VitConfig, hugging_face,
+};
 use nn::checkpoint::{TensorFile, write};
 use nn::{Context, Init, Params};
 use serde::Deserialize;
@@ -22,6 +25,11 @@ use crate::recipe::ModelConfig;
 /// Of an `image-gpt`, INPUT holds `tokens` i64 [B, N], and `classes` i64, one each, if the model has classes; OUTPUT gets
 /// `logits` [B, N, vocab], each for the token at its place, `loss`, and the gradients. Weights may have Hugging Face's names and layouts;
 /// the gradients have them then, too.
+///
+/// Of a `detr`, INPUT holds `images` f32 [B, C, H, W], and `sizes` i64 [B, 2], height and width of each, if they are padded; OUTPUT
+/// gets the last layer's `logits` [B, Q, classes + 1] and `boxes` [B, Q, 4]. With the objects of the images, `object_images` i64 [N],
+/// `object_classes` i64 [N] and `object_boxes` f32 [N, 4] (centre, size; fractions), it gets the `loss` of all layers, and the
+/// gradients of what is trained. Weights may have Hugging Face's names; the gradients have them then, too.
 #[derive(Debug, Args)]
 pub(crate) struct ParityArgs {
     /// TOML file with a table `model`.
@@ -54,7 +62,7 @@ pub(crate) fn run(args: &ParityArgs) -> Result<()> {
     match model {
         ModelConfig::Vit(config) => vit(args, &config),
         ModelConfig::ImageGpt(config) => image_gpt(args, &config),
-        ModelConfig::Detr(_) => todo!(),
+        ModelConfig::Detr(config) => detr(args, &config),
     }
 }
 
@@ -92,7 +100,8 @@ fn vit(args: &ParityArgs, config: &VitConfig) -> Result<()> {
     let logits = model.forward(&cx, &images);
     let loss = |labels: &Vec<usize>| cross_entropy(&logits, labels, &CrossEntropy::default());
     let loss = labels.as_ref().map(loss);
-    outputs(args, &params, &cx, &logits, loss.as_ref(), |name, x| (name.to_owned(), x.clone()))
+    let outs = vec![("logits".to_owned(), logits.value().clone())];
+    outputs(args, &params, &cx, outs, loss.as_ref(), |name, x| (name.to_owned(), x.clone()))
 }
 
 fn image_gpt(args: &ParityArgs, config: &ImageGptConfig) -> Result<()> {
@@ -119,13 +128,129 @@ fn image_gpt(args: &ParityArgs, config: &ImageGptConfig) -> Result<()> {
     let logits = model.forward(&cx, &tokens, &classes);
     let rows = logits.reshape([tokens.len(), config.vocab]);
     let loss = cross_entropy(&rows, &tokens, &CrossEntropy::default());
-    outputs(args, &params, &cx, &logits, Some(&loss), |name, x| {
-        let theirs = is_theirs.then(|| hugging_face::to_theirs(name, x)).flatten();
+    let outs = vec![("logits".to_owned(), logits.value().clone())];
+    outputs(args, &params, &cx, outs, Some(&loss), |name, x| {
+        let theirs = is_theirs.then(|| hugging_face::image_gpt::to_theirs(name, x)).flatten();
         theirs.unwrap_or_else(|| (name.to_owned(), x.clone()))
     })
 }
 
-/// Parameters under Hugging Face's names and layouts.
+fn detr(args: &ParityArgs, config: &DetrConfig) -> Result<()> {
+    let mut params = Params::new();
+    let model =
+        Detr::new(&mut Init::new(&mut params, 0), config).with_context(|| name(&args.config))?;
+    let weights = TensorFile::read(&args.weights)?;
+    let is_theirs = weights.names().iter().any(|name| name.starts_with("class_labels_classifier"));
+    if is_theirs {
+        load_their_detr(args, &weights, &mut params)?;
+    } else {
+        weights.load("", &mut params)?;
+    }
+
+    let input = TensorFile::read(&args.input)?;
+    let file = name(&args.input);
+    let images: Tensor = input.tensor("images")?;
+    let &[batch, channels, height, width] = images.dims() else {
+        bail!("{file}: `images` [B, C, H, W] expected, found {}", images.shape())
+    };
+    if channels != config.channels || images.is_empty() {
+        bail!("{file}: `images` [B, {}, H, W] expected, found {}", config.channels, images.shape());
+    }
+    let has = |what: &str| input.names().iter().any(|name| name == what);
+    let sizes = match has("sizes") {
+        false => vec![[height, width]; batch],
+        true => {
+            let below = height.max(width) + 1;
+            let sizes = indices(args, "sizes", input.indices("sizes")?, &[batch, 2], below)?;
+            sizes.chunks(2).map(|size| [size[0], size[1]]).collect()
+        }
+    };
+    if let Some(size) = sizes.iter().find(|&&[h, w]| h == 0 || w == 0 || h > height || w > width) {
+        bail!("{file}: `sizes`: 1 to {height} and 1 to {width} expected, found {size:?}");
+    }
+    let targets = match has("object_images") {
+        true => Some(objects(args, &input, batch, config.classes)?),
+        false if args.grads => bail!("{file}: --grads needs `object_images`"),
+        false => None,
+    };
+
+    let cx = if args.grads { Context::differentiate(&params) } else { Context::eval(&params) };
+    let layers = model.forward(&cx, &images, &sizes);
+    let last = layers.last().expect("a decoder has a layer");
+    let criterion = SetCriterion::default();
+    let loss = targets.map(|targets| {
+        let normalizer = Normalizer::of(&targets, config.queries, criterion.no_object);
+        criterion.loss(&layers, &targets, normalizer).0
+    });
+    let outs = vec![
+        ("logits".to_owned(), last.logits.value().clone()),
+        ("boxes".to_owned(), last.boxes.value().clone()),
+    ];
+    outputs(args, &params, &cx, outs, loss.as_ref(), |name, x| {
+        let theirs = is_theirs.then(|| hugging_face::detr::name(name)).flatten();
+        (theirs.unwrap_or_else(|| name.to_owned()), x.clone())
+    })
+}
+
+/// The objects of each image.
+fn objects(
+    args: &ParityArgs,
+    input: &TensorFile,
+    batch: usize,
+    classes: usize,
+) -> Result<Vec<Vec<Target>>> {
+    let (shape, images) = input.indices("object_images")?;
+    let count = images.len();
+    let images = indices(args, "object_images", (shape, images), &[count], batch)?;
+    let given = input.indices("object_classes")?;
+    let classes = indices(args, "object_classes", given, &[count], classes)?;
+    let boxes: Tensor = input.tensor("object_boxes")?;
+    if boxes.dims() != [count, 4] {
+        bail!(
+            "{}: `object_boxes` [{count}, 4] expected, found {}",
+            name(&args.input),
+            boxes.shape()
+        );
+    }
+    let mut targets = vec![Vec::new(); batch];
+    for ((image, class), bounds) in images.into_iter().zip(classes).zip(boxes.to_vec().chunks(4)) {
+        let bounds = [0, 1, 2, 3].map(|i| f64::from(bounds[i]));
+        targets[image].push(Target { class, bounds: CenterSize::from_array(bounds) });
+    }
+    Ok(targets)
+}
+
+/// Parameters of a detector under Hugging Face's names, of today or older.
+fn load_their_detr(args: &ParityArgs, weights: &TensorFile, params: &mut Params) -> Result<()> {
+    let given: HashMap<String, String> = weights
+        .names()
+        .into_iter()
+        .map(|name| (hugging_face::detr::modern(&name), name))
+        .collect();
+    for param in params.iter_mut() {
+        let theirs = hugging_face::detr::name(&param.name).with_context(|| {
+            format!(
+                "{}: these weights are Hugging Face's, which has no `{}`: a ResNet, order = \"post\" and position = {{ kind = \"sine-2d\" }} expected",
+                name(&args.config),
+                param.name
+            )
+        })?;
+        let missing = || format!("{}: no tensor `{theirs}`", name(&args.weights));
+        let value: Tensor = weights.tensor(given.get(&theirs).with_context(missing)?)?;
+        if value.shape() != param.value.shape() {
+            bail!(
+                "{}: tensor `{theirs}` is {}, {} expected",
+                name(&args.weights),
+                value.shape(),
+                param.value.shape()
+            );
+        }
+        param.value = value;
+    }
+    Ok(())
+}
+
+/// Parameters of an image GPT under Hugging Face's names and layouts.
 fn load_theirs(args: &ParityArgs, weights: &TensorFile, params: &mut Params) -> Result<()> {
     for param in params.iter_mut() {
         let no_name = || {
@@ -135,9 +260,9 @@ fn load_theirs(args: &ParityArgs, weights: &TensorFile, params: &mut Params) -> 
                 param.name
             )
         };
-        let theirs = hugging_face::name(&param.name).with_context(no_name)?;
+        let theirs = hugging_face::image_gpt::name(&param.name).with_context(no_name)?;
         let value: Tensor = weights.tensor(&theirs)?;
-        let value = hugging_face::to_ours(&param.name, &value).with_context(no_name)?;
+        let value = hugging_face::image_gpt::to_ours(&param.name, &value).with_context(no_name)?;
         if value.shape() != param.value.shape() {
             bail!(
                 "{}: tensor `{theirs}` is {} as `{}`, {} expected",
@@ -175,16 +300,15 @@ fn outputs(
     args: &ParityArgs,
     params: &Params,
     cx: &Context<'_>,
-    logits: &Var,
+    mut outputs: Vec<(String, Tensor)>,
     loss: Option<&Var>,
     named: impl Fn(&str, &Tensor) -> (String, Tensor),
 ) -> Result<()> {
-    let mut outputs: Vec<(String, Tensor)> = vec![("logits".to_owned(), logits.value().clone())];
     if let Some(loss) = loss {
         outputs.push(("loss".to_owned(), loss.value().clone()));
         if args.grads {
             let grads = cx.backward(loss);
-            for (param, grad) in params.iter().zip(grads.iter()) {
+            for (param, grad) in params.iter().zip(grads.iter()).filter(|(p, _)| p.trainable) {
                 let grad = grad.cloned().unwrap_or_else(|| Tensor::zeros(param.value.shape()));
                 let (name, grad) = named(&param.name, &grad);
                 outputs.push((format!("grad.{name}"), grad));

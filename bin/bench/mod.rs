@@ -141,6 +141,7 @@ impl Workload {
                 classes,
                 position: PositionConfig::LffMlp { gamma: 1.0, features: dim, hidden: dim / 2 },
                 anchors: false,
+            scale_positions: false,
                 order: NormOrder::Post,
                 dropout,
                 padding: Padding::Features,

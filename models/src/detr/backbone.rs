@@ -38,7 +38,6 @@ impl Backbone {
         config: &BackboneConfig,
         channels: usize,
     ) -> (Self, usize) {
-        let resnet = [64, 128, 256, 512];
         match config {
             BackboneConfig::Stem { channels: each } => {
                 let mut scope = init.scope("stem");
@@ -59,13 +58,11 @@ impl Backbone {
                 let (blocks, outputs) = stages.build(&mut scope, width);
                 (Backbone::Residual { first, pools: false, blocks }, outputs)
             }
-            &BackboneConfig::ResNet18 { dilated } => {
-                let stages = (&resnet, &[2, 2, 2, 2], false, dilated);
-                Self::resnet(init, channels, stages)
+            BackboneConfig::ResNet18 { dilated, channels: each } => {
+                Self::resnet(init, channels, (each, &[2, 2, 2, 2], false, *dilated))
             }
-            &BackboneConfig::ResNet50 { dilated } => {
-                let stages = (&resnet, &[3, 4, 6, 3], true, dilated);
-                Self::resnet(init, channels, stages)
+            BackboneConfig::ResNet50 { dilated, channels: each } => {
+                Self::resnet(init, channels, (each, &[3, 4, 6, 3], true, *dilated))
             }
         }
     }
@@ -88,7 +85,8 @@ impl Backbone {
         let halvings = match config {
             BackboneConfig::Stem { channels } => channels.len(),
             BackboneConfig::Residual { channels, .. } => channels.len(),
-            BackboneConfig::ResNet18 { dilated } | BackboneConfig::ResNet50 { dilated } => {
+            BackboneConfig::ResNet18 { dilated, .. }
+            | BackboneConfig::ResNet50 { dilated, .. } => {
                 5 - usize::from(*dilated)
             }
         };

@@ -29,6 +29,9 @@ pub enum BackboneConfig {
         /// Whether the last stage is dilated instead of strided (DC5): stride 16.
         #[serde(default)]
         dilated: bool,
+        /// Channels of the four stages, those of the 3×3 convolutions.
+        #[serde(default = "resnet")]
+        channels: [usize; 4],
     },
     /// ResNet-50 with frozen batch norm and the stride in the 3×3 convolution, as torchvision has it; stride 32.
     #[serde(rename = "resnet-50")]
@@ -36,6 +39,9 @@ pub enum BackboneConfig {
         /// Whether the last stage is dilated instead of strided (DC5): stride 16.
         #[serde(default)]
         dilated: bool,
+        /// Channels of the four stages, those of the 3×3 convolutions.
+        #[serde(default = "resnet")]
+        channels: [usize; 4],
     },
 }
 
@@ -82,6 +88,10 @@ pub struct DetrConfig {
     /// Anchor DETR (Wang et al. 2022), instead of a trained vector alone.
     #[serde(default)]
     pub anchors: bool,
+    /// Whether encodings are scaled to a mean square of 1 at each place, which is that of tokens after a norm, so that none starts too
+    /// faint to be seen beside them.
+    #[serde(default)]
+    pub scale_positions: bool,
     /// Where layers normalise; DETR after, pre-norm has one more norm behind the encoder.
     #[serde(default = "post")]
     pub order: NormOrder,
@@ -91,6 +101,10 @@ pub struct DetrConfig {
     /// What happens to smaller images of a batch.
     #[serde(default)]
     pub padding: Padding,
+}
+
+fn resnet() -> [usize; 4] {
+    [64, 128, 256, 512]
 }
 
 fn post() -> NormOrder {
@@ -138,7 +152,10 @@ impl DetrConfig {
                 sizes.extend(channels.iter().map(|&c| ("backbone.channels", c)));
                 sizes.push(("backbone.blocks", *blocks));
             }
-            BackboneConfig::ResNet18 { .. } | BackboneConfig::ResNet50 { .. } => {}
+            BackboneConfig::ResNet18 { channels, .. }
+            | BackboneConfig::ResNet50 { channels, .. } => {
+                sizes.extend(channels.iter().map(|&c| ("backbone.channels", c)));
+            }
         }
         for (name, size) in sizes {
             if !(1..=1 << 16).contains(&size) {

@@ -136,7 +136,7 @@ impl Detr {
 
         let places = Places::of_images(&valid, [rows, columns]);
         let hidden = hidden_places(&valid, [rows, columns]);
-        let positions = per_image(&places, |places| self.position.embed(cx, places).0);
+        let positions = per_image(&places, |places| self.placed(cx, places));
         let sights: Vec<Sight<E>> =
             places.iter().map(|places| self.position.sight(cx, places, false)).collect();
         for (i, layer) in self.encoder.iter().enumerate() {
@@ -153,7 +153,7 @@ impl Detr {
         let mut found = Var::constant(Tensor::zeros([batch, self.config.queries, self.config.dim]));
         if let Some(anchors) = &self.anchors {
             found = &found + &trained;
-            let points = self.position.embed(cx, &self.anchor_places(anchors)).0;
+            let points = self.placed(cx, &self.anchor_places(anchors));
             queries = points.unwrap_or(trained);
         }
         let layers = self.decoder.iter().map(|layer| {
@@ -161,6 +161,17 @@ impl Detr {
             self.read(cx, &self.norm.forward(cx, &found))
         });
         layers.collect()
+    }
+
+    /// The encoding of places [N, D], if it is one that is added.
+    fn placed<E: Float>(&self, cx: &Context<'_, E>, places: &Places) -> Option<Var<E>> {
+        let encoded = self.position.embed(cx, places).0?;
+        if !self.config.scale_positions {
+            return Some(encoded);
+        }
+        let mean = E::from_f64(1.0 / self.config.dim as f64);
+        let square = encoded.square().sum_keep(&[-1]).scale(mean);
+        Some(encoded.div(&square.add_scalar(E::from_f64(1e-6)).sqrt()))
     }
 
     /// Features [B, C', h, w] of images, and how many rows and columns of them belong to each image.
@@ -278,4 +289,74 @@ fn per_image<T, E: Float>(each: &[T], f: impl Fn(&T) -> Option<Var<E>>) -> Optio
     }
     let parts: Option<Vec<Var<E>>> = each.iter().map(|one| Some(f(one)?.unsqueeze(0))).collect();
     Some(concat(&parts?.iter().collect::<Vec<_>>(), 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use nn::{AdamW, AdamWConfig, Params, PositionConfig};
+    use rand::SeedableRng;
+    use rand::rngs::ChaCha8Rng;
+
+    use super::*;
+    use crate::{CenterSize, Normalizer, SetCriterion, Target};
+
+    fn config(backbone: BackboneConfig, anchors: bool) -> DetrConfig {
+        DetrConfig {
+            image_size: [16, 24],
+            channels: 2,
+            backbone,
+            dim: 32,
+            heads: 2,
+            mlp_dim: 32,
+            encoder_depth: 1,
+            decoder_depth: 2,
+            queries: 5,
+            classes: 3,
+            position: PositionConfig::LffMlp { gamma: 0.2, features: 16, hidden: 8 },
+            anchors,
+            scale_positions: anchors,
+            order: NormOrder::Post,
+            dropout: 0.0,
+            padding: Padding::Features,
+        }
+    }
+
+    fn residual() -> BackboneConfig {
+        BackboneConfig::Residual { channels: vec![8, 16], blocks: 1 }
+    }
+
+    fn target(class: usize, bounds: [f64; 4]) -> Target {
+        Target { class, bounds: CenterSize::from_array(bounds) }
+    }
+
+    #[test]
+    fn a_batch_is_overfitted_by_boxes_and_classes() {
+        for (backbone, anchors) in
+            [(BackboneConfig::Stem { channels: vec![16, 32] }, false), (residual(), true)]
+        {
+            let mut params = Params::new();
+            let config = config(backbone, anchors);
+            let model = Detr::new(&mut Init::new(&mut params, 1), &config).expect("valid");
+            let mut rng = ChaCha8Rng::seed_from_u64(2);
+            let images: Tensor = Tensor::normal([3, 2, 16, 24], 0.0, 1.0, &mut rng);
+            let targets = [
+                vec![target(0, [0.3, 0.3, 0.2, 0.4]), target(2, [0.7, 0.6, 0.3, 0.2])],
+                vec![],
+                vec![target(1, [0.5, 0.2, 0.6, 0.3])],
+            ];
+            let normalizer = Normalizer::of(&targets, config.queries, 0.1);
+            let mut optimizer = AdamW::new(&params, AdamWConfig::default());
+            let mut losses = crate::Losses::default();
+            for _ in 0..150 {
+                let cx = Context::differentiate(&params);
+                let layers = model.forward(&cx, &images, &[[16, 24]; 3]);
+                let (loss, parts) = SetCriterion::default().loss(&layers, &targets, normalizer);
+                losses = parts;
+                let grads = cx.backward(&loss);
+                drop((layers, loss, cx));
+                optimizer.step(&mut params, &grads, 2e-3, 1.0);
+            }
+            assert!(losses.right == 3 && losses.l1 < 0.1 && losses.ce < 0.1, "{losses:?}");
+        }
+    }
 }
