@@ -26,7 +26,7 @@ use super::{Detection, Region, Repair, Repairs, text};
 use crate::Error;
 
 /// Elements, attributes and texts that an XML file may have.
-const MAX_NODES: u32 = 1 << 20;
+const MAX_NODES: u32 = 1 << 18;
 
 /// Reads the pictures that `ImageSets/Main/{split}.txt` names, or without a split all that are annotated, in this order.
 ///

@@ -16,6 +16,7 @@ use crate::Error;
 ///
 /// What [`read_instances`] refuses; a picture without a name, with one that leads out of the folder, or that is missing,
 /// broken or too large; no category or one name for two; `Fit` that makes no sense; or more than 4 GiB of pixels.
+#[expect(clippy::missing_panics_doc, reason = "the categories of annotations were checked")]
 pub fn read_pictures(file: &Path, folder: &Path, reading: &Reading) -> Result<Detection, Error> {
     let mut instances = read_instances(file)?;
     instances.categories.sort_by_key(|category| category.id);
