@@ -10,6 +10,8 @@
 //! Boxes are `[left, top, width, height]` in pixels; the left edge of the leftmost pixel is 0. Other keys, such as
 //! `segmentation`, are passed over. Format: <https://cocodataset.org/#format-data>.
 
+mod pictures;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::fs::{self, File};
@@ -21,6 +23,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Error;
 use crate::source::MAX_BYTES;
+
+pub use self::pictures::read_pictures;
 
 /// Coordinates are at most this far from 0; what is beyond is taken for damage.
 const FARTHEST: f64 = 1e9;

@@ -9,6 +9,10 @@ mod render;
 mod repairs;
 mod resample;
 pub mod scenes;
+mod stored;
+mod text;
+pub mod voc;
+pub mod yolo;
 
 pub use annotated::{Annotated, Detection};
 pub use augment::{Augment, View};
@@ -16,3 +20,4 @@ pub use loader::{Batch, Loader, Options, Source};
 pub use region::{Object, Region};
 pub use repairs::{Repair, Repairs};
 pub use scenes::Scenes;
+pub use stored::{Fit, Reading};

@@ -45,6 +45,10 @@ impl Region {
     }
 
     /// The part of it that lies in a picture of this width and height. It has no area if there is no such part.
+    ///
+    /// # Panics
+    ///
+    /// If the width or the height is negative or NaN.
     pub fn clipped(&self, width: f32, height: f32) -> Region {
         Region {
             left: self.left.clamp(0.0, width),

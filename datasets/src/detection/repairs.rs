@@ -15,10 +15,18 @@ pub enum Repair {
     Duplicate,
     /// The stated size of a picture is not the one it has; the one it has holds.
     Size,
+    /// A box that stands for a crowd: kept, but not learnt from.
+    Crowd,
 }
 
-const ALL: [Repair; 5] =
-    [Repair::Clipped, Repair::Degenerate, Repair::UnknownClass, Repair::Duplicate, Repair::Size];
+const ALL: [Repair; 6] = [
+    Repair::Clipped,
+    Repair::Degenerate,
+    Repair::UnknownClass,
+    Repair::Duplicate,
+    Repair::Size,
+    Repair::Crowd,
+];
 
 impl Repair {
     fn words(self) -> &'static str {
@@ -28,6 +36,7 @@ impl Repair {
             Repair::UnknownClass => "objects left out whose class is not asked for",
             Repair::Duplicate => "boxes left out that repeat another",
             Repair::Size => "stated sizes corrected to that of the picture",
+            Repair::Crowd => "boxes of crowds that are not learnt from",
         }
     }
 }

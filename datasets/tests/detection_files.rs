@@ -1,0 +1,413 @@
+//! Pictures and boxes from files, sound ones and others.
+
+use std::fs;
+use std::path::Path;
+
+use datasets::Error;
+use datasets::detection::{Detection, Fit, Reading, Region, Repair, coco, voc, yolo};
+use datasets::image_folder::Channels;
+use image::{ImageFormat, Rgb, RgbImage};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use tempfile::TempDir;
+
+const PLAIN: Reading = Reading { channels: Channels::Rgb, fit: Fit::Original };
+
+fn write(folder: &Path, name: &str, contents: impl AsRef<[u8]>) {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, contents).unwrap();
+}
+
+/// A picture of one colour.
+fn picture(folder: &Path, name: &str, [height, width]: [u32; 2]) {
+    write(folder, name, "");
+    let picture = RgbImage::from_pixel(width, height, Rgb([10, 20, 30]));
+    picture.save_with_format(folder.join(name), ImageFormat::Png).unwrap();
+}
+
+fn xml(size: [u32; 2], objects: &[(&str, [&str; 4])]) -> String {
+    let [height, width] = size;
+    let mut xml =
+        format!("<annotation>\n<size><width>{width}</width><height>{height}</height></size>\n");
+    for (name, [x0, y0, x1, y1]) in objects {
+        xml += &format!(
+            "<object><name>{name}</name><bndbox><xmin>{x0}</xmin><ymin>{y0}</ymin><xmax>{x1}</xmax>\
+             <ymax>{y1}</ymax></bndbox></object>\n"
+        );
+    }
+    xml + "</annotation>\n"
+}
+
+/// Two pictures of 20 × 40 pixels with a cat and a dog.
+fn voc_folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    picture(root, "JPEGImages/a.png", [20, 40]);
+    picture(root, "JPEGImages/b.jpg", [20, 40]);
+    write(root, "Annotations/a.xml", xml([20, 40], &[("dog", ["1", "1", "40", "20"])]));
+    write(root, "Annotations/b.xml", xml([20, 40], &[("cat", ["5", "3", "8.5", "10"])]));
+    write(root, "ImageSets/Main/train.txt", "b\n\n  a \n");
+    folder
+}
+
+/// The message of an error without the folder in front of the last part of the path.
+fn message(result: Result<Detection, Error>) -> String {
+    let message = result.unwrap_err().to_string();
+    match message.split_once(": ") {
+        Some((path, rest)) => format!("{}: {rest}", path.rsplit('/').next().unwrap()),
+        None => message,
+    }
+}
+
+#[test]
+fn voc_counts_pixels_from_1_and_classes_in_the_order_of_the_alphabet() {
+    let folder = voc_folder();
+    let read = voc::read(folder.path(), Some("train"), None, &PLAIN).unwrap();
+    assert_eq!(
+        (read.classes(), read.class_ids()),
+        (&["cat", "dog"].map(String::from)[..], &[1, 2][..])
+    );
+    let [b, a] = read.pictures() else { panic!("{read:?}") };
+    assert_eq!((b.name.as_str(), b.id, b.shape, b.original), ("b.jpg", 0, [3, 20, 40], [20, 40]));
+    assert_eq!((a.pixels[0], a.pixels[800], a.pixels[2399]), (10, 20, 30));
+    assert_eq!((a.objects[0].region, a.objects[0].class), (Region::new(0.0, 0.0, 40.0, 20.0), 1));
+    assert_eq!((b.objects[0].region, b.objects[0].class), (Region::new(4.0, 2.0, 8.5, 10.0), 0));
+    assert!(read.repairs().is_empty());
+    assert_eq!(read.count_by_class(), [1, 1]);
+
+    // Without a split all are read, and a class not asked for is told.
+    let dogs = voc::read(folder.path(), None, Some(&["dog"]), &PLAIN).unwrap();
+    assert_eq!(dogs.pictures().iter().map(|p| p.objects.len()).collect::<Vec<_>>(), [1, 0]);
+    assert_eq!(
+        dogs.repairs().to_string(),
+        "1 objects left out whose class is not asked for, first in b.xml: object 1: cat"
+    );
+}
+
+#[test]
+fn boxes_follow_a_picture_that_is_resized() {
+    let folder = voc_folder();
+    let read = |fit| {
+        voc::read(folder.path(), Some("train"), None, &Reading { channels: Channels::Grey, fit })
+            .unwrap()
+    };
+    let b = read(Fit::Within(20)).pictures()[0].clone();
+    assert_eq!((b.shape, b.original), ([1, 10, 20], [20, 40]));
+    assert_eq!(b.objects[0].region, Region::new(2.0, 1.0, 4.25, 5.0));
+    assert_eq!(b.objects[0].area, 9.0);
+    let b = read(Fit::Exact { height: 40, width: 40 }).pictures()[0].clone();
+    assert_eq!((b.shape, b.objects[0].region), ([1, 40, 40], Region::new(4.0, 4.0, 8.5, 20.0)));
+    assert_eq!(read(Fit::Within(99)).pictures()[0].shape, [1, 20, 40]);
+
+    let refused = |fit| voc::read(folder.path(), None, None, &Reading { fit, ..PLAIN });
+    let found = message(refused(Fit::Within(0)));
+    assert_eq!(found, "fit: expected sides of 1 to 8192 pixels; found Within(0)");
+    assert!(refused(Fit::Exact { height: 1 << 40, width: 9 }).is_err());
+}
+
+#[test]
+fn what_can_be_put_right_is_counted_and_told() {
+    let folder = voc_folder();
+    let objects = [
+        ("cat", ["7", "7", "7", "7"]),
+        ("cat", ["9", "3", "5", "6"]),
+        ("cat", ["nan", "3", "5", "6"]),
+        ("cat", ["50", "3", "60", "6"]),
+        ("cat", ["-3", "3", "5", "26"]),
+        ("cat", ["2", "3", "5", "6"]),
+        ("dog", ["2", "3", "5", "6"]),
+        ("cat", ["2", "3", "5", "6"]),
+    ];
+    let flags = xml([21, 40], &objects).replace("dog</name>", "dog</name><difficult>1</difficult>");
+    write(folder.path(), "Annotations/b.xml", flags);
+    let read = voc::read(folder.path(), Some("train"), None, &PLAIN).unwrap();
+    let regions: Vec<_> = read.pictures()[0].objects.iter().map(|o| (o.region, o.crowd)).collect();
+    assert_eq!(
+        regions,
+        [
+            (Region::new(0.0, 2.0, 5.0, 20.0), false),
+            (Region::new(1.0, 2.0, 5.0, 6.0), false),
+            (Region::new(1.0, 2.0, 5.0, 6.0), true),
+        ]
+    );
+    let repairs = read.repairs();
+    let kinds =
+        [Repair::Clipped, Repair::Degenerate, Repair::Duplicate, Repair::Size, Repair::Crowd];
+    assert_eq!(kinds.map(|kind| repairs.count(kind)), [1, 4, 1, 1, 1]);
+    assert_eq!(
+        repairs.first(Repair::Degenerate).unwrap(),
+        "b.xml: object 1: left 7, top 7, right 7, bottom 7"
+    );
+    assert_eq!(repairs.first(Repair::Size).unwrap(), "b.xml: 21 × 40 instead of 20 × 40 pixels");
+}
+
+#[test]
+fn voc_files_that_are_broken_are_refused_with_the_place() {
+    let folder = voc_folder();
+    let root = folder.path();
+    let read = || message(voc::read(root, Some("train"), Some(&["cat", "dog"]), &PLAIN));
+    let cases: [(&str, &str, &str); 9] = [
+        ("Annotations/b.xml", "<annotation>", "b.xml: the file: expected sound XML; found "),
+        ("Annotations/b.xml", "<a/>", "b.xml: line 1: expected annotation; found a"),
+        (
+            "Annotations/b.xml",
+            "<annotation>\n<object><name>cat</name></object></annotation>",
+            "b.xml: line 2: expected bndbox in object; found none",
+        ),
+        (
+            "Annotations/b.xml",
+            &xml([20, 40], &[("cat", ["1", "two", "3", "4"])]),
+            "b.xml: line 3: expected a number in ymin; found two",
+        ),
+        (
+            "Annotations/b.xml",
+            &xml([20, 40], &[(" ", ["1", "2", "3", "4"])]),
+            "b.xml: line 3: expected text in name; found none",
+        ),
+        (
+            "ImageSets/Main/train.txt",
+            "a\nb\na",
+            "train.txt: line 3: expected each picture once; found a",
+        ),
+        (
+            "ImageSets/Main/train.txt",
+            "../a",
+            "train.txt: line 1: expected the name of a picture; found ../a",
+        ),
+        (
+            "ImageSets/Main/train.txt",
+            "c",
+            "JPEGImages: expected c.jpg or c.jpeg or c.png or c.JPG or c.JPEG or c.PNG; found none",
+        ),
+        ("JPEGImages/a.png", "no", "a.png: byte 0: expected a sound PNG or JPEG picture; found "),
+    ];
+    for (name, contents, expected) in cases {
+        let before = fs::read(root.join(name)).unwrap();
+        write(root, name, contents);
+        assert!(read().starts_with(expected), "{}", read());
+        write(root, name, before);
+    }
+    write(root, "ImageSets/Main/train.txt", b"a\n\xff");
+    assert_eq!(read(), "train.txt: byte 2: expected text in UTF-8; found [ff]");
+    assert!(message(voc::read(root, Some("../x"), None, &PLAIN)).starts_with("split: expected"));
+    let twice = voc::read(root, None, Some(&["a", "a"]), &PLAIN);
+    assert_eq!(message(twice), "Annotations: the classes: expected each name once; found a");
+}
+
+#[test]
+fn deep_nesting_takes_no_stack_and_much_of_it_is_refused() {
+    let folder = voc_folder();
+    let nested =
+        |depth| format!("{}{}", "<annotation>".repeat(depth), "</annotation>".repeat(depth));
+    write(folder.path(), "Annotations/b.xml", nested(100_000));
+    let read = || voc::read(folder.path(), Some("train"), None, &PLAIN);
+    assert_eq!(read().unwrap().count_by_class(), [1]);
+    write(folder.path(), "Annotations/b.xml", nested(300_000));
+    assert!(message(read()).starts_with("b.xml: "));
+
+    let json = format!(r#"{{"images": {}"#, "[".repeat(100_000));
+    write(folder.path(), "instances.json", json);
+    let read = coco::read_pictures(&folder.path().join("instances.json"), folder.path(), &PLAIN);
+    assert!(message(read).starts_with("instances.json: "));
+}
+
+#[test]
+fn yolo_gives_centres_and_sizes_in_fractions() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    picture(root, "images/val/b.png", [20, 40]);
+    picture(root, "images/val/a.png", [10, 10]);
+    write(root, "labels/val/b.txt", "1 0.5 0.5 0.5 0.5\n\n0 0.1 0.5 0.2 1.0\n");
+    write(root, "labels/train/c.txt", "2 0.5 0.5 0.5 0.5\n");
+    let read = || yolo::read(root, "val", &PLAIN);
+    let numbered = read().unwrap();
+    assert_eq!(numbered.classes(), ["0", "1", "2"]);
+    let [a, b] = numbered.pictures() else { panic!("{numbered:?}") };
+    assert!(a.name == "a.png" && a.objects.is_empty());
+    assert_eq!(b.objects[0].region, Region::new(10.0, 5.0, 30.0, 15.0));
+    assert_eq!((b.objects[1].region, b.objects[1].class), (Region::new(0.0, 0.0, 8.0, 20.0), 0));
+    assert!(numbered.repairs().is_empty());
+
+    let forms = [
+        "path: x\nnames: [cat, 'dog, big', \"owl\"]  # three\nnc: 3\n",
+        "names:\n  - cat\n  - 'dog, big'\n\n  - owl # last\nval: images/val\n",
+        "names:\n- cat\n- dog, big\n- owl\nnc: 3\n",
+        "names:\n  0: cat\n  1: dog, big\n  2: owl\n",
+        "names: [\n  cat,\n  'dog, big',\n  owl,\n]\n",
+        "names: {0: cat, 1: 'dog, big', 2: owl}\n",
+    ];
+    for form in forms {
+        write(root, "data.yaml", form);
+        assert_eq!(read().unwrap().classes(), ["cat", "dog, big", "owl"], "{form}");
+    }
+    write(root, "classes.txt", "x\ny\nz\n");
+    assert_eq!(read().unwrap().classes(), ["x", "y", "z"]);
+}
+
+#[test]
+fn yolo_files_that_are_broken_are_refused_with_the_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    picture(root, "images/val/a.png", [20, 40]);
+    write(root, "classes.txt", "cat\n");
+    let with = |contents: &str| {
+        write(root, "labels/val/a.txt", contents);
+        message(yolo::read(root, "val", &PLAIN))
+    };
+    let four = "a class and four numbers: centre x, y, width, height";
+    let cases = [
+        ("\n0 0.5 0.5 0.5", format!("line 2: expected {four}; found 0 0.5 0.5 0.5")),
+        ("0 1 2 3 4 5", format!("line 1: expected {four}; found 0 1 2 3 4 5")),
+        ("0 1 2 x 4", format!("line 1: expected {four}; found 0 1 2 x 4")),
+        ("-1 1 2 3 4", "line 1: expected a class from 0 to 65535; found -1 1 2 3 4".to_string()),
+    ];
+    for (contents, expected) in cases {
+        assert_eq!(with(contents), format!("a.txt: {expected}"));
+    }
+    assert!(
+        with("1 0.5 0.5 0.5 0.5").starts_with("a.txt: line 1: expected a class below 1, as in ")
+    );
+    write(root, "labels/val/a.txt", "0 0.5 0.5 0 0.5\n0 nan 0.5 1 1\n0 0.5 0.5 inf 1\n");
+    let read = yolo::read(root, "val", &PLAIN).unwrap();
+    assert_eq!(read.repairs().count(Repair::Degenerate), 3);
+
+    write(root, "labels/val/b.txt", "");
+    assert!(message(yolo::read(root, "val", &PLAIN)).starts_with("val: expected b.jpg or b.jpeg"));
+    fs::remove_file(root.join("labels/val/b.txt")).unwrap();
+    picture(root, "images/val/a.jpg", [20, 40]);
+    let twice = message(yolo::read(root, "val", &PLAIN));
+    assert_eq!(twice, "val: a.png: expected one picture for a.txt; found another one");
+    fs::remove_file(root.join("images/val/a.jpg")).unwrap();
+    fs::remove_file(root.join("classes.txt")).unwrap();
+    for (yaml, expected) in [
+        ("nc: 3\n", "data.yaml: the file: expected names of classes; found no line `names:`"),
+        ("names: cat\n", "data.yaml: line 1: expected [a, b], lines `- a`, or"),
+        ("names:\n  0: cat\n  2: dog\n", "data.yaml: line 3: expected [a, b], lines"),
+        ("names: []\n", "data.yaml: the classes: expected 1 to 65536 names; found 0"),
+        ("names: [a\n", "data.yaml: line 1: expected [a, b]"),
+    ] {
+        write(root, "data.yaml", yaml);
+        let found = message(yolo::read(root, "val", &PLAIN));
+        assert!(found.starts_with(expected), "{found}");
+    }
+}
+
+const INSTANCES: &str = r#"{
+"images": [{"id": 7, "width": 40, "height": 20, "file_name": "x/a.png"}, {"id": 3, "file_name": "b.png"}],
+"annotations": [
+    {"id": 1, "image_id": 3, "category_id": 90, "bbox": [1, 2, 3, 4], "area": 5.5, "iscrowd": 0},
+    {"id": 2, "image_id": 7, "category_id": 5, "bbox": [30, 0, 20, 10], "area": 150, "iscrowd": 1},
+    {"id": 3, "image_id": 7, "category_id": 5, "bbox": [30, 0, 0, 10], "area": 0, "iscrowd": 0}],
+"categories": [{"id": 90, "name": "cat"}, {"id": 5, "name": "dog"}]
+}"#;
+
+fn coco_folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    picture(folder.path(), "x/a.png", [20, 40]);
+    picture(folder.path(), "b.png", [10, 10]);
+    folder
+}
+
+fn read_coco(folder: &Path, json: &str) -> Result<Detection, Error> {
+    write(folder, "instances.json", json);
+    coco::read_pictures(&folder.join("instances.json"), folder, &PLAIN)
+}
+
+#[test]
+fn coco_keeps_its_ids_and_areas() {
+    let folder = coco_folder();
+    let read = read_coco(folder.path(), INSTANCES).unwrap();
+    assert_eq!(
+        (read.classes(), read.class_ids()),
+        (&["dog", "cat"].map(String::from)[..], &[5, 90][..])
+    );
+    let [a, b] = read.pictures() else { panic!("{read:?}") };
+    assert_eq!((a.id, a.name.as_str(), b.id), (7, "a.png", 3));
+    assert_eq!((b.objects[0].region, b.objects[0].class), (Region::new(1.0, 2.0, 4.0, 6.0), 1));
+    assert_eq!((b.objects[0].area, b.objects[0].crowd), (5.5, false));
+    // Half of the crowd's box is outside.
+    assert_eq!(a.objects[0].region, Region::new(30.0, 0.0, 40.0, 10.0));
+    assert_eq!((a.objects.len(), a.objects[0].area, a.objects[0].crowd), (1, 100.0, true));
+    let kinds = [Repair::Clipped, Repair::Degenerate, Repair::Crowd, Repair::Size];
+    assert_eq!(kinds.map(|kind| read.repairs().count(kind)), [1, 1, 1, 0]);
+    assert_eq!(
+        read.repairs().first(Repair::Degenerate).unwrap(),
+        "instances.json: annotation 3: left 30, top 0, right 30, bottom 10"
+    );
+    assert_eq!(read.count_by_class(), [0, 1]);
+}
+
+#[test]
+fn coco_pictures_are_found_below_their_folder_only() {
+    let folder = coco_folder();
+    let with =
+        |from: &str, to: &str| message(read_coco(folder.path(), &INSTANCES.replace(from, to)));
+    let below = "instances.json: image 3: expected the name of a file below the folder of pictures";
+    assert_eq!(with("b.png", "../b.png"), format!("{below}; found \"../b.png\""));
+    assert_eq!(with("b.png", "/etc/b.png"), format!("{below}; found \"/etc/b.png\""));
+    assert_eq!(with(r#", "file_name": "b.png""#, ""), format!("{below}; found \"\""));
+    assert_eq!(with("b.png", "c.png"), "c.png: cannot be read");
+    let once = "instances.json: the classes: expected each name once; found cat";
+    assert_eq!(with("\"dog\"", "\"cat\""), once);
+}
+
+#[test]
+fn the_same_pictures_and_repairs_are_read_on_any_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    for i in 0..40 {
+        picture(folder.path(), &format!("images/all/{i:02}.png"), [10 + i, 20]);
+        let line = format!("0 0.5 0.5 0.5 0.{i:02}\n0 0.9 0.5 0.5 0.5\n");
+        write(folder.path(), &format!("labels/all/{i:02}.txt"), line);
+    }
+    let read = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let reading = Reading { fit: Fit::Within(16), ..PLAIN };
+        pool.install(|| yolo::read(folder.path(), "all", &reading))
+    };
+    let reference = read(1).unwrap();
+    assert_eq!(reference, read(4).unwrap());
+    assert_eq!(reference.repairs().count(Repair::Clipped), 40);
+    write(folder.path(), "images/all/21.png", "");
+    write(folder.path(), "images/all/30.png", "");
+    for threads in [1, 4] {
+        assert!(message(read(threads)).starts_with("21.png: byte 0"));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 64,
+        rng_seed: RngSeed::Fixed(1),
+        failure_persistence: None,
+        ..Default::default()
+    })]
+
+    #[test]
+    fn a_damaged_file_is_an_error_or_data_and_never_a_panic(
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let damaged = |text: &str| {
+            let mut bytes = text.as_bytes().to_vec();
+            for (at, byte) in &damage {
+                let at = at.index(bytes.len());
+                bytes[at] = *byte;
+            }
+            bytes
+        };
+        let folder = voc_folder();
+        let root = folder.path();
+        write(root, "Annotations/a.xml", damaged(&xml([20, 40], &[("dog", ["1", "1", "40", "20"])])));
+        let _ = voc::read(root, Some("train"), None, &PLAIN);
+        picture(root, "images/val/a.png", [20, 40]);
+        write(root, "labels/val/a.txt", damaged("0 0.5 0.5 0.5 0.5\n1 0.1 0.5 0.2 1.0\n"));
+        write(root, "data.yaml", damaged("names:\n  0: cat\n  1: 'dog'\n"));
+        let _ = yolo::read(root, "val", &PLAIN);
+        write(root, "data.yaml", damaged("names: [cat, 'dog']\n"));
+        let _ = yolo::read(root, "val", &PLAIN);
+        picture(root, "x/a.png", [20, 40]);
+        picture(root, "b.png", [10, 10]);
+        write(root, "instances.json", damaged(INSTANCES));
+        let _ = coco::read_pictures(&root.join("instances.json"), root, &PLAIN);
+    }
+}
