@@ -182,7 +182,16 @@ fn boxes(
             let (train, eval) = scenes(recipe, model, canvas)?;
             (train, eval, None)
         }
-        kind => bail!("images with boxes expected, not `{kind:?}`"),
+        _ => {
+            let [train, eval] = stored(recipe, model)?;
+            let ids = train.class_ids().to_vec();
+            if train.classes() != eval.classes() {
+                bail!("classes {:?} to train on, and {:?} to test", train.classes(), eval.classes());
+            }
+            let [train, eval] =
+                [train, eval].map(|part| detection::Source::Pictures(Arc::new(part)));
+            (train, eval, Some(ids))
+        }
     };
     for source in [&train, &eval] {
         check_classes(source.classes().len(), model.classes)?;
@@ -241,4 +250,35 @@ fn scenes(
     };
     let scenes = make(Split::Test, seen)?;
     Ok((train, detection::Source::Scenes { scenes, len: test, fresh: false }))
+}
+
+/// Pictures in files, to train on and to evaluate on. They are kept at twice the size of the model's canvas at most.
+fn stored(recipe: &Recipe, model: &models::DetrConfig) -> Result<[detection::Detection; 2]> {
+    let (config, dir) = (&recipe.data, folder(&recipe.data)?);
+    let channels = match model.channels {
+        1 => image_folder::Channels::Grey,
+        3 => image_folder::Channels::Rgb,
+        other => bail!("model.channels = {other}: pictures have 1 or 3"),
+    };
+    let longest = model.image_size[0].max(model.image_size[1]);
+    let reading = detection::Reading { channels, fit: detection::Fit::Within(2 * longest) };
+    let usual = if config.kind == DataKind::Voc { "test" } else { "val" };
+    let splits = config.splits.clone().unwrap_or_else(|| ["train".to_owned(), usual.to_owned()]);
+    let read = |split: &String| -> Result<detection::Detection> {
+        let read = match config.kind {
+            DataKind::Voc => detection::voc::read(dir, Some(split), None, &reading),
+            DataKind::Coco => {
+                let file = dir.join(format!("annotations/instances_{split}.json"));
+                detection::coco::read_pictures(&file, &dir.join(split), &reading)
+            }
+            DataKind::Yolo => detection::yolo::read(dir, split, &reading),
+            kind => bail!("images with boxes expected, not `{kind:?}`"),
+        };
+        let read = read.with_context(|| format!("reading {}", dir.display()))?;
+        if !read.repairs().is_empty() {
+            eprintln!("{split}: {}", read.repairs());
+        }
+        Ok(read)
+    };
+    Ok([read(&splits[0])?, read(&splits[1])?])
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 /// The recipes inside the program: name and text.
-pub(crate) const RECIPES: [(&str, &str); 7] = [
+pub(crate) const RECIPES: [(&str, &str); 8] = [
     ("vit-sample", include_str!("recipes/vit-sample.toml")),
     ("vit-fashion", include_str!("recipes/vit-fashion.toml")),
     ("igpt-sample", include_str!("recipes/igpt-sample.toml")),
@@ -18,6 +18,7 @@ pub(crate) const RECIPES: [(&str, &str); 7] = [
     ("igpt-digits", include_str!("recipes/igpt-digits.toml")),
     ("igpt-emoji", include_str!("recipes/igpt-emoji.toml")),
     ("detr-scenes", include_str!("recipes/detr-scenes.toml")),
+    ("detr-bccd", include_str!("recipes/detr-bccd.toml")),
 ];
 
 /// A run, resolved: every value that it depends on.
@@ -59,6 +60,10 @@ pub(crate) struct DataConfig {
     /// Height and width to which pictures of an image folder are resized.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resize: Option<usize>,
+    /// Parts of a data set with boxes: that to train on, and that to evaluate on. By default `train`, and `test` (VOC) or `val` (COCO,
+    /// YOLO).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) splits: Option<[String; 2]>,
     /// What scenes are made of, and how.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) scenes: Option<ScenesConfig>,
@@ -97,11 +102,11 @@ pub(crate) enum DataKind {
     ColourFolder,
     /// Made-up scenes with boxes; see `data.scenes`.
     Scenes,
-    /// Pascal VOC: `Annotations`, `JPEGImages` and `ImageSets/Main/{train,val,test}.txt`.
+    /// Pascal VOC: `Annotations`, `JPEGImages` and `ImageSets/Main/SPLIT.txt`.
     Voc,
-    /// COCO: `annotations/instances_{train,val}*.json` and pictures.
+    /// COCO: `annotations/instances_SPLIT.json`, and pictures in `SPLIT`.
     Coco,
-    /// YOLO: `images/{train,val,test}` and `labels/{train,val,test}`.
+    /// YOLO: `images/SPLIT` and `labels/SPLIT`.
     Yolo,
 }
 
@@ -163,6 +168,9 @@ pub(crate) struct TrainConfig {
     /// Steps between lines of the log inside of an epoch; 0 for none.
     #[serde(default)]
     pub(crate) log_every: u64,
+    /// Epochs between scores; the last epoch is always scored.
+    #[serde(default = "one")]
+    pub(crate) eval_every: usize,
     /// Images of a step.
     pub(crate) batch_size: usize,
     /// Images of a shard; 0 for the rule of `nn::micro_batch`.
@@ -177,6 +185,10 @@ pub(crate) struct TrainConfig {
     /// Decay of the average of parameters that is evaluated in place of the parameters; 0 for none.
     #[serde(default)]
     pub(crate) ema: f64,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// What is left to chance when an image is shown; see [`Augment`] and, of images with boxes, [`detection::Augment`].
@@ -356,9 +368,11 @@ impl Recipe {
         let plain = is_default(&augment.crop_padding) && is_default(&augment.erase);
         let checks = [
             ("data.kind", boxes == is_detector, "images with boxes for a `detr`, and for no other model,"),
+            ("data.hold_out", self.data.hold_out == 0 || !boxes, "0 for images with boxes"),
             ("augment.crop_padding and augment.erase", plain || !boxes, "0 for images with boxes"),
             ("augment.boxes", boxes || is_default(&augment.boxes), "only for images with boxes"),
             ("train.epochs", train.epochs > 0, "at least 1"),
+            ("train.eval_every", train.eval_every > 0, "at least 1"),
             ("train.batch_size", (1..=1 << 20).contains(&train.batch_size), "1 to 1048576"),
             ("train.label_smoothing", fraction(train.label_smoothing), "0 or more and below 1"),
             ("train.clip_norm", train.clip_norm >= 0.0, "0 or more"),

@@ -243,12 +243,14 @@ impl Trainer {
                 break;
             }
             let speed = speed(state);
-            let scored = self.task.score(state.evaluated(), &self.eval)?;
+            let is_due = (epoch + 1).is_multiple_of(self.recipe.train.eval_every);
+            score = match is_due || self.is_finished(state) {
+                true => Some(self.task.score(state.evaluated(), &self.eval)?),
+                false => None,
+            };
             let sums = state.epoch;
             let train_loss = sums.loss / sums.images as f64;
-            let metric = self.task.metric();
             let (name, running) = self.task.running(&sums);
-            // The line goes first: a crash before the checkpoint leaves a line that resuming takes back, not a gap.
             let mut line = serde_json::json!({
                 "epoch": epoch + 1,
                 "step": state.step,
@@ -256,27 +258,30 @@ impl Trainer {
                 "train_loss": train_loss,
                 format!("train_{name}"): running,
                 "grad_norm": sums.grad_norm,
-                format!("{split}_loss"): scored.loss,
-                format!("{split}_{metric}"): scored.value,
                 "seconds": state.seconds,
                 "img_s": speed,
                 "rss_mb": system::memory_mb(),
             });
-            if let Some(summary) = &scored.summary {
-                line["summary"] = serde_json::to_value(summary)?;
+            let mut words = String::new();
+            if let Some(score) = &score {
+                line[format!("{split}_loss")] = score.loss.into();
+                line[format!("{split}_{}", self.task.metric())] = score.value.into();
+                if let Some(summary) = &score.summary {
+                    line["summary"] = serde_json::to_value(summary)?;
+                }
+                let value = self.task.words(score);
+                words = format!("  {split} loss {:.3}  {split} {value}", score.loss);
             }
+            // The line goes first: a crash before the checkpoint leaves a line that resuming takes back, not a gap.
             run.log(&line)?;
             run.save(state)?;
             progress.epoch(&format!(
-                "epoch {}/{}  loss {train_loss:.3}  {} {running:.3}  {split} loss {:.3}  {split} {}  {speed:.0} images/s  {:.0} s",
+                "epoch {}/{}  loss {train_loss:.3}  {} {running:.3}{words}  {speed:.0} images/s  {:.0} s",
                 epoch + 1,
                 self.schedule.total.div_ceil(batches),
                 name.replace("_per_", "/").replace('_', " "),
-                scored.loss,
-                self.task.words(&scored),
                 state.seconds
             ));
-            score = Some(scored);
             if stop.now(state.step) {
                 break;
             }
