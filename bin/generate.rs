@@ -15,6 +15,7 @@ use serde::Serialize;
 use tensor::Tensor;
 
 use crate::generator::Generator;
+use crate::picture::open;
 use crate::run::Run;
 use crate::task::Task;
 use crate::train::Trainer;
@@ -229,15 +230,6 @@ fn pictures(
         Ok(generator.tokens(params, &pixels.permute(&[0, 3, 1, 2])))
     };
     args.complete.iter().map(read).collect()
-}
-
-fn open(path: &Path) -> Result<DynamicImage> {
-    let reader = image::ImageReader::open(path).and_then(|reader| reader.with_guessed_format());
-    let mut reader = reader.with_context(|| path.display().to_string())?;
-    let mut limits = image::Limits::default();
-    (limits.max_image_width, limits.max_image_height) = (Some(1 << 14), Some(1 << 14));
-    reader.limits(limits);
-    reader.decode().with_context(|| format!("{}: a PNG or JPEG picture expected", path.display()))
 }
 
 /// Tokens as pixels: bytes, or colours of the palette.

@@ -4,6 +4,7 @@ mod baselines;
 mod bench;
 mod classifier;
 mod data;
+mod detect;
 mod detector;
 mod eval;
 mod generate;
@@ -11,6 +12,7 @@ mod generator;
 mod gradcheck;
 mod inspect;
 mod parity;
+mod picture;
 mod progress;
 mod recipe;
 mod run;
@@ -39,6 +41,7 @@ struct Cli {
 enum Command {
     Train(Box<train::TrainArgs>),
     Eval(eval::EvalArgs),
+    Detect(detect::DetectArgs),
     Generate(generate::GenerateArgs),
     Inspect(inspect::InspectArgs),
     Bench(bench::BenchArgs),
@@ -56,6 +59,7 @@ fn run(cli: &Cli) -> Result<()> {
     match &cli.command {
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Detect(args) => detect::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),

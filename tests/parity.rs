@@ -13,11 +13,15 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
-/// max |a − b| / max |b|.
-fn relative(found: &Tensor<f64>, expected: &Tensor<f64>) -> f64 {
+/// max |a|.
+fn largest(t: &Tensor<f64>) -> f64 {
+    t.to_vec().iter().fold(0.0f64, |max, x| max.max(x.abs()))
+}
+
+/// max |a − b|.
+fn difference(found: &Tensor<f64>, expected: &Tensor<f64>) -> f64 {
     assert_eq!(found.shape(), expected.shape());
-    let largest = |t: &Tensor<f64>| t.to_vec().iter().fold(0.0f64, |max, x| max.max(x.abs()));
-    largest(&(found - expected)) / largest(expected)
+    largest(&(found - expected))
 }
 
 #[derive(serde::Deserialize)]
@@ -46,7 +50,7 @@ fn load(name: &str) -> (Vit, Params<f64>, Tensor<f64>, Vec<usize>) {
 #[test]
 fn the_program_agrees_with_pytorch_in_logits_loss_and_every_gradient() {
     let folder = tempfile::tempdir().expect("a folder");
-    for name in ["vit", "vit-mean", "image-gpt"] {
+    for name in ["vit", "vit-mean", "image-gpt", "detr", "detr-dilated"] {
         let output = folder.path().join("out.safetensors");
         let path = |part: &str| fixture(&format!("{name}.{part}"));
         let status = Command::new(env!("CARGO_BIN_EXE_wavetape"))
@@ -66,9 +70,13 @@ fn the_program_agrees_with_pytorch_in_logits_loss_and_every_gradient() {
         assert_eq!(found.names(), names);
         for tensor in names {
             let bound = 1e-5; // single precision against double: PyTorch's own f32 differs by up to 7e-7
-            let [found, expected] =
+            let [found, expected]: [Tensor<f64>; 2] =
                 [&found, &expected].map(|file| file.tensor(&tensor).expect("listed"));
-            let error = relative(&found, &expected);
+            // Softmax does not see what keys have in common: of the gradients of DETR's projections to keys and queries, next to
+            // nothing is left but rounding, so they are compared on the scale of the others.
+            let is_detr = name.starts_with("detr") && tensor.starts_with("grad.");
+            let least = if is_detr { 0.05 } else { 0.0 };
+            let error = difference(&found, &expected) / largest(&expected).max(least);
             assert!(error < bound, "{name}: {tensor} differs by {error:e}");
         }
     }

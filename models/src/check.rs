@@ -1,10 +1,12 @@
 //! Gradient checks of the models: small ones, end to end, from pictures to the loss, with dropout on.
 
-use autograd::{CrossEntropy, cross_entropy};
+use autograd::{CrossEntropy, Var, concat, cross_entropy};
 use nn::check::{Entry, Pick};
-use nn::{Activation, Init, NormKind, PositionConfig, check_layer};
+use nn::{Activation, Context, Init, NormKind, NormOrder, PositionConfig, check_layer};
 
-use crate::{ImageGpt, ImageGptConfig, Pool, Vit, VitConfig};
+use crate::{
+    BackboneConfig, Detections, Detr, DetrConfig, ImageGpt, ImageGptConfig, Padding, Pool, Vit, VitConfig,
+};
 
 /// All models, each in the forms whose code differs; `nn::check::table` has every position encoding.
 #[rustfmt::skip]
@@ -32,7 +34,58 @@ pub fn table() -> Vec<Entry> {
         check_layer!("ImageGpt, rope-mixed", "->",
             |init, pick| -> ImageGpt { image_gpt(init, pick, PositionConfig::RopeMixed { temperature: 10.0 }) },
             |model, cx, [], pick| model.loss(cx, &pick.indices(2 * model.places().len(), 3), &[1, 0], 5.0)),
+        check_layer!("Detr", "",
+            |init, pick| -> Detr {
+                let stem = BackboneConfig::Stem { channels: vec![3] };
+                let residual = BackboneConfig::Residual { channels: vec![2, 3], blocks: 1 };
+                let backbone = if pick.coin() { stem } else { residual };
+                detr(init, pick, backbone)
+            },
+            |model, cx, [], pick| found(model, cx, pick)),
+        check_layer!("Detr, ResNet", "",
+            |init, pick| -> Detr {
+                let (dilated, channels) = (pick.coin(), [2; 4]);
+                detr(init, pick, BackboneConfig::ResNet18 { dilated, channels })
+            },
+            |model, cx, [], pick| found(model, cx, pick)),
     ]
+}
+
+/// Images of 6 × 5 pixels; positions and paddings of each kind.
+fn detr(init: &mut Init<'_>, pick: &mut Pick<'_>, backbone: BackboneConfig) -> Detr {
+    let positions = [
+        LFF_MLP,
+        PositionConfig::Embed2d {},
+        PositionConfig::RopeAxial { temperature: 10.0 },
+        PositionConfig::RelativeMlp { hidden: 3 },
+    ];
+    let config = DetrConfig {
+        image_size: [6, 5],
+        channels: 1,
+        backbone,
+        dim: 8,
+        heads: 2,
+        mlp_dim: 3,
+        encoder_depth: 1,
+        decoder_depth: 1,
+        queries: 2,
+        classes: 1,
+        position: positions[pick.below(4)].clone(),
+        anchors: pick.coin(),
+        scale_positions: pick.coin(),
+        order: if pick.coin() { NormOrder::Pre } else { NormOrder::Post },
+        dropout: 0.2,
+        padding: if pick.coin() { Padding::Features } else { Padding::Pixels },
+    };
+    Detr::new(init, &config).expect("the numbers fit")
+}
+
+/// Classes and boxes of two images of different sizes.
+fn found<E: tensor::Float>(model: &Detr, cx: &Context<'_, E>, pick: &mut Pick<'_>) -> Var<E> {
+    let images = pick.values([2, 1, 6, 5]);
+    let Detections { logits, boxes } =
+        model.forward(cx, &images, &[[6, 5], [4, 5]]).pop().expect("a layer");
+    concat(&[&logits, &boxes], -1)
 }
 
 /// Images of 2 × 2 pixels of one or two tokens.

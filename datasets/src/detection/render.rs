@@ -10,7 +10,7 @@ const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
 
 impl View {
     /// Writes what is seen of a picture to a canvas of shape `[C, H, W]`, normalised, at the top left and 0 elsewhere.
-    pub(crate) fn render(
+    pub fn render(
         &self,
         picture: &Annotated,
         normalize: &Normalize,

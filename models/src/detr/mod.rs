@@ -359,4 +359,57 @@ mod tests {
             assert!(losses.right == 3 && losses.l1 < 0.1 && losses.ce < 0.1, "{losses:?}");
         }
     }
+
+    #[test]
+    fn images_of_different_sizes_give_in_a_batch_what_each_gives_alone() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let sizes = [[16, 24], [10, 13], [7, 24]];
+        let images: Tensor<f64> = Tensor::normal([3, 2, 16, 24], 0.0, 1.0, &mut rng);
+        let inside = Tensor::from_fn([3, 1, 16, 24], |i| {
+            let ([height, width], at) = (sizes[i / 384], i % 384);
+            if at / 24 < height && at % 24 < width { 1.0 } else { 0.0 }
+        });
+        let images = &images * &inside;
+        for position in PositionConfig::all(0.2) {
+            for order in [NormOrder::Post, NormOrder::Pre] {
+                let name = position.name();
+                let config = config(residual(), order == NormOrder::Pre);
+                let config = DetrConfig { position: position.clone(), order, ..config };
+                let mut params = Params::new();
+                let model = Detr::new(&mut Init::new(&mut params, 1), &config).expect(name);
+                let params = params.cast::<f64>();
+                let find = |images: &Tensor<f64>, sizes: &[[usize; 2]]| {
+                    let layers = model.forward(&Context::eval(&params), images, sizes);
+                    let Detections { logits, boxes } = layers.last().expect("two layers").clone();
+                    Tensor::concat(&[logits.value(), boxes.value()], -1)
+                };
+                let together = find(&images, &sizes);
+                for (b, &[height, width]) in sizes.iter().enumerate() {
+                    let image = images.narrow(0, b, 1).narrow(2, 0, height).narrow(3, 0, width);
+                    let alone = find(&image.contiguous(), &[[height, width]]);
+                    let difference = (&together.narrow(0, b, 1) - &alone).to_vec();
+                    let error = difference.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+                    assert!(error < 1e-12, "{name}, image {b}: {error:e}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_place_of_the_anchors_is_where_boxes_start() {
+        let mut params = Params::new();
+        let config = config(residual(), true);
+        let model = Detr::new(&mut Init::new(&mut params, 1), &config).expect("valid");
+        for param in params.iter_mut().filter(|param| param.name.starts_with("box.4.")) {
+            param.value = Tensor::zeros(param.value.shape());
+        }
+        let image: Tensor = Tensor::zeros([1, 2, 16, 24]);
+        let layers = model.forward(&Context::eval(&params), &image, &[[16, 24]]);
+        let boxes = layers[0].boxes.value().to_vec();
+        for (bounds, [y, x]) in boxes.chunks(4).zip(spread(5)) {
+            let expected = [x, y, 0.5, 0.5];
+            let close = |(found, expected): (&f32, f64)| (f64::from(*found) - expected).abs() < 1e-6;
+            assert!(bounds.iter().zip(expected).all(close), "{bounds:?} {expected:?}");
+        }
+    }
 }

@@ -1,0 +1,167 @@
+//! `wavetape detect`: finds objects in pictures with a detector that was trained.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use datasets::detection::coco::{self, Found as Line};
+use datasets::detection::{Annotated, View};
+use image::RgbImage;
+use models::Corners;
+use nn::Params;
+use serde::Serialize;
+use tensor::Tensor;
+
+use crate::data::{Classes, normalize};
+use crate::detector::{Detector, Found};
+use crate::draw;
+use crate::picture::open;
+use crate::run::Run;
+use crate::task::Task;
+use crate::train::Trainer;
+
+/// Find objects in pictures: draws boxes with class and score, and writes all that was found in COCO's format.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wavetape detect runs/detr-bccd-001 cells.jpg
+  wavetape detect runs/detr-bccd-001 photos/*.jpg --out found --threshold 0.7")]
+pub(crate) struct DetectArgs {
+    /// Folder of a detector's run.
+    run: PathBuf,
+    /// Pictures, PNG or JPEG. They are made as large as those that the detector was trained on.
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    /// Folder for the pictures with boxes, IMAGE.png, and for results.json.
+    #[arg(long, value_name = "DIR", default_value = "detections")]
+    out: PathBuf,
+    /// Least score of a box that is drawn.
+    #[arg(long, value_name = "P", default_value_t = 0.5)]
+    threshold: f64,
+    /// Print the result as one JSON object and nothing else.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    run: String,
+    images: usize,
+    /// Boxes that were drawn.
+    objects: usize,
+    by_class: HashMap<String, usize>,
+    out: PathBuf,
+    /// All boxes, whatever their score.
+    results: PathBuf,
+}
+
+/// Finds, draws and writes.
+pub(crate) fn run(args: &DetectArgs) -> Result<()> {
+    if !(0.0..=1.0).contains(&args.threshold) {
+        bail!("--threshold {}: 0 to 1 expected", args.threshold);
+    }
+    let stems = stems(&args.images)?;
+    let (run, recipe) = Run::open(&args.run)?;
+    let (Task::Detect(detector), mut state) = Trainer::untrained(&recipe)? else {
+        bail!("{}: the run of a detector expected", args.run.display())
+    };
+    run.restore(&mut state, false)?;
+    let classes = Classes::read(&run)?;
+    let class = |found: &Found| {
+        let none = || format!("{}: no class {} in classes.json", args.run.display(), found.class);
+        classes.0.get(found.class).with_context(none)
+    };
+    std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
+
+    let (mut lines, mut objects, mut by_class) = (Vec::new(), 0, HashMap::new());
+    for (i, (path, stem)) in args.images.iter().zip(&stems).enumerate() {
+        let picture = open(path)?;
+        let (mut drawn, size) = (picture.to_rgb8(), [picture.height(), picture.width()]);
+        let mut found = find(&detector, state.evaluated(), &picture)?;
+        found.sort_by(|a, b| b.score.total_cmp(&a.score));
+        // A file that is called by a number is that image of its data set.
+        let image_id = stem.parse().unwrap_or(i as u64 + 1);
+        let mut boxes = Vec::new();
+        for found in &found {
+            let class = class(found)?;
+            let bounds = found.bounds.scaled(f64::from(size[1]), f64::from(size[0]));
+            let line =
+                Line { image_id, category_id: class.id, bbox: bounds.to_left_top(), score: found.score };
+            lines.push(line);
+            if found.score >= args.threshold {
+                boxes.push((bounds, format!("{} {:.2}", class.name, found.score), found.class));
+                *by_class.entry(class.name.clone()).or_insert(0) += 1;
+            }
+        }
+        objects += boxes.len();
+        boxes.reverse(); // the surest on top
+        save(&mut drawn, &boxes, &args.out.join(format!("{stem}.png")))?;
+    }
+    let results = args.out.join("results.json");
+    coco::write_results(&results, &lines)?;
+    let report = Report {
+        run: run.name(),
+        images: args.images.len(),
+        objects,
+        by_class,
+        out: args.out.clone(),
+        results,
+    };
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string(&report)?)?;
+        return Ok(());
+    }
+    let mut counts: Vec<_> = report.by_class.iter().map(|(name, n)| format!("{n} {name}")).collect();
+    counts.sort();
+    let counts = if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") };
+    let (images, results) = (report.images, report.results.display());
+    writeln!(out, "{images} pictures: {counts} → {}, {results}", args.out.display())?;
+    Ok(())
+}
+
+/// The names of the pictures without folder and ending, under which results are written.
+fn stems(images: &[PathBuf]) -> Result<Vec<String>> {
+    let stem = |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stems: Vec<String> = images.iter().map(stem).collect();
+    for (i, stem) in stems.iter().enumerate() {
+        if stems[..i].contains(stem) {
+            bail!("{}: two pictures of this name; one of each expected", images[i].display());
+        }
+    }
+    Ok(stems)
+}
+
+/// What the detector finds in a picture that is made as large as its canvas allows.
+fn find(detector: &Detector, params: &Params, picture: &image::DynamicImage) -> Result<Vec<Found>> {
+    let config = detector.model.config();
+    let [height, width] = [picture.height() as usize, picture.width() as usize];
+    let interleaved = match config.channels {
+        1 => picture.to_luma8().into_raw(),
+        3 => picture.to_rgb8().into_raw(),
+        other => bail!("a model of 1 or 3 channels expected, not {other}"),
+    };
+    let plane = |c: usize| interleaved.iter().skip(c).step_by(config.channels).copied();
+    let shape = [config.channels, height, width];
+    let picture = Annotated {
+        id: 0,
+        name: String::new(),
+        original: [height, width],
+        shape,
+        pixels: (0..config.channels).flat_map(plane).collect(),
+        objects: Vec::new(),
+    };
+    let canvas = config.image_size;
+    let view = View::plain([height, width], canvas);
+    let images = Tensor::build([1, config.channels, canvas[0], canvas[1]], |out| {
+        view.render(&picture, &normalize(config.channels), canvas, out);
+    });
+    Ok(detector.find(params, &images, &[view.size]).remove(0))
+}
+
+fn save(picture: &mut RgbImage, boxes: &[(Corners, String, usize)], path: &Path) -> Result<()> {
+    draw::boxes(picture, boxes)?;
+    picture.save(path).with_context(|| path.display().to_string())
+}

@@ -1,0 +1,142 @@
+//! The detector from the command line: training, scoring, finding, and the mistakes that are made with it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use nn::checkpoint::TensorFile;
+use serde_json::Value;
+use tensor::Tensor;
+
+/// A detector so small that scenes of 32 × 32 pixels take no time.
+const SMALL: [&str; 13] = [
+    "model.image_size=[32, 32]",
+    "model.backbone={ kind = \"residual\", channels = [8, 8, 16], blocks = 1 }",
+    "model.dim=16",
+    "model.heads=2",
+    "model.mlp_dim=16",
+    "model.encoder_depth=1",
+    "model.decoder_depth=2",
+    "model.queries=6",
+    "model.position={ kind = \"lff-mlp\", features = 8, hidden = 8 }",
+    "model.dropout=0.1",
+    "data.scenes={ objects = \"sample\", train = 24, test = 12, max_objects = 3, sides = [8, 16] }",
+    "train.batch_size=8",
+    "train.log_every=2",
+];
+
+fn wavetape(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wavetape")).args(args).output().expect("started")
+}
+
+fn json(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("one JSON object on stdout and nothing else")
+}
+
+fn train(out: &Path, more: &[&str]) -> Value {
+    let mut args = vec!["train", "detr-scenes", "--json", "--out", text(out)];
+    SMALL.iter().for_each(|pair| args.extend(["--set", pair]));
+    args.extend(more);
+    json(&wavetape(&args))
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// All tensors of a checkpoint.
+fn checkpoint(folder: &Path) -> Vec<(String, Tensor)> {
+    let file = TensorFile::read(&folder.join("checkpoint.safetensors")).expect("written");
+    let tensor = |name: String| (name.clone(), file.tensor(&name).expect("listed"));
+    file.names().into_iter().map(tensor).collect()
+}
+
+#[test]
+fn one_seed_gives_the_same_bits_on_any_number_of_threads_and_after_a_stop() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let one = train(&at("one"), &["--epochs", "2", "--threads", "1"]);
+    let two = train(&at("two"), &["--epochs", "2", "--threads", "2"]);
+    assert_eq!((&one["value"], &one["loss"]), (&two["value"], &two["loss"]));
+    assert_eq!(checkpoint(&at("one")), checkpoint(&at("two")));
+    for key in ["ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar1", "ar10", "ar100"] {
+        assert!(one[key].is_number(), "{key}");
+    }
+    assert_eq!((&one["metric"], &one["value"]), (&Value::from("test_ap"), &one["ap"]));
+
+    let stopped = train(&at("parts"), &["--epochs", "2", "--stop-after", "2"]);
+    assert_eq!(stopped["finished"], false);
+    let resumed = json(&wavetape(&["train", "--json", "--resume", text(&at("parts"))]));
+    assert_eq!(resumed["loss"], one["loss"]);
+    assert_eq!(checkpoint(&at("one")), checkpoint(&at("parts")));
+}
+
+#[test]
+fn a_detector_is_scored_at_other_sizes_and_finds_objects_in_pictures() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run");
+    let trained = train(&run, &["--steps", "3"]);
+    let run = text(&run);
+    let scored = json(&wavetape(&["eval", run, "--json"]));
+    assert_eq!((&scored["value"], &scored["loss"]), (&trained["value"], &trained["loss"]));
+    let larger = json(&wavetape(&["eval", run, "--json", "--size", "48"]));
+    let denser = json(&wavetape(&["eval", run, "--json", "--size", "48", "--zoom"]));
+    assert!(larger["loss"] != denser["loss"] && larger["loss"] != scored["loss"]);
+
+    let picture = folder.path().join("17.png");
+    image::RgbImage::from_fn(50, 40, |x, y| image::Rgb([5 * x as u8, 6 * y as u8, 90]))
+        .save(&picture)
+        .expect("written");
+    let out = folder.path().join("found");
+    let args = ["detect", run, text(&picture), "--out", text(&out), "--threshold", "0.0", "--json"];
+    let found = json(&wavetape(&args));
+    assert_eq!((&found["images"], &found["objects"]), (&Value::from(1), &Value::from(6)));
+    let drawn = image::open(out.join("17.png")).expect("drawn").into_rgb8();
+    assert_eq!(drawn.dimensions(), (50, 40));
+    let results = std::fs::read_to_string(out.join("results.json")).expect("written");
+    let results: Vec<Value> = serde_json::from_str(&results).expect("a list");
+    assert_eq!(results.len(), 6);
+    for result in results {
+        let number = |value: &Value| value.as_f64().expect("a number");
+        let [x, y, w, h] = [0, 1, 2, 3].map(|i| number(&result["bbox"][i]));
+        assert!(x >= 0.0 && y >= 0.0 && x + w < 50.001 && y + h < 40.001, "{result}");
+        assert!((0.0..=1.0).contains(&number(&result["score"])), "{result}");
+        assert_eq!(result["image_id"], 17, "a file called by a number is that image");
+    }
+}
+
+#[test]
+fn every_position_encoding_trains_the_detector() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for config in nn::PositionConfig::all(0.2) {
+        let position = format!("model.position={}", config.name());
+        let out = folder.path().join(config.name());
+        let report = train(&out, &["--steps", "2", "--set", &position]);
+        assert!(report["loss"].as_f64().is_some_and(f64::is_finite), "{position}: {report}");
+    }
+}
+
+#[test]
+fn mistakes_are_named_with_what_was_expected() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run");
+    train(&run, &["--steps", "1"]);
+    let missing = text(&folder.path().join("none")).to_owned();
+    let run = text(&run);
+    let cases: [(&[&str], i32, &str); 8] = [
+        (&["train", "detr-bccd", "--data", &missing], 1, "cannot be read"),
+        (&["train", "detr-bccd"], 1, "name the folder with --data DIR"),
+        (&["train", "detr-scenes", "--set", "data.kind=sample"], 1, "images with boxes for a `detr`"),
+        (&["train", "detr-scenes", "--set", "model.backbone.channels=[]"], 1, "channels.len() = 0"),
+        (&["train", "--set", "augment.boxes.crop=0.5"], 1, "only for images with boxes"),
+        (&["detect", run, &missing], 1, "none: "),
+        (&["detect", run], 2, "required arguments"),
+        (&["detect", run, "a.png", "b/a.png"], 1, "two pictures of this name"),
+    ];
+    for (args, code, message) in cases {
+        let output = wavetape(args);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+        assert!(stderr.contains(message), "{args:?}: {stderr}");
+    }
+}
