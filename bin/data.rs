@@ -186,7 +186,11 @@ fn boxes(
             let [train, eval] = stored(recipe, model)?;
             let ids = train.class_ids().to_vec();
             if train.classes() != eval.classes() {
-                bail!("classes {:?} to train on, and {:?} to test", train.classes(), eval.classes());
+                bail!(
+                    "classes {:?} to train on, and {:?} to test",
+                    train.classes(),
+                    eval.classes()
+                );
             }
             let [train, eval] =
                 [train, eval].map(|part| detection::Source::Pictures(Arc::new(part)));
@@ -226,12 +230,8 @@ fn scenes(
         3 => image_folder::Channels::Rgb,
         other => bail!("model.channels = {other}: scenes have 1 or 3"),
     };
-    let base = scenes::Options {
-        channels,
-        max_objects,
-        sides,
-        ..scenes::Options::new(model.image_size)
-    };
+    let base =
+        scenes::Options { channels, max_objects, sides, ..scenes::Options::new(model.image_size) };
     let seen = match canvas.zoom {
         true => base.zoomed(canvas.size[0] as f32 / model.image_size[0] as f32),
         false => base.extended(canvas.size),
@@ -243,11 +243,8 @@ fn scenes(
         let images = read(&recipe.data, objects, split)?;
         Ok(Arc::new(detection::Scenes::new(&images, split, recipe.seed, options)?))
     };
-    let train = detection::Source::Scenes {
-        scenes: make(Split::Train, base)?,
-        len: train,
-        fresh: true,
-    };
+    let train =
+        detection::Source::Scenes { scenes: make(Split::Train, base)?, len: train, fresh: true };
     let scenes = make(Split::Test, seen)?;
     Ok((train, detection::Source::Scenes { scenes, len: test, fresh: false }))
 }

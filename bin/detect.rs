@@ -87,8 +87,12 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
         for found in &found {
             let class = class(found)?;
             let bounds = found.bounds.scaled(f64::from(size[1]), f64::from(size[0]));
-            let line =
-                Line { image_id, category_id: class.id, bbox: bounds.to_left_top(), score: found.score };
+            let line = Line {
+                image_id,
+                category_id: class.id,
+                bbox: bounds.to_left_top(),
+                score: found.score,
+            };
             lines.push(line);
             if found.score >= args.threshold {
                 boxes.push((bounds, format!("{} {:.2}", class.name, found.score), found.class));
@@ -114,7 +118,8 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
         writeln!(out, "{}", serde_json::to_string(&report)?)?;
         return Ok(());
     }
-    let mut counts: Vec<_> = report.by_class.iter().map(|(name, n)| format!("{n} {name}")).collect();
+    let mut counts: Vec<_> =
+        report.by_class.iter().map(|(name, n)| format!("{n} {name}")).collect();
     counts.sort();
     let counts = if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") };
     let (images, results) = (report.images, report.results.display());

@@ -191,9 +191,10 @@ fn read(layer: &models::Detections) -> Vec<Vec<Found>> {
     let boxes = layer.boxes.value().to_vec();
     let query = |i: usize| {
         let row = &probabilities[i * classes..(i + 1) * classes - 1];
-        let (class, score) = row.iter().enumerate().fold((0, -1.0), |best, (class, &p)| {
-            if p > best.1 { (class, p) } else { best }
-        });
+        let (class, score) = row
+            .iter()
+            .enumerate()
+            .fold((0, -1.0), |best, (class, &p)| if p > best.1 { (class, p) } else { best });
         let bounds = [0, 1, 2, 3].map(|k| f64::from(boxes[4 * i + k]));
         let bounds = Corners::from(CenterSize::from_array(bounds)).clipped(1.0, 1.0);
         Found { class, score: f64::from(score), bounds }

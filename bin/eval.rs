@@ -53,7 +53,8 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
                 trainer.task.metric()
             );
         }
-        report.baselines = Some(baselines::measure(trainer.train.images()?, trainer.eval.images()?)?);
+        report.baselines =
+            Some(baselines::measure(trainer.train.images()?, trainer.eval.images()?)?);
     }
     report.print(args.json)
 }

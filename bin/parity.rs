@@ -222,11 +222,8 @@ fn objects(
 
 /// Parameters of a detector under Hugging Face's names, of today or older.
 fn load_their_detr(args: &ParityArgs, weights: &TensorFile, params: &mut Params) -> Result<()> {
-    let given: HashMap<String, String> = weights
-        .names()
-        .into_iter()
-        .map(|name| (hugging_face::detr::modern(&name), name))
-        .collect();
+    let given: HashMap<String, String> =
+        weights.names().into_iter().map(|name| (hugging_face::detr::modern(&name), name)).collect();
     for param in params.iter_mut() {
         let theirs = hugging_face::detr::name(&param.name).with_context(|| {
             format!(

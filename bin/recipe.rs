@@ -367,7 +367,11 @@ impl Recipe {
         let is_detector = matches!(self.model, ModelConfig::Detr(_));
         let plain = is_default(&augment.crop_padding) && is_default(&augment.erase);
         let checks = [
-            ("data.kind", boxes == is_detector, "images with boxes for a `detr`, and for no other model,"),
+            (
+                "data.kind",
+                boxes == is_detector,
+                "images with boxes for a `detr`, and for no other model,",
+            ),
             ("data.hold_out", self.data.hold_out == 0 || !boxes, "0 for images with boxes"),
             ("augment.crop_padding and augment.erase", plain || !boxes, "0 for images with boxes"),
             ("augment.boxes", boxes || is_default(&augment.boxes), "only for images with boxes"),

@@ -218,7 +218,8 @@ impl Trainer {
             for batch in self.train.epoch(epoch, first as usize) {
                 let loss = self.step(state, &batch)?;
                 let (name, value) = self.task.running(&state.epoch);
-                let running = format!("{} {value:.3}", name.replace("_per_", "/").replace('_', " "));
+                let running =
+                    format!("{} {value:.3}", name.replace("_per_", "/").replace('_', " "));
                 progress.step(state.step, loss, &running, speed(state));
                 let every = self.recipe.train.log_every;
                 if every > 0 && state.step.is_multiple_of(every) {

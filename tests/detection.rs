@@ -126,7 +126,11 @@ fn mistakes_are_named_with_what_was_expected() {
     let cases: [(&[&str], i32, &str); 8] = [
         (&["train", "detr-bccd", "--data", &missing], 1, "cannot be read"),
         (&["train", "detr-bccd"], 1, "name the folder with --data DIR"),
-        (&["train", "detr-scenes", "--set", "data.kind=sample"], 1, "images with boxes for a `detr`"),
+        (
+            &["train", "detr-scenes", "--set", "data.kind=sample"],
+            1,
+            "images with boxes for a `detr`",
+        ),
         (&["train", "detr-scenes", "--set", "model.backbone.channels=[]"], 1, "channels.len() = 0"),
         (&["train", "--set", "augment.boxes.crop=0.5"], 1, "only for images with boxes"),
         (&["detect", run, &missing], 1, "none: "),

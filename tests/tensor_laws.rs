@@ -669,9 +669,8 @@ fn convolution() -> impl Strategy<Value = Convolving> {
     let axis = (1..=3usize, 0..=4usize); // kernel, image beyond it
     (counts, [axis.clone(), axis], 1..=3usize, 0..=2usize, 1..=2usize).prop_flat_map(
         |([batch, groups, inputs, outputs], [(kh, h), (kw, w)], stride, padding, dilation)| {
-            let size = |k: usize, more: usize| {
-                more + (dilation * (k - 1) + 1).saturating_sub(2 * padding)
-            };
+            let size =
+                |k: usize, more: usize| more + (dilation * (k - 1) + 1).saturating_sub(2 * padding);
             let image = plan_of(vec![batch, groups * inputs, size(kh, h), size(kw, w)]);
             let weight = plan_of(vec![groups * outputs, inputs, kh, kw]);
             let options = Convolution { stride, padding, dilation, groups };

@@ -12,9 +12,12 @@ use anyhow::{Result, bail};
 use autograd::profile::{finish as finish_record, span, start as start_record};
 use autograd::{CrossEntropy, Var, cross_entropy};
 use clap::{Args, ValueEnum};
-use models::{BackboneConfig, Detr, DetrConfig, ImageGpt, ImageGptConfig, Padding, Pool, Vit, VitConfig};
+use models::{
+    BackboneConfig, Detr, DetrConfig, ImageGpt, ImageGptConfig, Padding, Pool, Vit, VitConfig,
+};
 use nn::{
-    AdamW, AdamWConfig, Context, Init, NormOrder, Params, PositionConfig, Shards, clip_scale, micro_batch,
+    AdamW, AdamWConfig, Context, Init, NormOrder, Params, PositionConfig, Shards, clip_scale,
+    micro_batch,
 };
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -141,7 +144,7 @@ impl Workload {
                 classes,
                 position: PositionConfig::LffMlp { gamma: 1.0, features: dim, hidden: dim / 2 },
                 anchors: false,
-            scale_positions: false,
+                scale_positions: false,
                 order: NormOrder::Post,
                 dropout,
                 padding: Padding::Features,
@@ -169,10 +172,21 @@ impl Workload {
 
 /// A model with the loss of a part of a fixed batch.
 enum Model {
-    Vit { model: Vit, images: Tensor, labels: Vec<usize> },
-    ImageGpt { model: ImageGpt, tokens: Vec<usize> },
+    Vit {
+        model: Vit,
+        images: Tensor,
+        labels: Vec<usize>,
+    },
+    ImageGpt {
+        model: ImageGpt,
+        tokens: Vec<usize>,
+    },
     /// Without matching: each query has a class, and boxes are drawn to 0.
-    Detr { model: Detr, images: Tensor, labels: Vec<usize> },
+    Detr {
+        model: Detr,
+        images: Tensor,
+        labels: Vec<usize>,
+    },
 }
 
 impl Model {

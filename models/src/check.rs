@@ -5,7 +5,8 @@ use nn::check::{Entry, Pick};
 use nn::{Activation, Context, Init, NormKind, NormOrder, PositionConfig, check_layer};
 
 use crate::{
-    BackboneConfig, Detections, Detr, DetrConfig, ImageGpt, ImageGptConfig, Padding, Pool, Vit, VitConfig,
+    BackboneConfig, Detections, Detr, DetrConfig, ImageGpt, ImageGptConfig, Padding, Pool, Vit,
+    VitConfig,
 };
 
 /// All models, each in the forms whose code differs; `nn::check::table` has every position encoding.

@@ -251,7 +251,8 @@ impl Plan {
     /// Rows of windows, cut so that their patches stay in the cache.
     fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let row = (self.depth * self.out[1]).max(1);
-        let (all, rows) = (self.out[0], if self.is_pointwise() { self.out[0] } else { PATCHES / row });
+        let (all, rows) =
+            (self.out[0], if self.is_pointwise() { self.out[0] } else { PATCHES / row });
         let rows = rows.max(1);
         (0..all).step_by(rows).map(move |first| first..all.min(first + rows))
     }
@@ -273,7 +274,12 @@ impl Plan {
     }
 
     /// The gradient of some rows of windows, [outputs, windows].
-    fn gradient<'a, E: Float>(&self, g: &'a [E], place: usize, rows: Range<usize>) -> MatRef<'a, E> {
+    fn gradient<'a, E: Float>(
+        &self,
+        g: &'a [E],
+        place: usize,
+        rows: Range<usize>,
+    ) -> MatRef<'a, E> {
         let first = place * self.outputs * self.area + rows.start * self.out[1];
         let g = if self.outputs == 0 { &g[..0] } else { &g[first..] };
         MatRef::new(g, self.outputs, rows.len() * self.out[1], self.area, 1)
@@ -303,7 +309,8 @@ impl Plan {
                     out[..inside.start].fill(E::ZERO);
                     out[inside.end..].fill(E::ZERO);
                     let out = &mut out[inside.clone()];
-                    let Some(first) = self.column(inside.start, kx).filter(|_| !out.is_empty()) else {
+                    let Some(first) = self.column(inside.start, kx).filter(|_| !out.is_empty())
+                    else {
                         continue;
                     };
                     match self.options.stride {
@@ -330,7 +337,8 @@ impl Plan {
             for (y, patch) in rows.clone().zip(patch.chunks(self.out[1])) {
                 let patch = &patch[inside.clone()];
                 let Some(line) = self.line(y, ky) else { continue };
-                let Some(first) = self.column(inside.start, kx).filter(|_| !patch.is_empty()) else {
+                let Some(first) = self.column(inside.start, kx).filter(|_| !patch.is_empty())
+                else {
                     continue;
                 };
                 let line = &mut plane[line..line + self.size[1]][first..];

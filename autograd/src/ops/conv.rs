@@ -42,7 +42,8 @@ pub fn max_pool2d<E: Float>(x: &Var<E>, kernel: usize, stride: usize, padding: u
     for plane in 0..batch * channels {
         let pixels = &source.data()[plane * height * width..(plane + 1) * height * width];
         let lines = |at: usize, size: usize| {
-            (at * stride).saturating_sub(padding)..size.min((at * stride + kernel).saturating_sub(padding))
+            (at * stride).saturating_sub(padding)
+                ..size.min((at * stride + kernel).saturating_sub(padding))
         };
         for y in 0..oh {
             for x in 0..ow {

@@ -53,8 +53,13 @@ impl Backbone {
                 let mut scope = init.scope("backbone");
                 let (width, norm) = (each[0], NormChoice::Group);
                 let first = ConvNorm::first(&mut scope, [channels, width], 3, norm);
-                let stages =
-                    Stages { channels: each, blocks: &blocks, narrows: false, norm, dilated: false };
+                let stages = Stages {
+                    channels: each,
+                    blocks: &blocks,
+                    narrows: false,
+                    norm,
+                    dilated: false,
+                };
                 let (blocks, outputs) = stages.build(&mut scope, width);
                 (Backbone::Residual { first, pools: false, blocks }, outputs)
             }
@@ -85,8 +90,7 @@ impl Backbone {
         let halvings = match config {
             BackboneConfig::Stem { channels } => channels.len(),
             BackboneConfig::Residual { channels, .. } => channels.len(),
-            BackboneConfig::ResNet18 { dilated, .. }
-            | BackboneConfig::ResNet50 { dilated, .. } => {
+            BackboneConfig::ResNet18 { dilated, .. } | BackboneConfig::ResNet50 { dilated, .. } => {
                 5 - usize::from(*dilated)
             }
         };
@@ -123,8 +127,13 @@ impl Stages<'_> {
                 let middle = Convolution { dilation: first, ..strided(stride, first) };
                 let mut scope = scope.scope(i);
                 let outputs = if self.narrows { 4 * width } else { width };
-                let block =
-                    ResidualBlock::new(&mut scope, [inputs, width, outputs], middle, dilation, self.norm);
+                let block = ResidualBlock::new(
+                    &mut scope,
+                    [inputs, width, outputs],
+                    middle,
+                    dilation,
+                    self.norm,
+                );
                 blocks.push(block);
                 inputs = outputs;
             }

@@ -6,7 +6,8 @@ mod transformer;
 
 use autograd::{Attention, Var, concat, linear};
 use nn::{
-    Context, Fill, Init, LayerNorm, Linear, NormOrder, ParamId, Places, Position, PositionShape, Sight,
+    Context, Fill, Init, LayerNorm, Linear, NormOrder, ParamId, Places, Position, PositionShape,
+    Sight,
 };
 use tensor::{Float, Tensor};
 
@@ -266,11 +267,7 @@ fn hidden_places<E: Float>(valid: &[[usize; 2]], [rows, columns]: [usize; 2]) ->
 }
 
 /// What an encoder layer may look at: what the relative positions of each image say, and no padding.
-fn of_layer<E: Float>(
-    sights: &[Sight<E>],
-    layer: usize,
-    hidden: Option<&Var<E>>,
-) -> Attention<E> {
+fn of_layer<E: Float>(sights: &[Sight<E>], layer: usize, hidden: Option<&Var<E>>) -> Attention<E> {
     let with_heads = |x: &Var<E>| if x.dims().len() == 2 { x.unsqueeze(0) } else { x.clone() };
     let angles =
         per_image(sights, |sight| sight.of(layer).angles.as_ref().map(|[q, _]| with_heads(q)));
@@ -408,7 +405,8 @@ mod tests {
         let boxes = layers[0].boxes.value().to_vec();
         for (bounds, [y, x]) in boxes.chunks(4).zip(spread(5)) {
             let expected = [x, y, 0.5, 0.5];
-            let close = |(found, expected): (&f32, f64)| (f64::from(*found) - expected).abs() < 1e-6;
+            let close =
+                |(found, expected): (&f32, f64)| (f64::from(*found) - expected).abs() < 1e-6;
             assert!(bounds.iter().zip(expected).all(close), "{bounds:?} {expected:?}");
         }
     }

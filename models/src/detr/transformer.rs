@@ -1,9 +1,7 @@
 //! Layers of DETR's transformer: positions are added to queries and keys of each attention, not to values.
 
 use autograd::{Attention, Var};
-use nn::{
-    Activation, Context, Dropout, Init, LayerNorm, Linear, MultiHeadAttention, NormOrder,
-};
+use nn::{Activation, Context, Dropout, Init, LayerNorm, Linear, MultiHeadAttention, NormOrder};
 use tensor::Float;
 
 use super::DetrConfig;
@@ -128,8 +126,8 @@ impl DecoderLayer {
             let placed = x + queries;
             self.attention.forward(cx, [&placed, &placed, x], &Attention::default())
         });
-        let x =
-            cross.forward(cx, &x, |x| self.cross.forward(cx, [&(x + queries), keys, memory], sight));
+        let x = cross
+            .forward(cx, &x, |x| self.cross.forward(cx, [&(x + queries), keys, memory], sight));
         feed.forward(cx, &x, |x| self.feed.forward(cx, x))
     }
 }

@@ -7,9 +7,9 @@ use tensor::Convolution;
 use super::{CheckedLayer, Entry, Float, Pick, entry};
 use crate::{
     Activation, AxisTables, Block, BlockConfig, Context, Conv2d, DropPath, Dropout, Embedding,
-    Fill, FrozenBatchNorm, GroupNorm, Init, LayerNorm, LearnableFourier, Linear, Mlp, MultiHeadAttention, Norm, NormKind,
-    NormOrder, Places, Position, PositionConfig, PositionMlp, PositionShape, RmsNorm,
-    SelfAttention, check_layer,
+    Fill, FrozenBatchNorm, GroupNorm, Init, LayerNorm, LearnableFourier, Linear, Mlp,
+    MultiHeadAttention, Norm, NormKind, NormOrder, Places, Position, PositionConfig, PositionMlp,
+    PositionShape, RmsNorm, SelfAttention, check_layer,
 };
 
 /// ε of layer norm, large, as in the table of ops.
