@@ -203,6 +203,7 @@ fn boxes(
             bail!("{} channels; the model has {}", source.channels(), model.channels);
         }
     }
+    report_crowded(&train, model.queries);
     let ids: Vec<u64> = ids.unwrap_or_else(|| (1..=train.classes().len() as u64).collect());
     let classes = Classes::new(ids, train.classes());
     let normalize = normalize(model.channels);
@@ -215,6 +216,23 @@ fn boxes(
     let options = detection::Options::eval(64, canvas.size, normalize);
     let eval = detection::Loader::new(eval, options)?;
     Ok((Source::Boxes(train), Source::Boxes(eval), classes))
+}
+
+/// Says how many pictures have more objects than can be found in one: of those, the ones that fit best are learnt.
+fn report_crowded(source: &detection::Source, queries: usize) {
+    let crowded = match source {
+        detection::Source::Pictures(part) => {
+            let objects = |p: &detection::Annotated| p.objects.iter().filter(|o| !o.crowd).count();
+            part.pictures().iter().filter(|picture| objects(picture) > queries).count()
+        }
+        detection::Source::Scenes { scenes, len, .. } => {
+            if scenes.options().max_objects > queries { *len } else { 0 }
+        }
+    };
+    if crowded > 0 {
+        let all = source.len();
+        eprintln!("{crowded} of {all} pictures may have more objects than model.queries = {queries}: as many are learnt");
+    }
 }
 
 /// Scenes to train on, others in each epoch, and scenes to evaluate on, of other objects.
