@@ -3,6 +3,7 @@
 mod baselines;
 mod bench;
 mod classifier;
+mod coco;
 mod data;
 mod detector;
 mod eval;
