@@ -194,32 +194,33 @@ impl SetCriterion {
     ) -> Vec<Vec<(usize, usize)>> {
         let [pictures, queries, classes] = sizes(layer);
         assert_eq!(pictures, targets.len(), "set criterion: one list of objects for each picture");
-        let (logits, boxes) =
-            (layer.logits.value().to_vec(), layer.boxes.value().contiguous().to_vec());
-        let rows = logits.chunks(queries * (classes + 1)).zip(boxes.chunks(queries * 4));
-        let picture = |((logits, boxes), targets): ((&[E], &[E]), &Vec<Target>)| {
-            if targets.is_empty() {
-                return Vec::new();
-            }
-            let mut costs = Vec::with_capacity(queries * targets.len());
-            for (logits, bounds) in logits.chunks(classes + 1).zip(boxes.chunks(4)) {
-                let probability = softmax(logits);
-                let bounds: CenterSize =
-                    CenterSize::from_array(std::array::from_fn(|i| bounds[i].to_f64()));
-                costs.extend(targets.iter().map(|target| {
-                    let Target { class, bounds: other } = *target;
-                    assert!(class < classes, "set criterion: class {class} of {classes}");
-                    let giou = Corners::from(bounds).giou(other.into());
-                    let cost = self.box_cost * bounds.l1(other)
-                        - self.class_cost * probability[class]
-                        - self.giou_cost * giou;
-                    // The loss is to say that numbers went wrong, not the matching.
-                    if cost.is_finite() { cost.clamp(-1e30, 1e30) } else { 1e30 }
-                }));
-            }
-            assign(&costs, queries, targets.len())
+        let unknown = targets.iter().flatten().find(|target| target.class >= classes);
+        if let Some(Target { class, .. }) = unknown {
+            panic!("set criterion: class {class} of {classes}");
+        }
+        let (logits, boxes) = (layer.logits.value().to_vec(), layer.boxes.value().to_vec());
+        let picture = |(picture, targets): (usize, &Vec<Target>)| {
+            let queries_of = picture * queries..(picture + 1) * queries;
+            let costs = queries_of.filter(|_| !targets.is_empty()).flat_map(|query| {
+                let probability = softmax(&logits[query * (classes + 1)..][..classes + 1]);
+                let bounds = std::array::from_fn(|i| boxes[query * 4 + i].to_f64());
+                let bounds = CenterSize::from_array(bounds);
+                targets
+                    .iter()
+                    .map(move |target| self.cost(probability[target.class], bounds, target))
+            });
+            assign(&costs.collect::<Vec<f64>>(), queries, targets.len())
         };
-        rows.zip(targets).map(picture).collect()
+        targets.iter().enumerate().map(picture).collect()
+    }
+
+    /// What it costs to match a query to an object.
+    fn cost(&self, probability: f64, bounds: CenterSize, target: &Target) -> f64 {
+        let giou = Corners::from(bounds).giou(target.bounds.into());
+        let distance = bounds.l1(target.bounds);
+        let cost = self.box_cost * distance - self.class_cost * probability - self.giou_cost * giou;
+        // The loss is to say that numbers went wrong, not the matching.
+        if cost.is_finite() { cost.clamp(-1e30, 1e30) } else { 1e30 }
     }
 
     fn parts<E: Float>(
@@ -436,6 +437,20 @@ mod tests {
         let normalizer = Normalizer::of(&targets, 2, 0.1);
         let (loss, _) = SetCriterion::default().loss(&[detections], &targets, normalizer);
         assert!(loss.value().item().is_nan());
+    }
+
+    #[test]
+    fn nothing_can_be_predicted_and_nothing_matched() {
+        let part = |shape| Var::<f64>::constant(Tensor::zeros(shape));
+        let targets = vec![vec![target(0, [0.3, 0.3, 0.5, 0.5])], vec![]];
+        for pictures in [0, 2] {
+            let layer =
+                Detections { logits: part([pictures, 0, 3]), boxes: part([pictures, 0, 4]) };
+            let targets = &targets[..pictures];
+            let normalizer = Normalizer::of(targets, 0, 0.1);
+            let (_, losses) = SetCriterion::default().loss(&[layer], targets, normalizer);
+            assert_eq!((losses.total, losses.missed), (0.0, pictures / 2));
+        }
     }
 
     #[test]
