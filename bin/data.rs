@@ -220,18 +220,22 @@ fn boxes(
 
 /// Says how many pictures have more objects than can be found in one: of those, the ones that fit best are learnt.
 fn report_crowded(source: &detection::Source, queries: usize) {
-    let crowded = match source {
-        detection::Source::Pictures(part) => {
-            let objects = |p: &detection::Annotated| p.objects.iter().filter(|o| !o.crowd).count();
-            part.pictures().iter().filter(|picture| objects(picture) > queries).count()
-        }
-        detection::Source::Scenes { scenes, len, .. } => {
-            if scenes.options().max_objects > queries { *len } else { 0 }
-        }
-    };
+    let crowded =
+        match source {
+            detection::Source::Pictures(part) => {
+                let objects =
+                    |p: &detection::Annotated| p.objects.iter().filter(|o| !o.crowd).count();
+                part.pictures().iter().filter(|picture| objects(picture) > queries).count()
+            }
+            detection::Source::Scenes { scenes, len, .. } => {
+                if scenes.options().max_objects > queries { *len } else { 0 }
+            }
+        };
     if crowded > 0 {
         let all = source.len();
-        eprintln!("{crowded} of {all} pictures may have more objects than model.queries = {queries}: as many are learnt");
+        eprintln!(
+            "{crowded} of {all} pictures may have more objects than model.queries = {queries}: as many are learnt"
+        );
     }
 }
 

@@ -7,27 +7,36 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::baselines;
+use crate::coco;
 use crate::data::Canvas;
 use crate::run::Run;
 use crate::train::Trainer;
 
-/// Score the checkpoint of a run on the set that its recipe names: repeats the accuracy that training reported.
+/// Score the checkpoint of a run on the set that its recipe names: repeats the accuracy that training reported. Or score
+/// detections in a file: prints COCO's twelve figures.
 #[derive(Debug, Args)]
 pub(crate) struct EvalArgs {
     /// Folder of the run.
-    run: PathBuf,
+    #[arg(required_unless_present = "coco")]
+    run: Option<PathBuf>,
     /// Folder of the data, if it is not where it was in training.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "run")]
     data: Option<PathBuf>,
     /// Of a generator of bytes: score two baselines as well, a histogram for each place and the sizes of PNG files.
-    #[arg(long)]
+    #[arg(long, requires = "run")]
     baselines: bool,
     /// Of a detector: score it on images of this height and width, instead of those that it was trained on.
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, value_name = "PIXELS", requires = "run")]
     size: Option<usize>,
     /// With --size, of scenes: objects grow with the image, instead of keeping their size in pixels.
     #[arg(long, requires = "size")]
     zoom: bool,
+    /// Instead of a run: what is on the pictures, a file of instances in COCO's format.
+    #[arg(long, value_name = "GT.json", conflicts_with = "run", requires = "results")]
+    coco: Option<PathBuf>,
+    /// What a detector found there, a file of results in COCO's format.
+    #[arg(long, value_name = "DT.json", requires = "coco")]
+    results: Option<PathBuf>,
     /// Print the result as one JSON object and nothing else.
     #[arg(long)]
     json: bool,
@@ -35,7 +44,13 @@ pub(crate) struct EvalArgs {
 
 /// Scores, and prints the report.
 pub(crate) fn run(args: &EvalArgs) -> Result<()> {
-    let (run, mut recipe) = Run::open(&args.run)?;
+    if let (Some(truth), Some(results)) = (&args.coco, &args.results) {
+        return coco::run(truth, results, args.json);
+    }
+    let Some(run) = &args.run else {
+        bail!("a folder of a run, or --coco and --results, expected")
+    };
+    let (run, mut recipe) = Run::open(run)?;
     if let Some(data) = &args.data {
         recipe.data.dir = Some(data.clone());
     }

@@ -1,13 +1,13 @@
 //! `wavetape generate`: draws images from a trained generator.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use image::imageops::{FilterType, resize};
-use image::{DynamicImage, Rgb, RgbImage};
+use image::{Rgb, RgbImage};
 use indicatif::{ProgressBar, ProgressStyle};
 use models::{ImageGpt, Sampler};
 use nn::Params;

@@ -3,10 +3,13 @@
 mod baselines;
 mod bench;
 mod classifier;
+mod coco;
 mod data;
 mod detect;
 mod detector;
+mod draw;
 mod eval;
+mod font;
 mod generate;
 mod generator;
 mod gradcheck;

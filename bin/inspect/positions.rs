@@ -1,7 +1,6 @@
 //! Pictures of position encodings.
 
 use std::path::Path;
-use std::sync::Once;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use image::RgbImage;
@@ -10,8 +9,8 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use tensor::Tensor;
 
-/// Letters of DejaVu Sans.
-const FONT: &[u8] = include_bytes!("../font/DejaVuSans-subset.ttf");
+use crate::font;
+
 /// Maps along each side of the picture.
 const MAPS: usize = 4;
 /// Pixels of a map with its axes.
@@ -28,11 +27,7 @@ pub(crate) fn draw(
     cx: &Context<'_>,
     side: usize,
 ) -> Result<()> {
-    static REGISTERED: Once = Once::new();
-    REGISTERED.call_once(|| {
-        let registered = plotters::style::register_font("sans-serif", FontStyle::Normal, FONT);
-        assert!(registered.is_ok(), "the font is inside the program");
-    });
+    font::register();
     let places = Places::grid(side, side);
     let Some(similarity) = position.similarity(cx, &places) else {
         bail!("this run's position encoding is `none`: there is nothing to draw")

@@ -46,12 +46,12 @@ pub enum Error {
     },
 
     /// A file is not JSON, or not of the form that was asked for.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Json {
         /// The file.
         path: PathBuf,
         /// What was expected and found, with line and column.
-        source: serde_json::Error,
+        reason: serde_json::Error,
     },
 
     /// A record of a file contradicts itself or another one.

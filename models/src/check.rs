@@ -1,12 +1,12 @@
-//! Gradient checks of the models: small ones, end to end, from pictures to the loss, with dropout on.
+//! Gradient checks of the models: small ones, end to end, from pictures to the loss, with dropout on; and of a loss.
 
 use autograd::{CrossEntropy, Var, concat, cross_entropy};
 use nn::check::{Entry, Pick};
 use nn::{Activation, Context, Init, NormKind, NormOrder, PositionConfig, check_layer};
 
 use crate::{
-    BackboneConfig, Detections, Detr, DetrConfig, ImageGpt, ImageGptConfig, Padding, Pool, Vit,
-    VitConfig,
+    BackboneConfig, CenterSize, Detections, Detr, DetrConfig, ImageGpt, ImageGptConfig, Normalizer,
+    Padding, Pool, SetCriterion, Target, Vit, VitConfig,
 };
 
 /// All models, each in the forms whose code differs; `nn::check::table` has every position encoding.
@@ -35,6 +35,20 @@ pub fn table() -> Vec<Entry> {
         check_layer!("ImageGpt, rope-mixed", "->",
             |init, pick| -> ImageGpt { image_gpt(init, pick, PositionConfig::RopeMixed { temperature: 10.0 }) },
             |model, cx, [], pick| model.loss(cx, &pick.indices(2 * model.places().len(), 3), &[1, 0], 5.0)),
+        // Small multiples of the inputs are added to fixed predictions, so that no step changes who is matched to whom.
+        check_layer!("SetCriterion", "logits: b<4 q<6 3, boxes: b q 4 ->",
+            |_, pick| -> SetCriterion { criterion(pick) },
+            |criterion, _, [logits, boxes], pick| {
+                let (pictures, queries) = (logits.dims()[0], logits.dims()[1]);
+                let targets: Vec<_> = (0..pictures).map(|_| objects(pick)).collect();
+                let mut near = |x: &Var<E>| {
+                    let fixed = Var::constant(pick.values(x.shape()) * E::from_f64(2.0));
+                    x.scale(E::from_f64(0.005)).add(&fixed)
+                };
+                let layers = [0, 1].map(|_| Detections { logits: near(logits), boxes: near(boxes).sigmoid() });
+                let normalizer = Normalizer::of(&targets, queries, criterion.no_object);
+                criterion.loss(&layers, &targets, normalizer).0
+            }),
         check_layer!("Detr", "",
             |init, pick| -> Detr {
                 let stem = BackboneConfig::Stem { channels: vec![3] };
@@ -50,6 +64,29 @@ pub fn table() -> Vec<Entry> {
             },
             |model, cx, [], pick| found(model, cx, pick)),
     ]
+}
+
+/// A criterion whose parts have weights of their own.
+fn criterion(pick: &mut Pick<'_>) -> SetCriterion {
+    let mut weight = || 1.0 + pick.below(4) as f64;
+    let (class_weight, box_weight, giou_weight) = (weight(), weight(), weight());
+    SetCriterion {
+        class_weight,
+        box_weight,
+        giou_weight,
+        no_object: 0.3,
+        ..SetCriterion::default()
+    }
+}
+
+/// Up to three objects of two classes.
+fn objects(pick: &mut Pick<'_>) -> Vec<Target> {
+    let object = |pick: &mut Pick<'_>| {
+        let v = pick.values::<f64>([4]).to_vec();
+        let bounds = [0.5 + 0.3 * v[0], 0.5 + 0.3 * v[1], 0.4 + 0.3 * v[2], 0.4 + 0.3 * v[3]];
+        Target { class: pick.below(2), bounds: CenterSize::from_array(bounds) }
+    };
+    (0..pick.below(4)).map(|_| object(pick)).collect()
 }
 
 /// Images of 6 × 5 pixels; positions and paddings of each kind.

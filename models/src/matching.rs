@@ -25,7 +25,8 @@ pub fn assign(costs: &[f64], rows: usize, columns: usize) -> Vec<(usize, usize)>
         "assign: {} costs for {rows} × {columns}",
         costs.len()
     );
-    if let Some(i) = costs.iter().position(|cost| !(cost.abs() <= LARGEST)) {
+    let is_sound = |cost: &f64| cost.abs() <= LARGEST; // NaN is not
+    if let Some(i) = costs.iter().position(|cost| !is_sound(cost)) {
         let (row, column) = (i / columns, i % columns);
         panic!("assign: the cost of row {row} and column {column} is {}", costs[i]);
     }

@@ -207,7 +207,7 @@ fn json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
         return Err(Error::record(path, "the file", "at most 4 GiB", format_args!("{length} B")));
     }
     let bytes = fs::read(path).map_err(io)?;
-    serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: path.to_owned(), source })
+    serde_json::from_slice(&bytes).map_err(|reason| Error::Json { path: path.to_owned(), reason })
 }
 
 fn write<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<(), Error> {

@@ -1,0 +1,156 @@
+//! COCO's twelve figures against pycocotools, and the program that prints them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use datasets::detection::coco::{Found, Instances};
+use models::average_precision::{Detection, Object, Summary, average_precision};
+use serde_json::Value;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+const TRUTH: &str = "cocoeval/instances_val2014_100.json";
+const RESULTS: &str = "cocoeval/instances_val2014_fakebbox100_results.json";
+
+/// What pycocotools gives for the pair.
+const FIGURES: [(&str, f64); 12] = [
+    ("ap", 0.5045806987),
+    ("ap50", 0.6969727247),
+    ("ap75", 0.5729816670),
+    ("ap_small", 0.5856257209),
+    ("ap_medium", 0.5193996948),
+    ("ap_large", 0.5013978986),
+    ("ar1", 0.3868127796),
+    ("ar10", 0.5936795763),
+    ("ar100", 0.5953529829),
+    ("ar_small", 0.6398109626),
+    ("ar_medium", 0.5664205979),
+    ("ar_large", 0.5642905983),
+];
+
+fn eval(truth: &Path, results: &Path, more: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wavetape"));
+    command.arg("eval").arg("--coco").arg(truth).arg("--results").arg(results).args(more);
+    command.output().expect("started")
+}
+
+#[test]
+fn the_twelve_figures_of_the_demonstration_pair_are_pycocotools() {
+    let output = eval(&fixture(TRUTH), &fixture(RESULTS), &["--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let found: Value = serde_json::from_slice(&output.stdout).expect("one object");
+    assert_eq!(found.as_object().map(|found| found.len()), Some(12));
+    for (name, expected) in FIGURES {
+        let found = found[name].as_f64().expect("a number");
+        assert!((found - expected).abs() < 1e-9, "{name}: {found} instead of {expected}");
+    }
+}
+
+#[test]
+fn people_get_pycocotools_summary() {
+    let output = eval(&fixture(TRUTH), &fixture(RESULTS), &[]);
+    let expected = " Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.505
+ Average Precision  (AP) @[ IoU=0.50      | area=   all | maxDets=100 ] = 0.697
+ Average Precision  (AP) @[ IoU=0.75      | area=   all | maxDets=100 ] = 0.573
+ Average Precision  (AP) @[ IoU=0.50:0.95 | area= small | maxDets=100 ] = 0.586
+ Average Precision  (AP) @[ IoU=0.50:0.95 | area=medium | maxDets=100 ] = 0.519
+ Average Precision  (AP) @[ IoU=0.50:0.95 | area= large | maxDets=100 ] = 0.501
+ Average Recall     (AR) @[ IoU=0.50:0.95 | area=   all | maxDets=  1 ] = 0.387
+ Average Recall     (AR) @[ IoU=0.50:0.95 | area=   all | maxDets= 10 ] = 0.594
+ Average Recall     (AR) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.595
+ Average Recall     (AR) @[ IoU=0.50:0.95 | area= small | maxDets=100 ] = 0.640
+ Average Recall     (AR) @[ IoU=0.50:0.95 | area=medium | maxDets=100 ] = 0.566
+ Average Recall     (AR) @[ IoU=0.50:0.95 | area= large | maxDets=100 ] = 0.564
+";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+}
+
+fn score(instances: &Instances, results: &[Found]) -> Summary {
+    let images: Vec<u64> = instances.images.iter().map(|image| image.id).collect();
+    let categories: Vec<u64> = instances.categories.iter().map(|category| category.id).collect();
+    let objects = instances.annotations.iter().map(|a| Object {
+        id: a.id,
+        image: a.image_id,
+        category: a.category_id,
+        bounds: a.bbox,
+        area: a.area,
+        crowd: a.iscrowd,
+    });
+    let detections = results.iter().map(|found| Detection {
+        image: found.image_id,
+        category: found.category_id,
+        bounds: found.bbox,
+        score: found.score,
+    });
+    let (objects, detections) = (objects.collect::<Vec<_>>(), detections.collect::<Vec<_>>());
+    average_precision(&images, &categories, &objects, &detections).expect("sound")
+}
+
+#[derive(serde::Deserialize)]
+struct Case {
+    instances: Instances,
+    results: Vec<Found>,
+    figures: [f64; 12],
+}
+
+#[test]
+fn random_sets_have_the_figures_that_pycocotools_gives_them() {
+    let text = fs::read_to_string(fixture("coco-cases.json")).expect("committed");
+    let cases: Vec<Case> = serde_json::from_str(&text).expect("cases");
+    assert_eq!(cases.len(), 30);
+    for (i, Case { instances, results, figures }) in cases.iter().enumerate() {
+        let found = score(instances, results).to_array();
+        for ((found, expected), (name, _)) in found.iter().zip(figures).zip(FIGURES) {
+            let near = (found - expected).abs() < 1e-12;
+            assert!(near, "case {i}: {name}: {found} instead of {expected}");
+        }
+    }
+}
+
+#[test]
+fn wrong_files_and_arguments_end_the_program_with_a_message() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("written");
+        path
+    };
+    let truth = write(
+        "truth.json",
+        r#"{"images": [{"id": 3}], "annotations": [], "categories": [{"id": 1, "name": "a"}]}"#,
+    );
+    let message = |output: Output| {
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), text.rsplit('/').next().unwrap_or_default().trim_end().to_owned())
+    };
+    let results = write(
+        "results.json",
+        r#"[{"image_id": 4, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1}]"#,
+    );
+    assert_eq!(
+        message(eval(&truth, &results, &[])),
+        (Some(1), "results.json: detection 1: image 4 is not in the set".to_owned())
+    );
+    let results = write("results.json", "[\n{}]");
+    assert_eq!(
+        message(eval(&truth, &results, &[])),
+        (Some(1), "results.json: missing field `image_id` at line 2 column 2".to_owned())
+    );
+    let results = write("results.json", "[]");
+    let output = eval(&truth, &results, &["--json"]);
+    let found: Summary = serde_json::from_slice(&output.stdout).expect("figures");
+    assert_eq!(found.to_array(), [-1.0; 12]);
+
+    let run = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_wavetape")).arg("eval").args(args).output();
+        output.expect("started").status.code()
+    };
+    for args in
+        [&["--coco", "a"][..], &["--results", "a"], &["run", "--coco", "a", "--results", "b"], &[]]
+    {
+        assert_eq!(run(args), Some(2), "{args:?}");
+    }
+}
