@@ -19,6 +19,7 @@ use crate::detector::{Detector, Found};
 use crate::draw;
 use crate::picture::open;
 use crate::run::Run;
+use crate::source::Source;
 use crate::task::Task;
 use crate::train::Trainer;
 
@@ -27,13 +28,17 @@ use crate::train::Trainer;
 #[command(after_help = "\
 Examples:
   wavetape detect runs/detr-bccd-001 cells.jpg
-  wavetape detect runs/detr-bccd-001 photos/*.jpg --out found --threshold 0.7")]
+  wavetape detect runs/detr-bccd-001 photos/*.jpg --out found --threshold 0.7
+  wavetape detect runs/detr-scenes-001 --test 8")]
 pub(crate) struct DetectArgs {
     /// Folder of a detector's run.
     run: PathBuf,
     /// Pictures, PNG or JPEG. They are made as large as those that the detector was trained on.
-    #[arg(required = true, value_name = "IMAGE")]
+    #[arg(required_unless_present = "test", conflicts_with = "test", value_name = "IMAGE")]
     images: Vec<PathBuf>,
+    /// Instead of pictures of one's own: the first N that the run is scored on.
+    #[arg(long, value_name = "N")]
+    test: Option<usize>,
     /// Folder for the pictures with boxes, IMAGE.png, and for results.json.
     #[arg(long, value_name = "DIR", default_value = "detections")]
     out: PathBuf,
@@ -62,7 +67,6 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
     if !(0.0..=1.0).contains(&args.threshold) {
         bail!("--threshold {}: 0 to 1 expected", args.threshold);
     }
-    let stems = stems(&args.images)?;
     let (run, recipe) = Run::open(&args.run)?;
     let (Task::Detect(detector), mut state) = Trainer::untrained(&recipe)? else {
         bail!("{}: the run of a detector expected", args.run.display())
@@ -73,27 +77,45 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
         let none = || format!("{}: no class {} in classes.json", args.run.display(), found.class);
         classes.0.get(found.class).with_context(none)
     };
+    let source = args.test.map(|_| Trainer::new(recipe.clone(), None)).transpose()?;
+    let source = source.map(|(trainer, _)| trainer.eval);
+    let count = match (&source, args.test) {
+        (Some(source), Some(count)) if count > source.len() => {
+            bail!("--test {count}: at most {} expected", source.len())
+        }
+        (Some(_), Some(count)) => count,
+        _ => args.images.len(),
+    };
+    let stems = stems(&args.images)?;
+    let channels = detector.model.config().channels;
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
 
     let (mut lines, mut objects, mut by_class) = (Vec::new(), 0, HashMap::new());
-    for (i, (path, stem)) in args.images.iter().zip(&stems).enumerate() {
-        let picture = open(path)?;
-        let (mut drawn, size) = (picture.to_rgb8(), [picture.height(), picture.width()]);
-        let mut found = find(&detector, state.evaluated(), &picture)?;
+    for i in 0..count {
+        let (picture, mut drawn) = match &source {
+            Some(Source::Boxes(loader)) => {
+                let picture = loader.source().picture(i).into_owned();
+                let drawn = in_colour(&picture);
+                (picture, drawn)
+            }
+            _ => {
+                let picture = open(&args.images[i])?;
+                (annotated(&picture, channels, i as u64 + 1, &stems[i])?, picture.to_rgb8())
+            }
+        };
+        let size = [drawn.width(), drawn.height()].map(f64::from);
+        let mut found = find(&detector, state.evaluated(), &picture);
         found.sort_by(|a, b| b.score.total_cmp(&a.score));
-        // A file that is called by a number is that image of its data set.
-        let image_id = stem.parse().unwrap_or(i as u64 + 1);
         let mut boxes = Vec::new();
         for found in &found {
             let class = class(found)?;
-            let bounds = found.bounds.scaled(f64::from(size[1]), f64::from(size[0]));
-            let line = Line {
-                image_id,
+            let bounds = found.bounds.scaled(size[0], size[1]);
+            lines.push(Line {
+                image_id: picture.id,
                 category_id: class.id,
                 bbox: bounds.to_left_top(),
                 score: found.score,
-            };
-            lines.push(line);
+            });
             if found.score >= args.threshold {
                 boxes.push((bounds, format!("{} {:.2}", class.name, found.score), found.class));
                 *by_class.entry(class.name.clone()).or_insert(0) += 1;
@@ -101,13 +123,14 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
         }
         objects += boxes.len();
         boxes.reverse(); // the surest on top
+        let stem = picture.name.replace(['/', '\\', ' '], "-");
         save(&mut drawn, &boxes, &args.out.join(format!("{stem}.png")))?;
     }
     let results = args.out.join("results.json");
     coco::write_results(&results, &lines)?;
     let report = Report {
         run: run.name(),
-        images: args.images.len(),
+        images: count,
         objects,
         by_class,
         out: args.out.clone(),
@@ -139,31 +162,49 @@ fn stems(images: &[PathBuf]) -> Result<Vec<String>> {
     Ok(stems)
 }
 
-/// What the detector finds in a picture that is made as large as its canvas allows.
-fn find(detector: &Detector, params: &Params, picture: &image::DynamicImage) -> Result<Vec<Found>> {
-    let config = detector.model.config();
+/// A picture without objects. A file that is called by a number is that image of its data set.
+fn annotated(
+    picture: &image::DynamicImage,
+    channels: usize,
+    number: u64,
+    stem: &str,
+) -> Result<Annotated> {
     let [height, width] = [picture.height() as usize, picture.width() as usize];
-    let interleaved = match config.channels {
+    let interleaved = match channels {
         1 => picture.to_luma8().into_raw(),
         3 => picture.to_rgb8().into_raw(),
         other => bail!("a model of 1 or 3 channels expected, not {other}"),
     };
-    let plane = |c: usize| interleaved.iter().skip(c).step_by(config.channels).copied();
-    let shape = [config.channels, height, width];
-    let picture = Annotated {
-        id: 0,
-        name: String::new(),
+    let plane = |c: usize| interleaved.iter().skip(c).step_by(channels).copied();
+    Ok(Annotated {
+        id: stem.parse().unwrap_or(number),
+        name: stem.to_owned(),
         original: [height, width],
-        shape,
-        pixels: (0..config.channels).flat_map(plane).collect(),
+        shape: [channels, height, width],
+        pixels: (0..channels).flat_map(plane).collect(),
         objects: Vec::new(),
-    };
-    let canvas = config.image_size;
+    })
+}
+
+/// A picture to draw on.
+fn in_colour(picture: &Annotated) -> RgbImage {
+    let [channels, height, width] = picture.shape;
+    RgbImage::from_fn(width as u32, height as u32, |x, y| {
+        let at = y as usize * width + x as usize;
+        let channel = |c: usize| picture.pixels[c.min(channels - 1) * height * width + at];
+        image::Rgb([0, 1, 2].map(channel))
+    })
+}
+
+/// What the detector finds in a picture that is made as large as its canvas allows.
+fn find(detector: &Detector, params: &Params, picture: &Annotated) -> Vec<Found> {
+    let config = detector.model.config();
+    let ([_, height, width], canvas) = (picture.shape, config.image_size);
     let view = View::plain([height, width], canvas);
     let images = Tensor::build([1, config.channels, canvas[0], canvas[1]], |out| {
-        view.render(&picture, &normalize(config.channels), canvas, out);
+        view.render(picture, &normalize(config.channels), canvas, out);
     });
-    Ok(detector.find(params, &images, &[view.size]).remove(0))
+    detector.find(params, &images, &[view.size]).remove(0)
 }
 
 fn save(picture: &mut RgbImage, boxes: &[(Corners, String, usize)], path: &Path) -> Result<()> {

@@ -87,6 +87,11 @@ fn a_detector_is_scored_at_other_sizes_and_finds_objects_in_pictures() {
     image::RgbImage::from_fn(50, 40, |x, y| image::Rgb([5 * x as u8, 6 * y as u8, 90]))
         .save(&picture)
         .expect("written");
+    let out = folder.path().join("tested");
+    let tested = json(&wavetape(&["detect", run, "--test", "2", "--out", text(&out), "--json"]));
+    assert_eq!(tested["images"], 2);
+    assert_eq!(image::open(out.join("scene-1.png")).expect("drawn").width(), 32);
+
     let out = folder.path().join("found");
     let args = ["detect", run, text(&picture), "--out", text(&out), "--threshold", "0.0", "--json"];
     let found = json(&wavetape(&args));
