@@ -91,18 +91,17 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
 
     let (mut lines, mut objects, mut by_class) = (Vec::new(), 0, HashMap::new());
+    let picture = |i: usize| -> Result<(Annotated, RgbImage)> {
+        if let Some(Source::Boxes(loader)) = &source {
+            let picture = loader.source().picture(i).into_owned();
+            let drawn = in_colour(&picture);
+            return Ok((picture, drawn));
+        }
+        let picture = open(&args.images[i])?;
+        Ok((annotated(&picture, channels, i as u64 + 1, &stems[i])?, picture.to_rgb8()))
+    };
     for i in 0..count {
-        let (picture, mut drawn) = match &source {
-            Some(Source::Boxes(loader)) => {
-                let picture = loader.source().picture(i).into_owned();
-                let drawn = in_colour(&picture);
-                (picture, drawn)
-            }
-            _ => {
-                let picture = open(&args.images[i])?;
-                (annotated(&picture, channels, i as u64 + 1, &stems[i])?, picture.to_rgb8())
-            }
-        };
+        let (picture, mut drawn) = picture(i)?;
         let size = [drawn.width(), drawn.height()].map(f64::from);
         let mut found = find(&detector, state.evaluated(), &picture);
         found.sort_by(|a, b| b.score.total_cmp(&a.score));

@@ -32,14 +32,16 @@ impl GroupNorm {
     }
 
     /// x [B, C, H, W] → [B, C, H, W].
+    ///
+    /// # Panics
+    /// If x has other axes.
     #[track_caller]
     pub fn forward<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
         let &[batch, channels, height, width] = x.dims() else {
             panic!("group norm: [B, C, H, W] expected, found {}", x.shape())
         };
         let n = channels / self.groups * height * width;
-        let [ones, zeros] =
-            [Tensor::ones([n]), Tensor::zeros([n])].map(|constant| Var::constant(constant));
+        let [ones, zeros] = [Tensor::ones([n]), Tensor::zeros([n])].map(Var::constant);
         let rows = x.reshape([batch, self.groups, n]);
         let y = layer_norm(&rows, &ones, &zeros, self.eps).reshape(x.shape());
         let [weight, bias] = [self.weight, self.bias].map(|id| per_channel(&cx.param(id)));
