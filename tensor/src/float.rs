@@ -69,6 +69,8 @@ pub trait Float:
     fn mul_add(self, a: Self, b: Self, simd: Simd) -> Self;
     /// eˣ.
     fn exp(self, simd: Simd) -> Self;
+    /// eˣ for x ≤ 0, or any x at which it does not overflow: a little cheaper.
+    fn exp_nonpositive(self, simd: Simd) -> Self;
     /// ln x.
     fn ln(self, simd: Simd) -> Self;
     /// tanh x.
@@ -141,6 +143,10 @@ impl Float for f32 {
     #[inline(always)]
     fn exp(self, simd: Simd) -> f32 {
         vecmath::exp(self, simd)
+    }
+    #[inline(always)]
+    fn exp_nonpositive(self, simd: Simd) -> f32 {
+        vecmath::exp_nonpositive(self, simd)
     }
     #[inline(always)]
     fn ln(self, simd: Simd) -> f32 {
@@ -231,6 +237,10 @@ impl Float for f64 {
     }
     #[inline(always)]
     fn exp(self, _: Simd) -> f64 {
+        f64::exp(self)
+    }
+    #[inline(always)]
+    fn exp_nonpositive(self, _: Simd) -> f64 {
         f64::exp(self)
     }
     #[inline(always)]

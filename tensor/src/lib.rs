@@ -24,5 +24,5 @@ pub use pool::{clear_pool, set_pool_limit};
 pub use random::standard_normal;
 pub use reduce::{LANES, dot_row, fold_lanes, sum_row};
 pub use shape::{MAX_RANK, Shape, Strides};
-pub use simd::{Level, MatMut, MatRef, Simd, gemm, gemm_bias, vectorize};
+pub use simd::{Level, MatMut, MatRef, Packed, Plus, Rhs, Simd, gemm, gemm_plus, vectorize};
 pub use tensor::Tensor;

@@ -86,6 +86,10 @@ pub fn table() -> Vec<Entry> {
         "max_pool2d", "x: b c k>0<4+r l<4+k in distinct",  |[x], pick| max_pool2d(x, pick.case().size("k"), 1 + pick.below(2), pick.below(1 + pick.case().size("k") / 2));
         "linear",          "x: * i, weight: o i, bias: o -> * o", |[x, w, b], pick| linear(x, w, pick.coin().then_some(b));
         "linear_composed", "x: * i, weight: o i, bias: o -> * o", |[x, w, b], pick| linear_composed(x, w, pick.coin().then_some(b));
+        "linear_add",          "x: * i, weight: o i, bias: o, residual: * o -> * o", |[x, w, b, r], pick| linear_add(x, w, pick.coin().then_some(b), r);
+        "linear_add_composed", "x: * i, weight: o i, bias: o, residual: * o -> * o", |[x, w, b, r], pick| linear_add_composed(x, w, pick.coin().then_some(b), r);
+        "linear_gelu",          "x: * i, weight: o i, bias: o -> * o", |[x, w, b], pick| linear_gelu(x, &eighth(w), pick.coin().then_some(b));
+        "linear_gelu_composed", "x: * i, weight: o i, bias: o -> * o", |[x, w, b], pick| linear_gelu_composed(x, &eighth(w), pick.coin().then_some(b));
 
         "rotate", "x: b *>0 2*h, angles: *>0 h -> b *>0 2*h", |[x, angles], _| rotate(x, angles);
 
@@ -122,6 +126,11 @@ pub fn table() -> Vec<Entry> {
 
 fn broadcast<E: Float>(a: &Var<E>, b: &Var<E>) -> Shape {
     a.shape().broadcast(b.shape()).expect("both are of one run")
+}
+
+/// Small weights: far from 0 the composed GELU, 1 + erf, has lost its digits.
+fn eighth<E: Float>(weight: &Var<E>) -> Var<E> {
+    weight.scale(E::from_f64(0.125))
 }
 
 fn reversed<E: Float>(x: &Var<E>) -> Shape {

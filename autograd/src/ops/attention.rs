@@ -4,16 +4,20 @@
 //! accumulated so far. Only the log-sum-exp of each row is saved; the backward pass computes the tiles again. Heads are
 //! read through strides, wherever a projection left them.
 
-use tensor::{Float, LANES, MatMut, MatRef, Simd, Tensor, dot_row, par, sum_row};
+use tensor::{
+    Float, LANES, MatMut, MatRef, Packed, Simd, Tensor, dot_row, fold_lanes, gemm, par, sum_row,
+};
 
 use super::rotate;
-use super::softmax::max_of;
+use super::softmax::{larger, larger_of};
 use crate::{Op, Var};
 
-/// Queries of a tile.
-const QUERIES: usize = 64;
+/// Queries of a tile, at most.
+const QUERIES: usize = 80;
+/// Queries of a causal tile, at most: half of its last corner, as many keys as queries, is computed for nothing.
+const CAUSAL_QUERIES: usize = 32;
 /// Keys of a tile.
-const KEYS: usize = 128;
+const KEYS: usize = 384;
 
 /// What attention may look at.
 #[derive(Clone, Debug, Default)]
@@ -137,6 +141,8 @@ struct Task<E: Float> {
     nq: usize,
     nk: usize,
     d: usize,
+    /// Queries of a tile.
+    tile_queries: usize,
     scale: E,
 }
 
@@ -151,6 +157,8 @@ impl<E: Float> Task<E> {
         assert!(!options.causal || nq == nk, "attention: causal with {nq} queries and {nk} keys");
         let mask = options.mask.as_ref().map(|mask| mask.value().expand([batch, heads, nq, nk]));
         let scale = E::from_f64(1.0 / (d as f64).sqrt());
+        let most = if options.causal { CAUSAL_QUERIES } else { QUERIES };
+        let tile_queries = nq.div_ceil(nq.div_ceil(most).max(1)).max(1);
         // Rows must be contiguous; any other stride is read in place.
         let rows = |t: &Tensor<E>| {
             if d == 1 || t.strides().get(3) == 1 { t.clone() } else { t.contiguous() }
@@ -166,6 +174,7 @@ impl<E: Float> Task<E> {
             nq,
             nk,
             d,
+            tile_queries,
             scale,
         }
     }
@@ -183,10 +192,16 @@ impl<E: Float> Task<E> {
         MatRef::new(&t.storage()[offset..], rows, self.d, strides.get(2), 1)
     }
 
+    /// Keys or values, tile by tile, as the right side of products: copied once if several tiles of queries meet them.
+    fn tiles<'a>(&self, part: impl Fn(usize, usize) -> MatRef<'a, E>) -> Vec<Packed<'a, E>> {
+        let starts = (0..self.nk).step_by(KEYS);
+        let parts = starts.map(|first| part(first, KEYS.min(self.nk - first)));
+        parts.map(|part| pack_if(self.nq > self.tile_queries, part)).collect()
+    }
+
     /// A recycled buffer for the scores of a tile.
     fn tile(&self) -> Tensor<E> {
-        let width = KEYS.min(self.nk).next_multiple_of(LANES);
-        Tensor::build([QUERIES.min(self.nq), width], |_| {})
+        Tensor::build([self.tile_queries, stride(KEYS.min(self.nk))], |_| {})
     }
 
     /// Keys that some of the queries `start..end` may see, as far as causality goes.
@@ -194,36 +209,43 @@ impl<E: Float> Task<E> {
         if self.causal { end } else { self.nk }
     }
 
-    /// Scores of a tile: scale·q·kᵀ + mask, into the rows of `scores`, and −∞ after them.
-    ///
-    /// Rows start at multiples of `LANES`, so that loops over them need no remainder.
-    fn scores(&self, at: usize, queries: (usize, usize), keys: (usize, usize), scores: &mut [E]) {
-        let width = keys.1.next_multiple_of(LANES);
-        let (q, k) =
-            (self.rows(&self.q, at, queries.0, queries.1), self.rows(&self.k, at, keys.0, keys.1));
-        tensor::gemm(
+    /// Scores of a tile: scale·q·kᵀ + mask, into the rows of `scores`, and −∞ after them up to whole registers.
+    fn scores(
+        &self,
+        at: usize,
+        queries: (usize, usize),
+        keys: (usize, usize),
+        k: &Packed<'_, E>,
+        scores: &mut [E],
+    ) {
+        let (width, stride) = (keys.1.next_multiple_of(LANES), stride(keys.1));
+        let q = self.rows(&self.q, at, queries.0, queries.1);
+        gemm(
             self.scale,
             q,
-            k.t(),
+            k.first(self.d, keys.1),
             E::ZERO,
-            MatMut::new(scores, queries.1, keys.1, width, 1),
+            MatMut::new(scores, queries.1, keys.1, stride, 1),
         );
-        scores.chunks_mut(width).for_each(|row| row[keys.1..].fill(-E::INFINITY));
+        let rows = || 0..queries.1;
+        if keys.1 < width {
+            rows().for_each(|i| scores[i * stride..][keys.1..width].fill(-E::INFINITY));
+        }
         if let Some(mask) = &self.mask {
             let strides = mask.strides();
             let start = at / self.heads * strides.get(0) + at % self.heads * strides.get(1);
-            for (i, row) in scores.chunks_mut(width).enumerate() {
+            for i in rows() {
                 let at = start + (queries.0 + i) * strides.get(2) + keys.0 * strides.get(3);
                 let mask = &mask.storage()[at..];
-                for (j, score) in row[..keys.1].iter_mut().enumerate() {
+                for (j, score) in scores[i * stride..][..keys.1].iter_mut().enumerate() {
                     *score += mask[j * strides.get(3)];
                 }
             }
         }
         if self.causal {
-            for (i, row) in scores.chunks_mut(width).enumerate() {
+            for i in rows() {
                 let seen = (queries.0 + i + 1).saturating_sub(keys.0).min(keys.1);
-                row[seen..].fill(-E::INFINITY);
+                scores[i * stride..][seen..width].fill(-E::INFINITY);
             }
         }
     }
@@ -257,10 +279,12 @@ impl<E: Float> Task<E> {
     }
 
     fn forward_head(&self, at: usize, out: &mut [E], lse: &mut [E]) {
-        let (d, mut scores) = (self.d, self.tile());
+        let (d, tile, mut scores) = (self.d, self.tile_queries, self.tile());
         let scores = scores.data_mut();
+        let k_tiles = self.tiles(|first, keys| self.rows(&self.k, at, first, keys).t());
+        let v_tiles = self.tiles(|first, keys| self.rows(&self.v, at, first, keys));
         let mut start = 0;
-        for (out, lse) in out.chunks_mut((QUERIES * d).max(1)).zip(lse.chunks_mut(QUERIES)) {
+        for (out, lse) in out.chunks_mut((tile * d).max(1)).zip(lse.chunks_mut(tile)) {
             let queries = lse.len();
             let mut sums = [E::ZERO; QUERIES];
             let mut maxima = [-E::INFINITY; QUERIES];
@@ -268,15 +292,16 @@ impl<E: Float> Task<E> {
             if visible == 0 {
                 out.fill(E::ZERO);
             }
-            for first in (0..visible).step_by(KEYS) {
+            for (first, (k, v)) in (0..visible).step_by(KEYS).zip(k_tiles.iter().zip(&v_tiles)) {
                 let keys = KEYS.min(visible - first);
-                let width = keys.next_multiple_of(LANES);
-                let scores = &mut scores[..queries * width];
-                self.scores(at, (start, queries), (first, keys), scores);
+                let (width, stride) = (keys.next_multiple_of(LANES), stride(keys));
+                let scores = &mut scores[..queries * stride];
+                self.scores(at, (start, queries), (first, keys), k, scores);
                 E::vectorize(
                     #[inline(always)]
                     |simd| {
-                        for (i, row) in scores.chunks_exact_mut(width).enumerate() {
+                        for (i, row) in scores.chunks_exact_mut(stride).enumerate() {
+                            let row = &mut row[..width];
                             let rescale = online_softmax(row, &mut maxima[i], &mut sums[i], simd);
                             if first > 0 && rescale != E::ONE {
                                 for out in &mut out[i * d..(i + 1) * d] {
@@ -286,12 +311,9 @@ impl<E: Float> Task<E> {
                         }
                     },
                 );
-                let (p, v) = (
-                    MatRef::new(scores, queries, keys, width, 1),
-                    self.rows(&self.v, at, first, keys),
-                );
+                let p = MatRef::new(scores, queries, keys, stride, 1);
                 let beta = if first == 0 { E::ZERO } else { E::ONE };
-                tensor::gemm(E::ONE, p, v, beta, MatMut::new(out, queries, d, d, 1));
+                gemm(E::ONE, p, v.first(keys, d), beta, MatMut::new(out, queries, d, d, 1));
             }
             E::vectorize(
                 #[inline(always)]
@@ -362,11 +384,18 @@ impl<E: Float> Task<E> {
         }
         let (mut p, mut ds) = (self.tile(), self.tile());
         let (p, ds) = (p.data_mut(), ds.data_mut());
-        for start in (0..nq).step_by(QUERIES) {
-            let queries = QUERIES.min(nq - start);
+        let rows = |t, first, count| self.rows(t, at, first, count);
+        let k_tiles = self.tiles(|first, keys| rows(&self.k, first, keys).t());
+        let k_rows = self.tiles(|first, keys| rows(&self.k, first, keys));
+        let v_tiles = self.tiles(|first, keys| rows(&self.v, first, keys).t());
+        for start in (0..nq).step_by(self.tile_queries) {
+            let queries = self.tile_queries.min(nq - start);
             let offset = (at / self.heads * nq + start) * width + at % self.heads * d;
             let (g, output) = (&g[offset..], &output[offset..]);
             let g_rows = MatRef::new(g, queries, d, width, 1);
+            let several = self.visible(start + queries) > KEYS;
+            let g_packed = pack_if(several, g_rows);
+            let q_packed = pack_if(several, rows(&self.q, start, queries));
             let lse = &row_lse[at * nq + start..][..queries];
             let mut deltas = [E::ZERO; QUERIES]; // Σ g∘o = Σ p∘dp of each row
             E::vectorize(
@@ -379,72 +408,74 @@ impl<E: Float> Task<E> {
                 },
             );
             let visible = self.visible(start + queries);
-            for first in (0..visible).step_by(KEYS) {
+            for (tile, first) in (0..visible).step_by(KEYS).enumerate() {
                 let keys = KEYS.min(visible - first);
-                let width = keys.next_multiple_of(LANES);
-                let (p, ds) = (&mut p[..queries * width], &mut ds[..queries * width]);
-                self.scores(at, (start, queries), (first, keys), p);
-                let (k, v) =
-                    (self.rows(&self.k, at, first, keys), self.rows(&self.v, at, first, keys));
-                tensor::gemm(
-                    E::ONE,
-                    g_rows,
-                    v.t(),
-                    E::ZERO,
-                    MatMut::new(ds, queries, keys, width, 1),
-                );
+                let (width, stride) = (keys.next_multiple_of(LANES), stride(keys));
+                let (p, ds) = (&mut p[..queries * stride], &mut ds[..queries * stride]);
+                self.scores(at, (start, queries), (first, keys), &k_tiles[tile], p);
+                let dp = MatMut::new(ds, queries, keys, stride, 1);
+                gemm(E::ONE, g_rows, v_tiles[tile].first(d, keys), E::ZERO, dp);
                 E::vectorize(
                     #[inline(always)]
                     |simd| {
-                        let rows = p.chunks_exact_mut(width).zip(ds.chunks_exact_mut(width));
+                        let rows = p.chunks_exact_mut(stride).zip(ds.chunks_exact_mut(stride));
                         for (i, (p, ds)) in rows.enumerate() {
+                            let (p, ds) = (&mut p[..width], &mut ds[..width]);
                             let (lse, delta) = (lse[i], deltas[i]);
                             if lse == -E::INFINITY {
                                 p.fill(-E::INFINITY); // a row that sees nothing: −∞ − 0, not −∞ + ∞
                             }
                             let lse = if lse == -E::INFINITY { E::ZERO } else { lse };
                             for (p, ds) in p.iter_mut().zip(ds) {
-                                *p = (*p - lse).exp(simd);
+                                *p = (*p - lse).exp_nonpositive(simd); // but for the rounding of lse
                                 *ds = *p * (*ds - delta);
                             }
                         }
                     },
                 );
                 if self.differentiates_mask {
-                    for (i, ds) in ds.chunks_exact(width).enumerate() {
+                    for (i, ds) in ds.chunks_exact(stride).enumerate() {
                         let to = (start + i) * self.nk + first;
                         mask[to..to + keys].copy_from_slice(&ds[..keys]);
                     }
                 }
                 let (p, ds) = (
-                    MatRef::new(p, queries, keys, width, 1),
-                    MatRef::new(ds, queries, keys, width, 1),
+                    MatRef::new(p, queries, keys, stride, 1),
+                    MatRef::new(ds, queries, keys, stride, 1),
                 );
                 let beta = |first: bool| if first { E::ZERO } else { E::ONE };
                 let first_queries = beta(start == 0 && !accumulates);
-                let dv = &mut dv[first * d..(first + keys) * d];
-                tensor::gemm(E::ONE, p.t(), g_rows, first_queries, MatMut::new(dv, keys, d, d, 1));
-                let dq = &mut dq[start * d..(start + queries) * d];
-                tensor::gemm(
-                    self.scale,
-                    ds,
-                    k,
-                    beta(first == 0),
-                    MatMut::new(dq, queries, d, d, 1),
-                );
-                let dk = &mut dk[first * d..(first + keys) * d];
-                let q = self.rows(&self.q, at, start, queries);
-                tensor::gemm(self.scale, ds.t(), q, first_queries, MatMut::new(dk, keys, d, d, 1));
+                let dv = MatMut::new(&mut dv[first * d..], keys, d, d, 1);
+                gemm(E::ONE, p.t(), &g_packed, first_queries, dv);
+                let dq = MatMut::new(&mut dq[start * d..], queries, d, d, 1);
+                gemm(self.scale, ds, k_rows[tile].first(keys, d), beta(first == 0), dq);
+                let dk = MatMut::new(&mut dk[first * d..], keys, d, d, 1);
+                gemm(self.scale, ds.t(), &q_packed, first_queries, dk);
             }
         }
     }
 }
 
-/// Replaces a row of scores by e^(score − maximum so far), updates maximum and sum, and returns the factor that brings
+/// Numbers from one row of scores to the next: an odd number of cache lines, since rows that lie at a power of two from
+/// each other share few places of the cache.
+fn stride(keys: usize) -> usize {
+    (keys.div_ceil(LANES) | 1) * LANES
+}
+
+/// A matrix as the right side of one or of several products.
+fn pack_if<E: Float>(several: bool, matrix: MatRef<'_, E>) -> Packed<'_, E> {
+    if several { Packed::new(matrix) } else { Packed::plain(matrix) }
+}
+
+/// Replaces a row of scores, whole registers, by e^(score − maximum so far), updates maximum and sum, and returns the factor that brings
 /// what was accumulated before to the new maximum.
 #[inline(always)]
 fn online_softmax<E: Float>(row: &mut [E], max: &mut E, sum: &mut E, simd: Simd) -> E {
-    let new_max = max_of(row).max(*max);
+    let mut maxima = [-E::INFINITY; LANES];
+    for chunk in row.chunks_exact(LANES) {
+        larger(&mut maxima, chunk);
+    }
+    let new_max = larger_of(fold_lanes(maxima, larger_of), *max);
     if new_max == -E::INFINITY {
         row.fill(E::ZERO);
         return E::ONE;
@@ -452,10 +483,14 @@ fn online_softmax<E: Float>(row: &mut [E], max: &mut E, sum: &mut E, simd: Simd)
     // Before the first score there is nothing to bring anywhere.
     let same = *max == new_max || *max == -E::INFINITY;
     let rescale = if same { E::ONE } else { (*max - new_max).exp(simd) };
-    for x in row.iter_mut() {
-        *x = (*x - new_max).exp(simd);
+    let mut sums = [E::ZERO; LANES];
+    for chunk in row.chunks_exact_mut(LANES) {
+        for (x, sum) in chunk.iter_mut().zip(&mut sums) {
+            *x = (*x - new_max).exp_nonpositive(simd);
+            *sum += *x;
+        }
     }
-    *sum = *sum * rescale + sum_row(row);
+    *sum = *sum * rescale + sum_row(&sums);
     *max = new_max;
     rescale
 }

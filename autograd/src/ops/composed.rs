@@ -55,6 +55,27 @@ pub fn linear_composed<E: Float>(x: &Var<E>, weight: &Var<E>, bias: Option<&Var<
     bias.map_or_else(|| y.clone(), |bias| y.add(bias))
 }
 
+/// [`linear_add`](crate::linear_add), composed.
+#[track_caller]
+pub fn linear_add_composed<E: Float>(
+    x: &Var<E>,
+    weight: &Var<E>,
+    bias: Option<&Var<E>>,
+    residual: &Var<E>,
+) -> Var<E> {
+    linear_composed(x, weight, bias).add(residual)
+}
+
+/// [`linear_gelu`](crate::linear_gelu), composed.
+#[track_caller]
+pub fn linear_gelu_composed<E: Float>(
+    x: &Var<E>,
+    weight: &Var<E>,
+    bias: Option<&Var<E>>,
+) -> Var<E> {
+    gelu_composed(&linear_composed(x, weight, bias))
+}
+
 /// [`attention`](crate::attention), composed.
 ///
 /// # Panics

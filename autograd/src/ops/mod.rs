@@ -22,6 +22,6 @@ pub use composed::*;
 pub use conv::{conv2d, max_pool2d};
 pub use cross_entropy::{CrossEntropy, cross_entropy};
 pub use layer_norm::layer_norm;
-pub use linear::linear;
+pub use linear::{linear, linear_add, linear_gelu};
 pub use rotate::rotate;
 pub use shape::concat;

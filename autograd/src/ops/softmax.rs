@@ -117,16 +117,18 @@ pub(crate) fn max_of<E: Float>(row: &[E]) -> E {
         larger(&mut lanes, chunk);
     }
     larger(&mut lanes, chunks.remainder());
-    fold_lanes(
-        lanes,
-        #[inline(always)]
-        |a, b| if b > a { b } else { a },
-    )
+    fold_lanes(lanes, larger_of)
+}
+
+/// The larger of two numbers, the first if one is NaN.
+#[inline(always)]
+pub(crate) fn larger_of<E: Float>(a: E, b: E) -> E {
+    if b > a { b } else { a }
 }
 
 /// Replaces each number of `max` by the one of `x` that is larger.
 #[inline(always)]
-fn larger<E: Float>(max: &mut [E], x: &[E]) {
+pub(crate) fn larger<E: Float>(max: &mut [E], x: &[E]) {
     for (max, x) in max.iter_mut().zip(x) {
         *max = if *x > *max { *x } else { *max };
     }

@@ -11,5 +11,5 @@ mod gemm;
 mod level;
 
 pub(crate) use gemm::Product;
-pub use gemm::{MatMut, MatRef, gemm, gemm_bias};
+pub use gemm::{MatMut, MatRef, Packed, Plus, Rhs, gemm, gemm_plus};
 pub use level::{Level, Simd, vectorize};

@@ -35,7 +35,7 @@ pub(super) fn reduce(x: f32, simd: Simd) -> Reduced {
 
 /// eˣ for x ≤ 0, or any x at which it does not overflow: a little cheaper than [`exp`].
 #[inline(always)]
-pub(super) fn exp_nonpositive(x: f32, simd: Simd) -> f32 {
+pub(crate) fn exp_nonpositive(x: f32, simd: Simd) -> f32 {
     let Reduced { exponent, r, rest } = reduce(x, simd);
     let significand = mul_add(r, mul_add(r, rest, 1.0, simd), 1.0, simd);
     // Adding n to the exponent field multiplies by 2ⁿ.

@@ -25,7 +25,7 @@ mod trig;
 mod ulp;
 
 pub(crate) use erf::erf;
-pub(crate) use exp::{exp, sigmoid};
+pub(crate) use exp::{exp, exp_nonpositive, sigmoid};
 pub(crate) use gelu::{gelu, gelu_derivative};
 pub(crate) use ln::ln;
 pub(crate) use tanh::tanh;

@@ -16,8 +16,9 @@
 
 use std::cell::RefCell;
 
-use super::kernel::{Finish, Left, Panel, Place, multiply_panel};
+use super::kernel::{Finish, Left, Panel, Place, Right, multiply_panel};
 use super::pack::{pack_panels, pack_rows, packed_rows};
+use super::row::multiply_row;
 use super::vector::Vector;
 
 /// Numbers of A in a block: 192 KiB.
@@ -50,21 +51,67 @@ thread_local! {
     static ROOMS: RefCell<[Room; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
 }
 
+/// How long the blocks of an inner axis of length k are.
+fn block_depth<V: Vector>(k: usize) -> usize {
+    k.div_ceil(k.div_ceil(V::DEPTH).max(1)).max(1)
+}
+
+/// Numbers that [`pack`] writes for a B [k, n].
+pub(super) fn packed_len<V: Vector>(k: usize, n: usize) -> usize {
+    k * n.next_multiple_of(V::WIDTH)
+}
+
+/// Copies B [k, n]: block after block of the inner axis, each panel after panel.
+///
+/// # Safety
+/// The processor has the unit V, `b` is readable for [k, n] and `to` writable for `packed_len` numbers.
+pub(super) unsafe fn pack<V: Vector>(k: usize, n: usize, b: Place<*const f32>, to: *mut f32) {
+    let block_depth = block_depth::<V>(k);
+    for p in (0..k).step_by(block_depth) {
+        let depth = block_depth.min(k - p);
+        for j in (0..n).step_by(GROUP * V::WIDTH) {
+            let cols = (GROUP * V::WIDTH).min(n - j);
+            let to = to.wrapping_add(p * n.next_multiple_of(V::WIDTH) + j * depth);
+            // SAFETY: rows p.. and columns j.. lie in B, their panels in what the caller vouches for.
+            unsafe { pack_panels::<V>(depth, cols, b.from(p, j), to) };
+        }
+    }
+}
+
 /// C ← finish(A·B) for sizes (m, k, n), none but k of them 0.
 ///
 /// # Safety
-/// The processor has the unit V. `a` is readable for [m, k], `b` for [k, n], `c` writable for [m, n], `finish.bias` null
-/// or readable for n; C's places are distinct and shared with nothing else.
+/// The processor has the unit V. `a` is readable for [m, k], `b` for [k, n] and its copy as [`pack`] wrote it, `c` writable for
+/// [m, n], `finish.addend` readable for that and `finish.bias` null or readable for n; C's places are distinct and shared
+/// with nothing else, unless the addend is C.
 pub(super) unsafe fn multiply<V: Vector>(
     (m, k, n): (usize, usize, usize),
     a: Place<*const f32>,
-    b: Place<*const f32>,
+    b: Right<f32>,
     finish: Finish<f32>,
     c: Place<*mut f32>,
 ) {
-    let block_depth = k.div_ceil(k.div_ceil(V::DEPTH).max(1)).max(1);
+    let block_depth = block_depth::<V>(k);
     let panels = n.div_ceil(V::WIDTH);
-    let (copy_a, copy_b) = (a.col != 1 && panels >= MANY_PANELS, b.col != 1 || m > 2 * V::ROWS);
+    // Blocks of a shorter inner axis are others than those that were packed, unless there is but one.
+    let (packed_k, packed_n) = b.packed_size;
+    let is_packed = !b.packed.is_null() && (packed_k == k || packed_k <= V::DEPTH);
+    let b_plain = b.plain;
+    if m == 1 && !is_packed {
+        // SAFETY: passed on to the caller.
+        let done = unsafe { multiply_row::<V>((k, n), block_depth, a, b_plain, finish, c) };
+        if done > 0 {
+            if done < n {
+                let rest = Right { plain: b_plain.from(0, done), ..b };
+                let (finish, c) = (finish.from(0, done), c.from(0, done));
+                // SAFETY: the columns from `done` on, fewer than a register's.
+                unsafe { multiply::<V>((m, k, n - done), a, rest, finish, c) }
+            }
+            return;
+        }
+    }
+    let copy_a = a.col != 1 && panels >= MANY_PANELS;
+    let copy_b = !is_packed && (b_plain.col != 1 || m > 2 * V::ROWS);
     let blocks = (m * block_depth).div_ceil(BLOCK);
     let block = m.div_ceil(blocks).next_multiple_of(V::ROWS);
     let one_block = m <= block;
@@ -73,11 +120,18 @@ pub(super) unsafe fn multiply<V: Vector>(
             start(a_room, if copy_a { packed_rows::<V>(block.min(m)) * block_depth } else { 0 });
         // With one block of rows panels are used right after they were copied, and the next ones may take their place.
         let kept = if one_block { GROUP.min(panels) } else { panels };
+        let kept = if is_packed { 0 } else { kept };
         let b_room = start(b_room, block_depth * V::WIDTH * kept);
         for p in (0..k.max(1)).step_by(block_depth) {
             let depth = block_depth.min(k - p);
-            let beta = if p == 0 { finish.beta } else { 1.0 };
             let last = p + depth == k;
+            let mut finish = finish;
+            if p > 0 {
+                (finish.beta, finish.addend) = (1.0, c.read());
+            }
+            if !last {
+                finish.bias = std::ptr::null();
+            }
             for i in (0..m).step_by(block) {
                 let rows = block.min(m - i);
                 let mut left = Left::Plain(a.from(i, p));
@@ -88,25 +142,27 @@ pub(super) unsafe fn multiply<V: Vector>(
                 }
                 for j in (0..n).step_by(V::WIDTH) {
                     let cols = V::WIDTH.min(n - j);
-                    let bias = if last && !finish.bias.is_null() {
-                        finish.bias.wrapping_add(j)
-                    } else {
-                        std::ptr::null()
-                    };
-                    let mut panel = Panel { at: b.from(p, j).at, stride: b.row, depth, cols };
-                    if copy_b || !cols.is_multiple_of(V::LANES) {
+                    let packed = |at| Panel { at, stride: V::WIDTH, depth, cols };
+                    let panel = if is_packed {
+                        let stride = if packed_k == k { depth } else { packed_k };
+                        let block = p * packed_n.next_multiple_of(V::WIDTH);
+                        packed(b.packed.wrapping_add(block + j * stride))
+                    } else if copy_b || !cols.is_multiple_of(V::LANES) {
                         let group = V::WIDTH * if copy_b { GROUP } else { 1 };
                         let to = b_room.wrapping_add(depth * if one_block { j % group } else { j });
                         if i == 0 && j.is_multiple_of(group) {
                             let cols = group.min(n - j);
                             // SAFETY: rows p.. and columns j.. lie in B; the room was made for them.
-                            unsafe { pack_panels::<V>(depth, cols, b.from(p, j), to) };
+                            unsafe { pack_panels::<V>(depth, cols, b_plain.from(p, j), to) };
                         }
-                        panel = Panel { at: to, stride: V::WIDTH, ..panel };
-                    }
-                    let finish = Finish { alpha: finish.alpha, beta, bias };
+                        packed(to)
+                    } else {
+                        Panel { at: b_plain.from(p, j).at, stride: b_plain.row, depth, cols }
+                    };
                     // SAFETY: rows i.. and columns j.. lie in C; a panel that was not copied has whole registers.
-                    unsafe { multiply_panel::<V>(rows, left, panel, finish, c.from(i, j)) };
+                    unsafe {
+                        multiply_panel::<V>(rows, left, panel, finish.from(i, j), c.from(i, j));
+                    }
                 }
             }
         }

@@ -34,16 +34,42 @@ impl<E> Place<*mut E> {
     pub(super) fn from(self, i: usize, j: usize) -> Self {
         Self { at: self.at.wrapping_add(self.offset(i, j)), ..self }
     }
+
+    /// The same place, to be read.
+    #[inline(always)]
+    pub(super) fn read(self) -> Place<*const E> {
+        Place { at: self.at, row: self.row, col: self.col }
+    }
 }
 
-/// What becomes of a finished sum: C ← α·sum + β·C + bias.
+/// What becomes of a finished sum: C ← α·sum + β·D + bias.
 #[derive(Clone, Copy, Debug)]
 pub struct Finish<E> {
     pub(super) alpha: E,
-    /// If 0, C is not read.
+    /// If 0, D is not read.
     pub(super) beta: E,
+    /// D, as large as C and with its column stride: C itself, or a matrix that shares nothing with it.
+    pub(super) addend: Place<*const E>,
     /// One number for each column, or null.
     pub(super) bias: *const E,
+}
+
+impl<E: Copy> Finish<E> {
+    /// The finish of the part of C that starts at row i and column j.
+    #[inline(always)]
+    pub(super) fn from(self, i: usize, j: usize) -> Self {
+        let bias = if self.bias.is_null() { self.bias } else { self.bias.wrapping_add(j) };
+        Self { addend: self.addend.from(i, j), bias, ..self }
+    }
+}
+
+/// B as it lies, or as [`Packed`](super::Packed) holds it.
+#[derive(Clone, Copy, Debug)]
+pub struct Right<E> {
+    pub(super) plain: Place<*const E>,
+    /// The copy of a B of which this one is the first rows and columns, and how many that has; or null.
+    pub(super) packed: *const E,
+    pub(super) packed_size: (usize, usize),
 }
 
 /// Rows of A: as they lie, or as [`pack_rows`](super::pack::pack_rows) wrote them.
@@ -71,8 +97,8 @@ pub(super) struct Panel {
 ///
 /// # Safety
 /// The processor has the unit V. `a` is readable for [rows, depth], the panel for [depth, cols rounded up to
-/// registers], `c` writable for [rows, cols] and `finish.bias`, if not null, readable for cols; cols is in
-/// 1..=V::WIDTH.
+/// registers], `c` writable for [rows, cols], `finish.addend` readable for that and `finish.bias`, if not null, for cols;
+/// cols is in 1..=V::WIDTH.
 pub(super) unsafe fn multiply_panel<V: Vector>(
     rows: usize,
     a: Left,
@@ -129,6 +155,7 @@ unsafe fn tiles<V: Vector, const N: usize>(
     let (mut i, mut tile) = (0, 0);
     while i < rows {
         let (c, count) = (c.from(i, 0), tile_rows::<V>(rows - i));
+        let finish = finish.from(i, 0);
         let a = match a {
             Left::Plain(a) => a.from(i, 0),
             Left::Packed(a) => {
@@ -226,7 +253,8 @@ unsafe fn tile<V: Vector, const M: usize, const N: usize>(
             let beta = V::splat(finish.beta);
             for i in 0..M {
                 for v in 0..N {
-                    sums[i][v] = beta.mul_add(V::load(c.from(i, v * V::LANES).at), sums[i][v]);
+                    let addend = V::load(finish.addend.from(i, v * V::LANES).at);
+                    sums[i][v] = beta.mul_add(addend, sums[i][v]);
                 }
             }
         }
@@ -257,13 +285,14 @@ unsafe fn finish_part<V: Vector, const N: usize>(
     let step = if c.col == 1 { V::LANES } else { 1 };
     for i in 0..rows {
         for j in (0..cols).step_by(step) {
-            // SAFETY: the caller may write [rows, cols] of C, and read it and the bias if they are asked for; parts of
-            // registers end with the columns, and those of the tile have been written.
+            // SAFETY: the caller may write [rows, cols] of C, and read the addend and the bias if they are asked for;
+            // parts of registers end with the columns, and those of the tile have been written.
             unsafe {
                 let (at, count) = (c.from(i, j).at, step.min(cols - j));
                 let mut x = V::load_part(tile.add(i * N * V::LANES + j), count);
                 if finish.beta != 0.0 {
-                    x = V::splat(finish.beta).mul_add(V::load_part(at, count), x);
+                    let addend = V::load_part(finish.addend.from(i, j).at, count);
+                    x = V::splat(finish.beta).mul_add(addend, x);
                 }
                 if !finish.bias.is_null() {
                     x = x.add(V::load_part(finish.bias.add(j), count));

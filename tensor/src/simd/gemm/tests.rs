@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use proptest::prelude::*;
 
-use super::kernel::{Finish, Place};
+use super::kernel::{Finish, Place, Right};
 use super::vector::Vector;
-use super::{MatMut, MatRef, blocked, product};
+use super::{MatMut, MatRef, Packed, Plus, Rhs, blocked, product};
 use crate::Level;
 
 /// A vector unit in software: L lanes, tiles of M rows and N registers.
@@ -142,13 +142,8 @@ fn factor() -> impl Strategy<Value = f32> {
     prop_oneof![Just(0.0f32), Just(1.0), -2.0..2.0f32]
 }
 
-type Multiply = unsafe fn(
-    (usize, usize, usize),
-    Place<*const f32>,
-    Place<*const f32>,
-    Finish<f32>,
-    Place<*mut f32>,
-);
+type Multiply =
+    unsafe fn((usize, usize, usize), Place<*const f32>, Right<f32>, Finish<f32>, Place<*mut f32>);
 
 /// All that determines a product but its numbers.
 #[derive(Clone, Debug)]
@@ -212,12 +207,14 @@ impl Case {
         let mut c = MatMut::new(&mut c[start..], is.len(), js.len(), rc, cc);
         let bias = self.bias.then_some(&data.2[js]);
         let size = (a.rows, a.cols, b.cols);
-        let (a_at, b_at, c_at) = (a.place(), b.place(), c.place());
+        let (a_at, b_at, c_at) = (a.place(), Rhs::from(b).place(Level::Baseline), c.place());
         let bias_at = bias.map_or(std::ptr::null(), <[f32]>::as_ptr);
-        let finish = Finish { alpha: self.alpha, beta: self.beta, bias: bias_at };
+        let addend = c_at.read();
+        let finish = Finish { alpha: self.alpha, beta: self.beta, addend, bias: bias_at };
         let multiply: Multiply = match unit {
             Unit::Level(level) => {
-                return product(level, self.alpha, a, b, self.beta, bias, c);
+                let plus = Plus { bias, residual: None };
+                return product(level, self.alpha, a, b.into(), self.beta, plus, c);
             }
             Unit::Software8 => blocked::multiply::<Software<8, 6, 2>>,
             Unit::Software16 => blocked::multiply::<Software<16, 12, 2>>,
@@ -270,6 +267,57 @@ proptest! {
     }
 
     #[test]
+    fn a_packed_matrix_and_its_first_rows_and_columns_give_the_bits_of_plain_ones(case in case(), part in (0.0..1.0f64, 0.0..1.0f64)) {
+        let ((m, k, n), (ao, bo, co)) = (case.size, case.orders);
+        let ((ra, ca), (rb, cb), (rc, cc)) = (ao.strides(m, k), bo.strides(k, n), co.strides(m, n));
+        let data = case.data();
+        let (a, b) = (MatRef::new(&data.0, m, k, ra, ca), MatRef::new(&data.1, k, n, rb, cb));
+        let first = |x: f64, len: usize| (x * (len + 1) as f64) as usize;
+        for (k, n) in [(k, n), (first(part.0, k), first(part.1, n))] {
+            for level in [Level::Baseline, Level::Avx2, Level::Avx512] {
+                if level > Level::detected() {
+                    continue;
+                }
+                let run = |b: Rhs<'_, f32>| {
+                    let mut c = data.3.clone();
+                    let a = a.narrow_cols(0..k);
+                    let out = MatMut::new(&mut c, m, n, rc, cc);
+                    let plus = Plus { bias: case.bias.then_some(&data.2[..n]), residual: None };
+                    product(level, case.alpha, a, b, case.beta, plus, out);
+                    c.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+                };
+                let plain = run(b.narrow_rows(0..k).narrow_cols(0..n).into());
+                prop_assert_eq!(run(Packed::at(level, b).first(k, n)), plain, "{:?}", level);
+            }
+        }
+    }
+
+    #[test]
+    fn a_residual_is_what_was_in_c_before(case in case()) {
+        let ((m, k, n), (ao, bo, _)) = (case.size, case.orders);
+        let ((ra, ca), (rb, cb)) = (ao.strides(m, k), bo.strides(k, n));
+        let data = Case { beta: 1.0, orders: (ao, bo, Order::Rows { pad: 3 }), ..case.clone() }.data();
+        let (a, b) = (MatRef::new(&data.0, m, k, ra, ca), MatRef::new(&data.1, k, n, rb, cb));
+        let bias = case.bias.then_some(&data.2[..]);
+        let residual = MatRef::new(&data.3, m, n, n + 3, 1);
+        for level in [Level::Baseline, Level::Avx2, Level::Avx512] {
+            if level > Level::detected() {
+                continue;
+            }
+            let (mut added, mut before) = (vec![f32::NAN; m * n], vec![0.0; m * n]);
+            for i in (0..m).filter(|_| n > 0) {
+                before[i * n..(i + 1) * n].copy_from_slice(&data.3[i * (n + 3)..][..n]);
+            }
+            let plus = Plus { bias, residual: Some(residual) };
+            product(level, 1.0, a, b.into(), 0.0, plus, MatMut::new(&mut added, m, n, n, 1));
+            let plus = Plus { bias, residual: None };
+            product(level, 1.0, a, b.into(), 1.0, plus, MatMut::new(&mut before, m, n, n, 1));
+            let bits = |c: &[f32]| c.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            prop_assert_eq!(bits(&added), bits(&before), "{:?}", level);
+        }
+    }
+
+    #[test]
     fn bits_do_not_depend_on_cuts_of_rows_and_columns(case in case(), cuts in prop::array::uniform4(0.0..1.0f64)) {
         let (m, _, n) = case.size;
         let data = case.data();
@@ -295,8 +343,12 @@ fn products_of_doubles_equal_three_loops() {
     let (a, b) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, -1.0, 0.5, 2.0, 0.0, 1.0]);
     let mut c = [f64::NAN; 4];
     let (ma, mb) = (MatRef::new(&a, 2, 3, 3, 1), MatRef::new(&b, 3, 2, 2, 1));
-    super::gemm_bias(ma, mb, &[10.0, 20.0], MatMut::new(&mut c, 2, 2, 2, 1));
+    let plus = Plus { bias: Some(&[10.0, 20.0]), residual: None };
+    super::gemm_plus(ma, mb, plus, MatMut::new(&mut c, 2, 2, 2, 1));
     assert_eq!(c, [12.0, 26.0, 16.5, 32.0]);
+    let residual = Some(MatRef::new(&[100.0, 200.0], 2, 2, 0, 1));
+    super::gemm_plus(ma, mb, Plus { bias: None, residual }, MatMut::new(&mut c, 2, 2, 2, 1));
+    assert_eq!(c, [102.0, 206.0, 106.5, 212.0]);
 }
 
 #[test]
