@@ -37,8 +37,20 @@ impl SelfAttention {
         x: &Var<E>,
         options: &Attention<E>,
     ) -> Var<E> {
+        self.forward_add(cx, x, options, None)
+    }
+
+    /// What [`forward`](Self::forward) gives, and the residual [B, N, dim] added if there is one.
+    #[track_caller]
+    pub fn forward_add<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        x: &Var<E>,
+        options: &Attention<E>,
+        residual: Option<&Var<E>>,
+    ) -> Var<E> {
         let y = self_attention(&self.qkv.forward(cx, x), self.heads, options);
-        self.proj.forward(cx, &y)
+        self.proj.forward_add(cx, &y, residual)
     }
 
     /// The first `count` tokens of what [`forward`](Self::forward) gives, without computing the others:
@@ -85,7 +97,6 @@ impl SelfAttention {
     }
 }
 
-/// y [B, N, dim] → [B, H, N, dim/H].
 /// What the first `count` queries may look at, of what all may.
 #[track_caller]
 fn of_first<E: Float>(options: &Attention<E>, count: usize) -> Attention<E> {
@@ -98,6 +109,7 @@ fn of_first<E: Float>(options: &Attention<E>, count: usize) -> Attention<E> {
     Attention { causal: false, mask: options.mask.as_ref().map(rows), angles }
 }
 
+/// y [B, N, dim] → [B, H, N, dim/H].
 #[track_caller]
 fn split_heads<E: Float>(y: &Var<E>, heads: usize) -> Var<E> {
     let &[batch, n, dim] = y.dims() else {

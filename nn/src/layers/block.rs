@@ -98,7 +98,7 @@ impl Block {
         x: &Var<E>,
         options: &Attention<E>,
     ) -> Var<E> {
-        self.residuals(cx, x, x, |x| self.attn.forward(cx, x, options))
+        self.residuals(cx, x, x, |x, to| self.attn.forward_add(cx, x, options, to))
     }
 
     /// The first `count` tokens of what [`forward`](Self::forward) gives, x [B, N, dim] → [B, count, dim], for a model
@@ -115,10 +115,11 @@ impl Block {
         options: &Attention<E>,
     ) -> Var<E> {
         let first = x.narrow(1, 0, count);
-        self.residuals(cx, x, &first, |x| self.attn.forward_first(cx, x, count, options))
+        self.residuals(cx, x, &first, |x, to| {
+            plus(self.attn.forward_first(cx, x, count, options), to)
+        })
     }
 
-    /// The block on tokens x, for those of them that are `kept`; `attend` maps all tokens to the attention of these.
     /// The next token of a sequence that is decoded; see [`SelfAttention::forward_next`].
     #[track_caller]
     pub fn forward_next<E: Float>(
@@ -128,7 +129,7 @@ impl Block {
         cache: &mut KeyValues<E>,
         options: &Attention<E>,
     ) -> Var<E> {
-        self.residuals(cx, x, x, |x| self.attn.forward_next(cx, x, cache, options))
+        self.residuals(cx, x, x, |x, to| plus(self.attn.forward_next(cx, x, cache, options), to))
     }
 
     /// Room for the keys and values of a sequence.
@@ -136,25 +137,41 @@ impl Block {
         self.attn.cache(batch, places, dim)
     }
 
+    /// The block on tokens x, for those of them that are `kept`; `attend` maps all tokens to the attention of these and
+    /// adds the residual that it is given.
     fn residuals<E: Float>(
         &self,
         cx: &Context<'_, E>,
         x: &Var<E>,
         kept: &Var<E>,
-        mut attend: impl FnMut(&Var<E>) -> Var<E>,
+        mut attend: impl FnMut(&Var<E>, Option<&Var<E>>) -> Var<E>,
     ) -> Var<E> {
-        let mut attend =
-            |x: &Var<E>| self.drop_path.forward(cx, self.dropout.forward(cx, attend(x)));
-        let feed = |x: &Var<E>| self.drop_path.forward(cx, self.mlp.forward(cx, x));
+        // Where nothing is omitted the last product of a branch adds the residual while its sums are in registers.
+        let drops_path = self.drop_path.omits(cx);
+        let mut attend = |x: &Var<E>, to: &Var<E>| match drops_path || self.dropout.omits(cx) {
+            true => self.drop_path.forward(cx, self.dropout.forward(cx, attend(x, None))) + to,
+            false => attend(x, Some(to)),
+        };
+        let feed = |x: &Var<E>, to: &Var<E>| match drops_path {
+            true => self.drop_path.forward(cx, self.mlp.forward(cx, x)) + to,
+            false => self.mlp.forward_add(cx, x, Some(to)),
+        };
         match self.order {
             NormOrder::Pre => {
-                let x = attend(&self.norm1.forward(cx, x)) + kept;
-                feed(&self.norm2.forward(cx, &x)) + &x
+                let x = attend(&self.norm1.forward(cx, x), kept);
+                feed(&self.norm2.forward(cx, &x), &x)
             }
             NormOrder::Post => {
-                let x = self.norm1.forward(cx, &(attend(x) + kept));
-                self.norm2.forward(cx, &(feed(&x) + &x))
+                let x = self.norm1.forward(cx, &attend(x, kept));
+                self.norm2.forward(cx, &feed(&x, &x))
             }
         }
+    }
+}
+
+fn plus<E: Float>(y: Var<E>, residual: Option<&Var<E>>) -> Var<E> {
+    match residual {
+        Some(residual) => y + residual,
+        None => y,
     }
 }

@@ -28,6 +28,11 @@ impl Dropout {
         Self { p }
     }
 
+    /// Whether [`forward`](Self::forward) changes anything in this pass.
+    pub fn omits<E: Float>(&self, cx: &Context<'_, E>) -> bool {
+        cx.is_training() && self.p > 0.0
+    }
+
     /// x of any shape.
     pub fn forward<E: Float>(&self, cx: &Context<'_, E>, x: Var<E>) -> Var<E> {
         let shape = x.shape();
@@ -42,6 +47,11 @@ impl DropPath {
     pub fn new(p: f64) -> Self {
         assert!((0.0..1.0).contains(&p), "drop path: probability {p} outside of [0, 1)");
         Self { p }
+    }
+
+    /// Whether [`forward`](Self::forward) changes anything in this pass.
+    pub fn omits<E: Float>(&self, cx: &Context<'_, E>) -> bool {
+        cx.is_training() && self.p > 0.0
     }
 
     /// x [B, …]: one decision for each of the B samples.

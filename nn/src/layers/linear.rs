@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use autograd::{Var, linear};
+use autograd::{Var, linear, linear_add, linear_gelu};
 use tensor::Float;
 
 use crate::{Context, Fill, Init, ParamId};
@@ -40,6 +40,26 @@ impl Linear {
     pub fn forward<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
         let bias = self.bias.map(|bias| cx.param(bias));
         linear(x, &cx.param(self.weight), bias.as_ref())
+    }
+
+    /// x [… in] → [… out], and the residual of that shape added if there is one.
+    #[track_caller]
+    pub fn forward_add<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        x: &Var<E>,
+        residual: Option<&Var<E>>,
+    ) -> Var<E> {
+        let Some(residual) = residual else { return self.forward(cx, x) };
+        let bias = self.bias.map(|bias| cx.param(bias));
+        linear_add(x, &cx.param(self.weight), bias.as_ref(), residual)
+    }
+
+    /// GELU of the outputs: x [… in] → [… out].
+    #[track_caller]
+    pub fn forward_gelu<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
+        let bias = self.bias.map(|bias| cx.param(bias));
+        linear_gelu(x, &cx.param(self.weight), bias.as_ref())
     }
 
     /// Some of the outputs only: x [… in] → [… outputs.len()].

@@ -62,7 +62,28 @@ impl Mlp {
     /// x [… dim] → [… dim].
     #[track_caller]
     pub fn forward<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
-        let hidden = self.dropout.forward(cx, self.activation.forward(&self.fc1.forward(cx, x)));
-        self.dropout.forward(cx, self.fc2.forward(cx, &hidden))
+        self.forward_add(cx, x, None)
+    }
+
+    /// x [… dim] → [… dim], and the residual of that shape added if there is one.
+    #[track_caller]
+    pub fn forward_add<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        x: &Var<E>,
+        residual: Option<&Var<E>>,
+    ) -> Var<E> {
+        let hidden = match self.activation {
+            Activation::Gelu => self.fc1.forward_gelu(cx, x),
+            activation => activation.forward(&self.fc1.forward(cx, x)),
+        };
+        let hidden = self.dropout.forward(cx, hidden);
+        match residual {
+            Some(residual) if self.dropout.omits(cx) => {
+                self.dropout.forward(cx, self.fc2.forward(cx, &hidden)) + residual
+            }
+            Some(_) => self.fc2.forward_add(cx, &hidden, residual),
+            None => self.dropout.forward(cx, self.fc2.forward(cx, &hidden)),
+        }
     }
 }
