@@ -42,7 +42,7 @@ impl SelfAttention {
 
     /// What [`forward`](Self::forward) gives, and the residual [B, N, dim] added if there is one.
     #[track_caller]
-    pub fn forward_add<E: Float>(
+    pub(super) fn forward_add<E: Float>(
         &self,
         cx: &Context<'_, E>,
         x: &Var<E>,

@@ -29,7 +29,7 @@ impl Dropout {
     }
 
     /// Whether [`forward`](Self::forward) changes anything in this pass.
-    pub fn omits<E: Float>(&self, cx: &Context<'_, E>) -> bool {
+    pub(super) fn omits<E: Float>(&self, cx: &Context<'_, E>) -> bool {
         cx.is_training() && self.p > 0.0
     }
 
@@ -50,7 +50,7 @@ impl DropPath {
     }
 
     /// Whether [`forward`](Self::forward) changes anything in this pass.
-    pub fn omits<E: Float>(&self, cx: &Context<'_, E>) -> bool {
+    pub(super) fn omits<E: Float>(&self, cx: &Context<'_, E>) -> bool {
         cx.is_training() && self.p > 0.0
     }
 

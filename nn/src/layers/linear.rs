@@ -44,7 +44,7 @@ impl Linear {
 
     /// x [… in] → [… out], and the residual of that shape added if there is one.
     #[track_caller]
-    pub fn forward_add<E: Float>(
+    pub(super) fn forward_add<E: Float>(
         &self,
         cx: &Context<'_, E>,
         x: &Var<E>,
@@ -57,7 +57,7 @@ impl Linear {
 
     /// GELU of the outputs: x [… in] → [… out].
     #[track_caller]
-    pub fn forward_gelu<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
+    pub(super) fn forward_gelu<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
         let bias = self.bias.map(|bias| cx.param(bias));
         linear_gelu(x, &cx.param(self.weight), bias.as_ref())
     }

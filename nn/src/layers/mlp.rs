@@ -67,7 +67,7 @@ impl Mlp {
 
     /// x [… dim] → [… dim], and the residual of that shape added if there is one.
     #[track_caller]
-    pub fn forward_add<E: Float>(
+    pub(super) fn forward_add<E: Float>(
         &self,
         cx: &Context<'_, E>,
         x: &Var<E>,
