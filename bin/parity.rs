@@ -27,8 +27,8 @@ use crate::recipe::ModelConfig;
 /// the gradients have them then, too.
 ///
 /// Of a `detr`, INPUT holds `images` f32 [B, C, H, W], and `sizes` i64 [B, 2], height and width of each, if they are padded; OUTPUT
-/// gets the last layer's `logits` [B, Q, classes + 1] and `boxes` [B, Q, 4]. With the objects of the images, `object_images` i64 [N],
-/// `object_classes` i64 [N] and `object_boxes` f32 [N, 4] (centre, size; fractions), it gets the `loss` of all layers, and the
+/// gets the last layer's `logits` [B, Q, classes + 1] and `boxes` [B, Q, 4]. With the objects of the images, `object_images` i64 `[N]`,
+/// `object_classes` i64 `[N]` and `object_boxes` f32 [N, 4] (centre, size; fractions), it gets the `loss` of all layers, and the
 /// gradients of what is trained. Weights may have Hugging Face's names; the gradients have them then, too.
 #[derive(Debug, Args)]
 pub(crate) struct ParityArgs {

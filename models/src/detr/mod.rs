@@ -5,10 +5,7 @@ mod config;
 mod transformer;
 
 use autograd::{Attention, Var, concat, linear};
-use nn::{
-    Context, Fill, Init, LayerNorm, Linear, NormOrder, ParamId, Places, Position, PositionShape,
-    Sight,
-};
+use nn::{Context, Fill, Init, LayerNorm, Linear, NormOrder, ParamId, Places, Position, Sight};
 use tensor::{Float, Tensor};
 
 use self::backbone::Backbone;
@@ -154,7 +151,9 @@ impl Detr {
         let mut found = Var::constant(Tensor::zeros([batch, self.config.queries, self.config.dim]));
         if let Some(anchors) = &self.anchors {
             found = &found + &trained;
-            let points = self.placed(cx, &self.anchor_places(anchors));
+            let at_anchors =
+                |places: &Places| self.placed(cx, &anchor_places(anchors, places.sizes()));
+            let points = per_image(&places, at_anchors);
             queries = points.unwrap_or(trained);
         }
         let layers = self.decoder.iter().map(|layer| {
@@ -221,16 +220,15 @@ impl Detr {
         }
         Detections { logits: self.class_head.forward(cx, x), boxes: boxes.sigmoid() }
     }
+}
 
-    /// Anchors as places among those of an image of the config's size, whose positions are those of their first corners.
-    fn anchor_places(&self, anchors: &[[f64; 2]]) -> Places {
-        let PositionShape { sizes, .. } = self.config.position_shape();
-        let half = |axis: usize| 0.5 / sizes[axis] as f64;
-        let fractions =
-            anchors.iter().flat_map(|&[y, x]| [(y - half(0)).max(0.0), (x - half(1)).max(0.0)]);
-        let fractions = Tensor::from_vec([anchors.len(), 1, 2], fractions.collect());
-        Places::new(fractions, &sizes)
-    }
+/// Anchors as places of a grid of these rows and columns, whose positions are those of their first corners.
+fn anchor_places(anchors: &[[f64; 2]], sizes: &[usize]) -> Places {
+    let half = |axis: usize| 0.5 / sizes[axis] as f64;
+    let fractions =
+        anchors.iter().flat_map(|&[y, x]| [(y - half(0)).max(0.0), (x - half(1)).max(0.0)]);
+    let fractions = Tensor::from_vec([anchors.len(), 1, 2], fractions.collect());
+    Places::new(fractions, sizes)
 }
 
 /// Points (y, x) that cover the unit square evenly, however many they are: the R₂ sequence (Roberts 2018).

@@ -112,7 +112,7 @@ impl DecoderLayer {
         }
     }
 
-    /// x [B, Q, D] of queries [Q, D], looking at `memory` [B, N, D], whose keys are `keys` → [B, Q, D].
+    /// x [B, Q, D] of queries [Q, D] or [B, Q, D], looking at `memory` [B, N, D], whose keys are `keys` → [B, Q, D].
     pub(super) fn forward<E: Float>(
         &self,
         cx: &Context<'_, E>,
