@@ -9,6 +9,7 @@ use clap::Args;
 use datasets::detection::coco::{self, Found as Line};
 use datasets::detection::{Annotated, View};
 use image::RgbImage;
+use image::imageops::{FilterType, resize};
 use models::Corners;
 use nn::Params;
 use serde::Serialize;
@@ -39,7 +40,7 @@ pub(crate) struct DetectArgs {
     /// Instead of pictures of one's own: the first N that the run is scored on.
     #[arg(long, value_name = "N")]
     test: Option<usize>,
-    /// Folder for the pictures with boxes, IMAGE.png, and for results.json.
+    /// Folder for the pictures with boxes, IMAGE.png (small ones are drawn larger), and for results.json.
     #[arg(long, value_name = "DIR", default_value = "detections")]
     out: PathBuf,
     /// Least score of a box that is drawn.
@@ -101,7 +102,7 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
         Ok((annotated(&picture, channels, i as u64 + 1, &stems[i])?, picture.to_rgb8()))
     };
     for i in 0..count {
-        let (picture, mut drawn) = picture(i)?;
+        let (picture, drawn) = picture(i)?;
         let size = [drawn.width(), drawn.height()].map(f64::from);
         let mut found = find(&detector, state.evaluated(), &picture);
         found.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -123,7 +124,7 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
         objects += boxes.len();
         boxes.reverse(); // the surest on top
         let stem = picture.name.replace(['/', '\\', ' '], "-");
-        save(&mut drawn, &boxes, &args.out.join(format!("{stem}.png")))?;
+        save(&drawn, &boxes, &args.out.join(format!("{stem}.png")))?;
     }
     let results = args.out.join("results.json");
     coco::write_results(&results, &lines)?;
@@ -206,7 +207,18 @@ fn find(detector: &Detector, params: &Params, picture: &Annotated) -> Vec<Found>
     detector.find(params, &images, &[view.size]).remove(0)
 }
 
-fn save(picture: &mut RgbImage, boxes: &[(Corners, String, usize)], path: &Path) -> Result<()> {
-    draw::boxes(picture, boxes)?;
-    picture.save(path).with_context(|| path.display().to_string())
+/// Pixels that the longer side of a drawn picture has at least, so that labels can be read.
+const LEAST_SIDE: u32 = 384;
+
+/// Draws and writes; a small picture by a whole number of times larger than it is.
+fn save(picture: &RgbImage, boxes: &[(Corners, String, usize)], path: &Path) -> Result<()> {
+    let (width, height) = picture.dimensions();
+    let times = LEAST_SIDE.div_ceil(width.max(height).max(1));
+    let mut drawn = resize(picture, times * width, times * height, FilterType::Nearest);
+    let scale = f64::from(times);
+    let larger = |(bounds, text, colour): &(Corners, String, usize)| {
+        (bounds.scaled(scale, scale), text.clone(), *colour)
+    };
+    draw::boxes(&mut drawn, &boxes.iter().map(larger).collect::<Vec<_>>())?;
+    drawn.save(path).with_context(|| path.display().to_string())
 }

@@ -90,14 +90,14 @@ fn a_detector_is_scored_at_other_sizes_and_finds_objects_in_pictures() {
     let out = folder.path().join("tested");
     let tested = json(&wavetape(&["detect", run, "--test", "2", "--out", text(&out), "--json"]));
     assert_eq!(tested["images"], 2);
-    assert_eq!(image::open(out.join("scene-1.png")).expect("drawn").width(), 32);
+    assert_eq!(image::open(out.join("scene-1.png")).expect("drawn").width(), 384);
 
     let out = folder.path().join("found");
     let args = ["detect", run, text(&picture), "--out", text(&out), "--threshold", "0.0", "--json"];
     let found = json(&wavetape(&args));
     assert_eq!((&found["images"], &found["objects"]), (&Value::from(1), &Value::from(6)));
     let drawn = image::open(out.join("17.png")).expect("drawn").into_rgb8();
-    assert_eq!(drawn.dimensions(), (50, 40));
+    assert_eq!(drawn.dimensions(), (400, 320), "eight times as large, to be read");
     let results = std::fs::read_to_string(out.join("results.json")).expect("written");
     let results: Vec<Value> = serde_json::from_str(&results).expect("a list");
     assert_eq!(results.len(), 6);
