@@ -209,7 +209,7 @@ fn boxes(
     let normalize = normalize(model.channels);
     let batch = recipe.train.batch_size;
     let options = detection::Options {
-        augment: recipe.augment.into(),
+        augment: recipe.augment.boxes,
         ..detection::Options::train(batch, recipe.seed, model.image_size, normalize.clone())
     };
     let train = detection::Loader::new(train, options)?;

@@ -191,97 +191,27 @@ fn one() -> usize {
     1
 }
 
-/// What is left to chance when an image is shown; see [`Augment`] and, of images with boxes, [`detection::Augment`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// What is left to chance when an image is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AugmentConfig {
-    /// Probability of a horizontal flip.
-    pub(crate) flip: f32,
-    /// Zero padding around the image before it is cropped at a random place, in pixels. Not with boxes.
+    /// Zero padding around the image before it is cropped at a random place, in pixels.
     #[serde(skip_serializing_if = "is_default")]
     pub(crate) crop_padding: usize,
-    /// Probability that a rectangle is erased. Not with boxes.
+    /// Probability of a horizontal flip.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) flip: f32,
+    /// Probability that a rectangle is erased.
     #[serde(skip_serializing_if = "is_default")]
     pub(crate) erase: f32,
-    /// With boxes: what [`detection::Augment`] has beside the flip.
+    /// Of images with boxes, in place of the others.
     #[serde(skip_serializing_if = "is_default")]
-    pub(crate) boxes: BoxAugmentConfig,
-}
-
-/// What is left to chance when an image with boxes is shown; see [`detection::Augment`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct BoxAugmentConfig {
-    /// Probability of a vertical flip.
-    pub(crate) flip_vertical: f32,
-    /// Probability that only a part is shown.
-    pub(crate) crop: f32,
-    /// Least and greatest side of that part, as fractions of the image's.
-    pub(crate) crop_size: [f32; 2],
-    /// Probability that the image does not fill the canvas.
-    pub(crate) rescale: f32,
-    /// Least and greatest size then, as fractions of the canvas.
-    pub(crate) scale: [f32; 2],
-    /// Strength of changes of brightness.
-    pub(crate) brightness: f32,
-    /// Strength of changes of contrast.
-    pub(crate) contrast: f32,
-    /// Strength of changes of saturation.
-    pub(crate) saturation: f32,
-}
-
-impl Default for AugmentConfig {
-    fn default() -> Self {
-        Self { flip: 0.0, crop_padding: 0, erase: 0.0, boxes: BoxAugmentConfig::default() }
-    }
-}
-
-impl Default for BoxAugmentConfig {
-    fn default() -> Self {
-        let detection::Augment {
-            flip: _,
-            flip_vertical,
-            crop,
-            crop_size,
-            rescale,
-            scale,
-            brightness,
-            contrast,
-            saturation,
-        } = detection::Augment::default();
-        Self { flip_vertical, crop, crop_size, rescale, scale, brightness, contrast, saturation }
-    }
+    pub(crate) boxes: detection::Augment,
 }
 
 impl From<AugmentConfig> for Augment {
     fn from(AugmentConfig { crop_padding, flip, erase, .. }: AugmentConfig) -> Self {
         Augment { crop_padding, flip, erase, ..Augment::default() }
-    }
-}
-
-impl From<AugmentConfig> for detection::Augment {
-    fn from(AugmentConfig { flip, boxes, .. }: AugmentConfig) -> Self {
-        let BoxAugmentConfig {
-            flip_vertical,
-            crop,
-            crop_size,
-            rescale,
-            scale,
-            brightness,
-            contrast,
-            saturation,
-        } = boxes;
-        Self {
-            flip,
-            flip_vertical,
-            crop,
-            crop_size,
-            rescale,
-            scale,
-            brightness,
-            contrast,
-            saturation,
-        }
     }
 }
 
@@ -365,7 +295,7 @@ impl Recipe {
         let fraction = |x: f64| (0.0..1.0).contains(&x);
         let (boxes, augment) = (self.data.kind.has_boxes(), self.augment);
         let is_detector = matches!(self.model, ModelConfig::Detr(_));
-        let plain = is_default(&augment.crop_padding) && is_default(&augment.erase);
+        let plain = AugmentConfig { boxes: augment.boxes, ..AugmentConfig::default() };
         let checks = [
             (
                 "data.kind",
@@ -373,7 +303,7 @@ impl Recipe {
                 "images with boxes for a `detr`, and for no other model,",
             ),
             ("data.hold_out", self.data.hold_out == 0 || !boxes, "0 for images with boxes"),
-            ("augment.crop_padding and augment.erase", plain || !boxes, "0 for images with boxes"),
+            ("augment", augment == plain || !boxes, "augment.boxes alone for images with boxes"),
             ("augment.boxes", boxes || is_default(&augment.boxes), "only for images with boxes"),
             ("train.epochs", train.epochs > 0, "at least 1"),
             ("train.eval_every", train.eval_every > 0, "at least 1"),

@@ -128,7 +128,7 @@ fn mistakes_are_named_with_what_was_expected() {
     train(&run, &["--steps", "1"]);
     let missing = text(&folder.path().join("none")).to_owned();
     let run = text(&run);
-    let cases: [(&[&str], i32, &str); 8] = [
+    let cases: [(&[&str], i32, &str); 9] = [
         (&["train", "detr-bccd", "--data", &missing], 1, "cannot be read"),
         (&["train", "detr-bccd"], 1, "name the folder with --data DIR"),
         (
@@ -138,6 +138,7 @@ fn mistakes_are_named_with_what_was_expected() {
         ),
         (&["train", "detr-scenes", "--set", "model.backbone.channels=[]"], 1, "channels.len() = 0"),
         (&["train", "--set", "augment.boxes.crop=0.5"], 1, "only for images with boxes"),
+        (&["train", "detr-scenes", "--set", "augment.erase=0.5"], 1, "augment.boxes alone"),
         (&["detect", run, &missing], 1, "none: "),
         (&["detect", run], 2, "required arguments"),
         (&["detect", run, "a.png", "b/a.png"], 1, "two pictures of this name"),

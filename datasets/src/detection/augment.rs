@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use super::{Object, Region};
 use crate::Error;
@@ -15,7 +16,8 @@ use crate::random::{self, Purpose};
 /// of 384 to 600 from pictures whose shorter side is 400 to 600, and shorter sides of 480 to 800.
 ///
 /// Source: N. Carion et al., "End-to-End Object Detection with Transformers", ECCV 2020, section 4 and `datasets/coco.py`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Augment {
     /// The probability of a reflection that exchanges left and right.
     pub flip: f32,
