@@ -162,15 +162,15 @@ fn options_that_make_no_sense_are_refused() {
             "normalize.mean: expected 1 values, one per channel; found [0.0, 0.0, 0.0]",
         ),
         (
-            augment(Augment { crop: 1.5, ..nothing.clone() }),
+            augment(Augment { crop: 1.5, ..nothing }),
             "augment.crop: expected a probability from 0 to 1; found 1.5",
         ),
         (
-            augment(Augment { scale: [0.0, 1.0], ..nothing.clone() }),
+            augment(Augment { scale: [0.0, 1.0], ..nothing }),
             "augment.scale: expected two fractions above 0 up to 1, in order; found [0.0, 1.0]",
         ),
         (
-            augment(Augment { contrast: f32::NAN, ..nothing.clone() }),
+            augment(Augment { contrast: f32::NAN, ..nothing }),
             "augment.contrast: expected a strength from 0 to 1; found NaN",
         ),
     ];
@@ -281,7 +281,7 @@ proptest! {
             ..Augment::default()
         };
         let reflected = |picture: Annotated| {
-            let options = Options { augment: augment.clone(), ..Options::eval(1, [height, width], bytes(1)) };
+            let options = Options { augment, ..Options::eval(1, [height, width], bytes(1)) };
             let loader = Loader::new(detection(vec![picture.clone()]), options).unwrap();
             let batch = loader.epoch(0, 0).next().unwrap();
             let pixels = batch.images.data().iter().map(|value| value.round() as u8).collect();
