@@ -14,6 +14,9 @@ use tensor::Tensor;
 use crate::recipe::TrainConfig;
 use crate::task::{Score, StepResult};
 
+/// Detections of an image, as COCO counts them.
+const MOST: usize = 100;
+
 /// A model and how its loss is computed.
 #[derive(Debug)]
 pub(crate) struct Detector {
@@ -184,20 +187,24 @@ fn fractions(object: &Object, [height, width]: [usize; 2]) -> Corners {
     Corners { left, top, right, bottom }.scaled(1.0 / width as f64, 1.0 / height as f64)
 }
 
-/// The most likely class of each query, that of no object left out, with its probability and box.
+/// What the queries of each image find, most probable first: every class of every query with that class's probability, at most
+/// [`MOST`] of them (Deformable DETR's reading: a query that hesitates between two classes answers with both).
 fn read(layer: &models::Detections) -> Vec<Vec<Found>> {
     let &[batch, queries, classes] = layer.logits.dims() else { unreachable!("[B, Q, C + 1]") };
     let probabilities = layer.logits.softmax(-1).into_value().to_vec();
     let boxes = layer.boxes.value().to_vec();
     let query = |i: usize| {
-        let row = &probabilities[i * classes..(i + 1) * classes - 1];
-        let (class, score) = row
-            .iter()
-            .enumerate()
-            .fold((0, -1.0), |best, (class, &p)| if p > best.1 { (class, p) } else { best });
         let bounds = [0, 1, 2, 3].map(|k| f64::from(boxes[4 * i + k]));
         let bounds = Corners::from(CenterSize::from_array(bounds)).clipped(1.0, 1.0);
-        Found { class, score: f64::from(score), bounds }
+        let row = &probabilities[i * classes..(i + 1) * classes - 1];
+        let found = move |(class, &p): (usize, &f32)| Found { class, score: f64::from(p), bounds };
+        row.iter().enumerate().map(found)
     };
-    (0..batch).map(|b| (b * queries..(b + 1) * queries).map(query).collect()).collect()
+    let image = |b: usize| {
+        let mut found: Vec<Found> = (b * queries..(b + 1) * queries).flat_map(query).collect();
+        found.sort_by(|a, b| b.score.total_cmp(&a.score));
+        found.truncate(MOST);
+        found
+    };
+    (0..batch).map(image).collect()
 }
