@@ -1,16 +1,21 @@
-"""The model of the recipe `igpt-fashion` in PyTorch, trained as that recipe trains it:
+"""The model of the recipe `igpt-fashion` in PyTorch, trained as that recipe trains it, from the same first weights and on the
+same batches, so that the two curves lie on each other until rounding has parted them:
 
-    pip install torch
-    python tests/peers/train_image_gpt.py FOLDER_OF_FASHION_MNIST STEPS [SEED] [THREADS]
+    pip install torch safetensors
+    wavetape train igpt-fashion --steps STEPS --out RUN
+    wavetape train igpt-fashion --steps STEPS --stop-after 1 --set optimizer.rate=1e-30 --out FIRST     # leaves the first weights
+    cargo run --release -p wavetape-datasets --example epoch_order -- 60000 0 0 > order.json
+    python tests/peers/train_image_gpt.py FOLDER_OF_FASHION_MNIST STEPS --weights FIRST/checkpoint.safetensors --order order.json
 
-Same sizes, first values, schedule, optimizer and number of images, but PyTorch's own random numbers. Prints a JSON line every
-50 steps (`step`, `images`, `train_bits_per_dim` since the line before, `seconds`) and one with `test_bits_per_dim` over all
-test images at the end: beside `wavetape train igpt-fashion --steps STEPS`.
+Without the last two options: PyTorch's own random numbers. Prints a JSON line every 50 steps (`step`, `images`, `train_bits_per_dim`
+since the line before, `seconds`) and one with `test_bits_per_dim` over all test images at the end.
 """
 
+import argparse
 import gzip
 import json
 import math
+import re
 import sys
 import time
 from pathlib import Path
@@ -18,6 +23,7 @@ from pathlib import Path
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
 SIDE, DIM, DEPTH, HEADS, MLP, VOCAB = 28, 128, 6, 4, 512, 256
 GAMMA, FEATURES, HIDDEN = 0.2, 128, 32
@@ -85,16 +91,30 @@ def images(folder, name):
 
 
 def main():
-    folder, steps = sys.argv[1], int(sys.argv[2])
-    torch.manual_seed(int(sys.argv[3]) if len(sys.argv) > 3 else 0)
-    torch.set_num_threads(int(sys.argv[4]) if len(sys.argv) > 4 else 2)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder")
+    parser.add_argument("steps", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--weights")
+    parser.add_argument("--order")
+    arguments = parser.parse_args()
+    folder, steps = arguments.folder, arguments.steps
+    torch.manual_seed(arguments.seed)
+    torch.set_num_threads(arguments.threads)
     train, test = images(folder, "train-images"), images(folder, "t10k-images")
     model = ImageGpt()
+    if arguments.weights:
+        stored = load_file(arguments.weights)
+        shorter = {name.removeprefix("model."): value for name, value in stored.items() if name.startswith("model.")}
+        own = {re.sub(r"\.(attn|mlp)\.", ".", name): value for name, value in shorter.items()}
+        model.load_state_dict(own | {"places": model.places})
     decayed = [p for name, p in model.named_parameters() if p.ndim == 2 and name not in ("emb.weight", "pe.wr")]
     kept = [p for p in model.parameters() if all(p is not other for other in decayed)]
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": kept, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=PEAK, betas=(0.9, 0.95), eps=1e-8, fused=True)
-    warmup, order, start = round(WARMUP * steps), torch.randperm(len(train)), time.time()
+    order = torch.tensor(json.load(open(arguments.order))) if arguments.order else torch.randperm(len(train))
+    warmup, start = round(WARMUP * steps), time.time()
     if steps * BATCH > len(train):
         sys.exit(f"{steps} steps of {BATCH} images: at most the {len(train)} of one epoch")
     recent = 0.0
