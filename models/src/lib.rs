@@ -3,6 +3,7 @@
 
 pub mod average_precision;
 mod boxes;
+pub mod captions;
 pub mod check;
 mod detr;
 pub mod hugging_face;
