@@ -11,6 +11,7 @@ mod image_gpt;
 pub mod matching;
 mod sample;
 mod set_criterion;
+pub mod statistics;
 mod vit;
 
 pub use boxes::{CenterSize, Corners};
