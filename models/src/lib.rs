@@ -3,6 +3,7 @@
 
 pub mod average_precision;
 mod boxes;
+pub mod captions;
 pub mod check;
 mod detr;
 pub mod hugging_face;
@@ -10,6 +11,7 @@ mod image_gpt;
 pub mod matching;
 mod sample;
 mod set_criterion;
+pub mod statistics;
 mod vit;
 
 pub use boxes::{CenterSize, Corners};
