@@ -15,7 +15,9 @@ mod picture;
 mod prefetch;
 mod random;
 pub mod sample;
+pub mod screens;
 mod source;
+mod text;
 
 pub use augment::{Augment, View};
 pub use error::Error;

@@ -12,6 +12,7 @@ pub(crate) enum Purpose {
     HoldOut = 2,
     Scene = 3,
     View = 4,
+    Caption = 5,
 }
 
 /// The generator for item `index` of one epoch.

@@ -7,10 +7,9 @@ mod loader;
 mod region;
 mod render;
 mod repairs;
-mod resample;
+pub(crate) mod resample;
 pub mod scenes;
 mod stored;
-mod text;
 pub mod voc;
 pub mod yolo;
 

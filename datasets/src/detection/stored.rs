@@ -1,15 +1,15 @@
 //! From annotations of any format to pictures in memory.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 
 use super::{Annotated, Detection, Object, Region, Repair, Repairs, resample};
-use crate::Error;
 use crate::image_folder::Channels;
 use crate::picture::Picture;
 use crate::source::MAX_BYTES;
+use crate::{Error, text};
 
 /// How pictures are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +130,7 @@ fn annotated(draft: &Draft, reading: &Reading) -> Result<(Annotated, Repairs), E
     let original = [height, width];
     let mut repairs = draft.repairs.clone();
     if let Some([h, w]) = draft.stated.filter(|&stated| stated != original) {
-        let source = name(&draft.source);
+        let source = text::name(&draft.source);
         let place = format!("{source}: {h} × {w} instead of {height} × {width} pixels");
         repairs.add(Repair::Size, place);
     }
@@ -141,7 +141,7 @@ fn annotated(draft: &Draft, reading: &Reading) -> Result<(Annotated, Repairs), E
         picture = Picture { shape: [channels, size[0], size[1]], pixels };
     }
     let objects = objects(draft, original, size, &mut repairs);
-    let name = name(&draft.picture);
+    let name = text::name(&draft.picture);
     let Picture { shape, pixels } = picture;
     Ok((Annotated { id: draft.id, name, original, shape, pixels, objects }, repairs))
 }
@@ -160,7 +160,7 @@ fn objects(
         let place = || {
             let Region { left, top, right, bottom } = region;
             let edges = format!("left {left}, top {top}, right {right}, bottom {bottom}");
-            format!("{}: {kind} {number}: {edges}", name(&draft.source))
+            format!("{}: {kind} {number}: {edges}", text::name(&draft.source))
         };
         let stated = if draft.fractions { region.scaled(width, height) } else { *region };
         let clipped = stated.clipped(width, height);
@@ -199,9 +199,4 @@ fn objects(
         object.moved(region.clipped(size[1] as f32, size[0] as f32))
     });
     resized.collect()
-}
-
-/// The last part of a path, for messages.
-pub(super) fn name(path: &Path) -> String {
-    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }

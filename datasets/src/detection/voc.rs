@@ -22,8 +22,8 @@ use std::path::Path;
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::stored::{self, Draft, DraftObject, Reading};
-use super::{Detection, Region, Repair, Repairs, text};
-use crate::Error;
+use super::{Detection, Region, Repair, Repairs};
+use crate::{Error, text};
 
 /// Elements, attributes and texts that an XML file may have.
 const MAX_NODES: u32 = 1 << 18;
@@ -76,7 +76,7 @@ pub fn read(
                     known.push(DraftObject { place, region, class, area: None, crowd: difficult });
                 }
                 None => {
-                    let file = stored::name(&source);
+                    let file = text::name(&source);
                     let place = format_args!("{file}: object {number}: {name}");
                     repairs.add(Repair::UnknownClass, place);
                 }

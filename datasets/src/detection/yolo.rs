@@ -18,9 +18,9 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::stored::{self, Draft, DraftObject, Reading};
-use super::text::MAX_CLASSES;
-use super::{Detection, Region, Repairs, text};
+use super::{Detection, Region, Repairs};
 use crate::Error;
+use crate::text::{self, MAX_CLASSES};
 
 /// Reads the pictures of `images/{split}`, in the order of their names.
 ///

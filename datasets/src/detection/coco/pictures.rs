@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::super::stored::{self, Draft, DraftObject, Reading};
-use super::super::{Detection, Region, Repairs, text};
+use super::super::{Detection, Region, Repairs};
 use super::{Annotation, Category, Image, read_instances};
-use crate::Error;
+use crate::{Error, text};
 
 /// Reads a file of instances and its pictures from a folder, in the order of the file.
 ///

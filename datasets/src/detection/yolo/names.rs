@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use super::super::text;
-use crate::Error;
+use crate::{Error, text};
 
 /// `names` of a YAML file, in the three forms in which such files give them.
 pub(super) fn read(path: &Path) -> Result<Vec<String>, Error> {

@@ -6,27 +6,27 @@ use std::{fs, io};
 use crate::Error;
 
 /// The most bytes of such a file: far more than a picture has objects, or a data set pictures.
-const MAX_TEXT: u64 = 1 << 24;
+pub(crate) const MAX_TEXT: u64 = 1 << 24;
 
 /// The most classes that a data set may have.
-pub(super) const MAX_CLASSES: usize = 1 << 16;
+pub(crate) const MAX_CLASSES: usize = 1 << 16;
 
 /// The extensions of pictures that are looked for, in this order.
 const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "JPG", "JPEG", "PNG"];
 
 /// The contents of a file, without a byte order mark.
-pub(super) fn read(path: &Path) -> Result<String, Error> {
+pub(crate) fn read(path: &Path) -> Result<String, Error> {
+    read_within(path, MAX_TEXT)
+}
+
+/// The contents of a file of at most so many bytes, without a byte order mark.
+pub(crate) fn read_within(path: &Path, most: u64) -> Result<String, Error> {
     let io = |error| Error::io(path, error);
     let metadata = path.metadata().map_err(io)?;
-    if !metadata.is_file() || metadata.len() > MAX_TEXT {
+    if !metadata.is_file() || metadata.len() > most {
         let found = format!("{} bytes", metadata.len());
         let found = if metadata.is_file() { &found } else { "a folder or a device" };
-        return Err(Error::malformed(
-            path,
-            0,
-            format!("a file of at most {MAX_TEXT} bytes"),
-            found,
-        ));
+        return Err(Error::malformed(path, 0, format!("a file of at most {most} bytes"), found));
     }
     let bytes = fs::read(path).map_err(io)?;
     let text = String::from_utf8(bytes).map_err(|error| {
@@ -41,13 +41,13 @@ pub(super) fn read(path: &Path) -> Result<String, Error> {
 }
 
 /// Names, one a line, without empty ones, each with the number of its line.
-pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let lines = text.lines().enumerate().map(|(i, line)| (i + 1, line.trim()));
     lines.filter(|(_, line)| !line.is_empty())
 }
 
 /// The names of classes, one a line.
-pub(super) fn classes(path: &Path) -> Result<Vec<String>, Error> {
+pub(crate) fn classes(path: &Path) -> Result<Vec<String>, Error> {
     let text = read(path)?;
     let classes: Vec<String> = lines(&text).map(|(_, name)| name.to_string()).collect();
     check_classes(path, &classes)?;
@@ -55,7 +55,7 @@ pub(super) fn classes(path: &Path) -> Result<Vec<String>, Error> {
 }
 
 /// At least one class, not absurdly many, none of them twice.
-pub(super) fn check_classes(path: &Path, classes: &[String]) -> Result<(), Error> {
+pub(crate) fn check_classes(path: &Path, classes: &[String]) -> Result<(), Error> {
     if !(1..=MAX_CLASSES).contains(&classes.len()) {
         let expected = format_args!("1 to {MAX_CLASSES} names");
         return Err(Error::record(path, "the classes", expected, classes.len()));
@@ -69,21 +69,26 @@ pub(super) fn check_classes(path: &Path, classes: &[String]) -> Result<(), Error
 }
 
 /// A name that a file gives, below a folder and not outside of it.
-pub(super) fn inside(folder: &Path, name: &str) -> Option<PathBuf> {
+pub(crate) fn inside(folder: &Path, name: &str) -> Option<PathBuf> {
     let path = Path::new(name);
     let normal = |part| matches!(part, Component::Normal(_) | Component::CurDir);
     (!name.is_empty() && path.components().all(normal)).then(|| folder.join(path))
 }
 
+/// The last part of a path, for messages.
+pub(crate) fn name(path: &Path) -> String {
+    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
 /// The picture of this name, without its extension, in a folder.
-pub(super) fn picture(folder: &Path, stem: &str) -> Result<PathBuf, Error> {
+pub(crate) fn picture(folder: &Path, stem: &str) -> Result<PathBuf, Error> {
     let names = EXTENSIONS.map(|extension| format!("{stem}.{extension}"));
     let found = names.iter().map(|name| folder.join(name)).find(|path| path.is_file());
     found.ok_or_else(|| Error::Missing { folder: folder.to_owned(), names: names.to_vec() })
 }
 
 /// The names in a folder that end in one of these extensions, whatever their case, sorted and without hidden ones.
-pub(super) fn names(folder: &Path, extensions: &[&str]) -> Result<Vec<String>, Error> {
+pub(crate) fn names(folder: &Path, extensions: &[&str]) -> Result<Vec<String>, Error> {
     let io = |error| Error::io(folder, error);
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(io)? {
@@ -102,6 +107,6 @@ pub(super) fn names(folder: &Path, extensions: &[&str]) -> Result<Vec<String>, E
 }
 
 /// A name without its extension.
-pub(super) fn stem(name: &str) -> &str {
+pub(crate) fn stem(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
