@@ -4,6 +4,7 @@
 pub mod average_precision;
 mod backbone;
 mod boxes;
+pub mod captioner;
 pub mod check;
 mod detr;
 pub mod hugging_face;
@@ -17,6 +18,7 @@ mod vit;
 
 pub use backbone::BackboneConfig;
 pub use boxes::{CenterSize, Corners};
+pub use captioner::{Captioner, CaptionerConfig, Decoding, Grouping, ScreenBatch};
 pub use detr::{Detr, DetrConfig, Padding};
 pub use image_gpt::{ImageGpt, ImageGptConfig};
 pub use sample::Sampler;
