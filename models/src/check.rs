@@ -4,9 +4,11 @@ use autograd::{CrossEntropy, Var, concat, cross_entropy};
 use nn::check::{Entry, Pick};
 use nn::{Activation, Context, Init, NormKind, NormOrder, PositionConfig, check_layer};
 
+use crate::captioner::{CLASSES, PLACES};
 use crate::{
-    BackboneConfig, CenterSize, Detections, Detr, DetrConfig, ImageGpt, ImageGptConfig, Normalizer,
-    Padding, Pool, SetCriterion, Target, Vit, VitConfig,
+    BackboneConfig, Captioner, CaptionerConfig, CenterSize, Detections, Detr, DetrConfig, Grouping,
+    ImageGpt, ImageGptConfig, Normalizer, Padding, Pool, ScreenBatch, SetCriterion, Target, Vit,
+    VitConfig,
 };
 
 /// All models, each in the forms whose code differs; `nn::check::table` has every position encoding.
@@ -63,6 +65,18 @@ pub fn table() -> Vec<Entry> {
                 detr(init, pick, BackboneConfig::ResNet18 { dilated, channels })
             },
             |model, cx, [], pick| found(model, cx, pick)),
+        check_layer!("Captioner, lff-mlp", "-> 3 4 7",
+            |init, pick| -> Captioner { captioner(init, pick, LFF_MLP) },
+            |model, cx, [], pick| { let screens = screens(pick); model.forward(cx, &screens, &pick.indices(12, 7)) }),
+        check_layer!("Captioner, embed-2d", "->",
+            |init, pick| -> Captioner { captioner(init, pick, PositionConfig::Embed2d {}) },
+            |model, cx, [], pick| { let screens = screens(pick); model.loss(cx, &screens, &pick.indices(12, 7), 0..2, 5.0).0 }),
+        check_layer!("Captioner, rope-axial", "->",
+            |init, pick| -> Captioner { captioner(init, pick, PositionConfig::RopeAxial { temperature: 10.0 }) },
+            |model, cx, [], pick| { let screens = screens(pick); model.loss(cx, &screens, &pick.indices(12, 7), 0..2, 5.0).0 }),
+        check_layer!("Captioner, relative-mlp", "-> 3 8",
+            |init, pick| -> Captioner { captioner(init, pick, PositionConfig::RelativeMlp { hidden: 3 }) },
+            |model, cx, [], pick| model.encode(cx, &screens(pick))),
     ]
 }
 
@@ -124,6 +138,49 @@ fn found<E: tensor::Float>(model: &Detr, cx: &Context<'_, E>, pick: &mut Pick<'_
     let Detections { logits, boxes } =
         model.forward(cx, &images, &[[6, 5], [4, 5]]).pop().expect("a layer");
     concat(&[&logits, &boxes], -1)
+}
+
+/// Seven words; a box's groups of each kind.
+fn captioner(init: &mut Init<'_>, pick: &mut Pick<'_>, position: PositionConfig) -> Captioner {
+    // A head of eight features has a pair for each number of a box.
+    let heads = if matches!(position, PositionConfig::RopeAxial { .. }) { 1 } else { 2 };
+    let config = CaptionerConfig {
+        vocabulary: 7,
+        dim: 8,
+        heads,
+        mlp_dim: 3,
+        encoder_depth: 1,
+        decoder_depth: 1,
+        dropout: 0.2,
+        pixels: vec![2],
+        max_words: 3,
+        grouping: Grouping::ALL[pick.below(3)],
+        position,
+        scale_positions: pick.coin(),
+        tie: pick.coin(),
+        order: if pick.coin() { NormOrder::Pre } else { NormOrder::Post },
+    };
+    Captioner::new(init, &config).expect("the numbers fit")
+}
+
+/// Two screens of three and two nodes, some with texts, and three widgets.
+fn screens(pick: &mut Pick<'_>) -> ScreenBatch {
+    let (slots, fractions) = (6, pick.values::<f32>([6, 4]).to_vec());
+    let bounds = fractions.chunks(4).map(|v| std::array::from_fn(|i| 0.5 + 0.5 * v[i])).collect();
+    let mut text = || pick.indices(2 * slots, 7);
+    let (developer, resource) = (text(), text());
+    ScreenBatch {
+        nodes: 3,
+        counts: vec![3, 2],
+        class: pick.indices(slots, CLASSES),
+        clickable: pick.indices(slots, 2),
+        dom: (0..slots).map(|_| [0; 3].map(|_| pick.below(PLACES))).collect(),
+        bounds,
+        developer,
+        resource,
+        widgets: vec![(0, 1), (0, 2), (1, 0)],
+        pixels: pick.values([3, 1, 4, 4]),
+    }
 }
 
 /// Images of 2 × 2 pixels of one or two tokens.

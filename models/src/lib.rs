@@ -2,20 +2,26 @@
 #![forbid(unsafe_code)]
 
 pub mod average_precision;
+mod backbone;
 mod boxes;
+pub mod captioner;
 pub mod captions;
 pub mod check;
 mod detr;
 pub mod hugging_face;
 mod image_gpt;
 pub mod matching;
+mod positions;
+mod residual;
 mod sample;
 mod set_criterion;
 pub mod statistics;
 mod vit;
 
+pub use backbone::BackboneConfig;
 pub use boxes::{CenterSize, Corners};
-pub use detr::{BackboneConfig, Detr, DetrConfig, Padding};
+pub use captioner::{Captioner, CaptionerConfig, Decoding, Grouping, ScreenBatch};
+pub use detr::{Detr, DetrConfig, Padding};
 pub use image_gpt::{ImageGpt, ImageGptConfig};
 pub use sample::Sampler;
 pub use set_criterion::{Detections, Losses, Normalizer, SetCriterion, Target};

@@ -3,47 +3,8 @@
 use nn::{NormOrder, PositionConfig, PositionShape};
 use serde::{Deserialize, Serialize};
 
-use super::backbone::Backbone;
 use crate::ConfigError;
-
-/// The convolutions that turn an image into features.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum BackboneConfig {
-    /// 3×3 convolutions of stride 2 with ReLU, one for each entry.
-    Stem {
-        /// Channels after each convolution.
-        channels: Vec<usize>,
-    },
-    /// Stages of residual blocks (two 3×3 convolutions with group norm each; He et al. 2016, Wu and He 2018), to be trained from
-    /// scratch. Each stage halves height and width.
-    Residual {
-        /// Channels of each stage.
-        channels: Vec<usize>,
-        /// Residual blocks of a stage.
-        blocks: usize,
-    },
-    /// ResNet-18 (He et al. 2016) with frozen batch norm, under torchvision's names; stride 32.
-    #[serde(rename = "resnet-18")]
-    ResNet18 {
-        /// Whether the last stage is dilated instead of strided (DC5): stride 16.
-        #[serde(default)]
-        dilated: bool,
-        /// Channels of the four stages, those of the 3×3 convolutions.
-        #[serde(default = "resnet")]
-        channels: [usize; 4],
-    },
-    /// ResNet-50 with frozen batch norm and the stride in the 3×3 convolution, as torchvision has it; stride 32.
-    #[serde(rename = "resnet-50")]
-    ResNet50 {
-        /// Whether the last stage is dilated instead of strided (DC5): stride 16.
-        #[serde(default)]
-        dilated: bool,
-        /// Channels of the four stages, those of the 3×3 convolutions.
-        #[serde(default = "resnet")]
-        channels: [usize; 4],
-    },
-}
+use crate::backbone::{Backbone, BackboneConfig};
 
 /// What happens to images of a batch that are smaller than the largest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,10 +64,6 @@ pub struct DetrConfig {
     pub padding: Padding,
 }
 
-fn resnet() -> [usize; 4] {
-    [64, 128, 256, 512]
-}
-
 fn post() -> NormOrder {
     NormOrder::Post
 }
@@ -141,22 +98,7 @@ impl DetrConfig {
             ("queries", self.queries),
             ("classes", self.classes),
         ];
-        let mut sizes = sizes.to_vec();
-        match &self.backbone {
-            BackboneConfig::Stem { channels } => {
-                sizes.push(("backbone.channels.len()", channels.len()));
-                sizes.extend(channels.iter().map(|&c| ("backbone.channels", c)));
-            }
-            BackboneConfig::Residual { channels, blocks } => {
-                sizes.push(("backbone.channels.len()", channels.len()));
-                sizes.extend(channels.iter().map(|&c| ("backbone.channels", c)));
-                sizes.push(("backbone.blocks", *blocks));
-            }
-            BackboneConfig::ResNet18 { channels, .. }
-            | BackboneConfig::ResNet50 { channels, .. } => {
-                sizes.extend(channels.iter().map(|&c| ("backbone.channels", c)));
-            }
-        }
+        let sizes = sizes.into_iter().chain(self.backbone.sizes());
         for (name, size) in sizes {
             if !(1..=1 << 16).contains(&size) {
                 return Err(ConfigError(format!("{name} = {size}: 1 to 65536 expected")));

@@ -1,6 +1,5 @@
 //! A detector of objects as a set of boxes (Carion et al. 2020).
 
-mod backbone;
 mod config;
 mod transformer;
 
@@ -8,11 +7,12 @@ use autograd::{Attention, Var, concat, linear};
 use nn::{Context, Fill, Init, LayerNorm, Linear, NormOrder, ParamId, Places, Position, Sight};
 use tensor::{Float, Tensor};
 
-use self::backbone::Backbone;
 use self::transformer::{DecoderLayer, EPS, EncoderLayer, plus};
+use crate::backbone::Backbone;
+use crate::positions::{of_layer, per_sample, scaled};
 use crate::{ConfigError, Detections};
 
-pub use config::{BackboneConfig, DetrConfig, Padding};
+pub use config::{DetrConfig, Padding};
 
 /// Images → backbone → 1×1 projection → encoder over all places → decoder over queries → classes and boxes of each query, after
 /// each decoder layer.
@@ -134,7 +134,7 @@ impl Detr {
 
         let places = Places::of_images(&valid, [rows, columns]);
         let hidden = hidden_places(&valid, [rows, columns]);
-        let positions = per_image(&places, |places| self.placed(cx, places));
+        let positions = per_sample(&places, |places| self.placed(cx, places));
         let sights: Vec<Sight<E>> =
             places.iter().map(|places| self.position.sight(cx, places, false)).collect();
         for (i, layer) in self.encoder.iter().enumerate() {
@@ -153,7 +153,7 @@ impl Detr {
             found = &found + &trained;
             let at_anchors =
                 |places: &Places| self.placed(cx, &anchor_places(anchors, places.sizes()));
-            let points = per_image(&places, at_anchors);
+            let points = per_sample(&places, at_anchors);
             queries = points.unwrap_or(trained);
         }
         let layers = self.decoder.iter().map(|layer| {
@@ -166,12 +166,7 @@ impl Detr {
     /// The encoding of places [N, D], if it is one that is added.
     fn placed<E: Float>(&self, cx: &Context<'_, E>, places: &Places) -> Option<Var<E>> {
         let encoded = self.position.embed(cx, places).0?;
-        if !self.config.scale_positions {
-            return Some(encoded);
-        }
-        let mean = E::from_f64(1.0 / self.config.dim as f64);
-        let square = encoded.square().sum_keep(&[-1]).scale(mean);
-        Some(encoded.div(&square.add_scalar(E::from_f64(1e-6)).sqrt()))
+        Some(if self.config.scale_positions { scaled(&encoded) } else { encoded })
     }
 
     /// Features [B, C', h, w] of images, and how many rows and columns of them belong to each image.
@@ -264,28 +259,6 @@ fn hidden_places<E: Float>(valid: &[[usize; 2]], [rows, columns]: [usize; 2]) ->
     Some(Var::constant(mask))
 }
 
-/// What an encoder layer may look at: what the relative positions of each image say, and no padding.
-fn of_layer<E: Float>(sights: &[Sight<E>], layer: usize, hidden: Option<&Var<E>>) -> Attention<E> {
-    let with_heads = |x: &Var<E>| if x.dims().len() == 2 { x.unsqueeze(0) } else { x.clone() };
-    let angles =
-        per_image(sights, |sight| sight.of(layer).angles.as_ref().map(|[q, _]| with_heads(q)));
-    let bias = per_image(sights, |sight| sight.of(layer).mask.clone());
-    let mask = match (bias, hidden) {
-        (Some(bias), Some(hidden)) => Some(&bias + hidden),
-        (bias, hidden) => bias.or_else(|| hidden.cloned()),
-    };
-    Attention { causal: false, mask, angles: angles.map(|angles| [angles.clone(), angles]) }
-}
-
-/// What `f` makes of what belongs to each image, as [B, …], or of the one thing that all images share.
-fn per_image<T, E: Float>(each: &[T], f: impl Fn(&T) -> Option<Var<E>>) -> Option<Var<E>> {
-    if let [shared] = each {
-        return f(shared);
-    }
-    let parts: Option<Vec<Var<E>>> = each.iter().map(|one| Some(f(one)?.unsqueeze(0))).collect();
-    Some(concat(&parts?.iter().collect::<Vec<_>>(), 0))
-}
-
 #[cfg(test)]
 mod tests {
     use nn::{AdamW, AdamWConfig, Params, PositionConfig};
@@ -293,7 +266,7 @@ mod tests {
     use rand::rngs::ChaCha8Rng;
 
     use super::*;
-    use crate::{CenterSize, Normalizer, SetCriterion, Target};
+    use crate::{BackboneConfig, CenterSize, Normalizer, SetCriterion, Target};
 
     fn config(backbone: BackboneConfig, anchors: bool) -> DetrConfig {
         DetrConfig {

@@ -1,40 +1,18 @@
 //! Layers of DETR's transformer: positions are added to queries and keys of each attention, not to values.
 
 use autograd::{Attention, Var};
-use nn::{Activation, Context, Dropout, Init, LayerNorm, Linear, MultiHeadAttention, NormOrder};
+use nn::{Activation, Context, Dropout, Init, Linear, MultiHeadAttention};
 use tensor::Float;
 
 use super::DetrConfig;
+use crate::residual::Residual;
 
 /// ε of the norms: PyTorch's.
 pub(super) const EPS: f64 = 1e-5;
 
-/// A residual branch with its norm, before or after.
-#[derive(Clone, Debug)]
-struct Residual {
-    norm: LayerNorm,
-    dropout: Dropout,
-    order: NormOrder,
-}
-
-impl Residual {
-    fn new(init: &mut Init<'_>, name: &str, config: &DetrConfig) -> Self {
-        let norm = LayerNorm::with_eps(&mut init.scope(name), config.dim, EPS);
-        Self { norm, dropout: Dropout::new(config.dropout), order: config.order }
-    }
-
-    /// norm(x + branch(x)), or x + branch(norm(x)).
-    fn forward<E: Float>(
-        &self,
-        cx: &Context<'_, E>,
-        x: &Var<E>,
-        branch: impl FnOnce(&Var<E>) -> Var<E>,
-    ) -> Var<E> {
-        match self.order {
-            NormOrder::Pre => self.dropout.forward(cx, branch(&self.norm.forward(cx, x))) + x,
-            NormOrder::Post => self.norm.forward(cx, &(self.dropout.forward(cx, branch(x)) + x)),
-        }
-    }
+fn residual(init: &mut Init<'_>, name: &str, config: &DetrConfig) -> Residual {
+    let &DetrConfig { dim, dropout, order, .. } = config;
+    Residual::new(&mut init.scope(name), dim, dropout, order, EPS)
 }
 
 /// Linear, ReLU, linear. Parameters: those of `f1` and `f2`.
@@ -71,7 +49,7 @@ impl EncoderLayer {
         Self {
             attention: MultiHeadAttention::new(&mut init.scope("a"), config.dim, config.heads),
             feed: FeedForward::new(init, config),
-            residuals: ["n1", "n2"].map(|name| Residual::new(init, name, config)),
+            residuals: ["n1", "n2"].map(|name| residual(init, name, config)),
         }
     }
 
@@ -108,7 +86,7 @@ impl DecoderLayer {
             attention: MultiHeadAttention::new(&mut init.scope("a"), config.dim, config.heads),
             cross: MultiHeadAttention::new(&mut init.scope("c"), config.dim, config.heads),
             feed: FeedForward::new(init, config),
-            residuals: ["n1", "n2", "n3"].map(|name| Residual::new(init, name, config)),
+            residuals: ["n1", "n2", "n3"].map(|name| residual(init, name, config)),
         }
     }
 

@@ -28,6 +28,16 @@ impl<E: Float> KeyValues<E> {
         self.len == 0
     }
 
+    /// Goes on with these sequences of the batch, which may repeat: those that a search has kept.
+    ///
+    /// # Panics
+    /// If one is not in the batch.
+    #[track_caller]
+    pub fn select(&mut self, sequences: &[usize]) {
+        self.keys = self.keys.gather(0, sequences);
+        self.values = self.values.gather(0, sequences);
+    }
+
     /// Adds the key and value [B, H, 1, d] of the next token, and lets its query look at all tokens so far. `options` is that of
     /// the whole sequence, of which this token's angles and its row of the mask are used.
     ///

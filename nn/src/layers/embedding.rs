@@ -14,7 +14,12 @@ pub struct Embedding {
 impl Embedding {
     /// A table filled with normal numbers of standard deviation 0.02.
     pub fn new(init: &mut Init<'_>, count: usize, dim: usize) -> Self {
-        Self { weight: init.param("weight", [count, dim], Fill::Normal(0.02), false) }
+        Self::with(init, count, dim, Fill::Normal(0.02))
+    }
+
+    /// A table that is filled as told.
+    pub fn with(init: &mut Init<'_>, count: usize, dim: usize, fill: Fill) -> Self {
+        Self { weight: init.param("weight", [count, dim], fill, false) }
     }
 
     /// Indices `[n]` → [n, dim].

@@ -218,6 +218,20 @@ impl PositionConfig {
         }
     }
 
+    /// Whether it gives vectors that are added to tokens, rather than none or a change of attention.
+    pub fn is_absolute(&self) -> bool {
+        use PositionConfig::*;
+        !matches!(
+            self,
+            None {}
+                | RopeAxial { .. }
+                | RopeMixed { .. }
+                | Alibi {}
+                | RelativeMlp { .. }
+                | RelativeLff { .. }
+        )
+    }
+
     /// Checks that this encoder can serve such a model.
     ///
     /// # Errors

@@ -1,17 +1,19 @@
 //! Convolutional backbones.
 
+mod config;
+
 use autograd::{Var, max_pool2d};
 use nn::{Context, Conv2d, FrozenBatchNorm, GroupNorm, Init};
 use tensor::{Convolution, Float};
 
-use super::BackboneConfig;
+pub use self::config::BackboneConfig;
 
 /// Images [B, C, H, W] → features [B, C', h, w].
 ///
 /// Parameters: `stem.0.*`, `stem.2.*` … of convolutions alone (the numbers between are those of the ReLUs); else
 /// `backbone.conv1.weight`, `backbone.bn1.*`, `backbone.layer1.0.conv1.weight` … as torchvision names ResNet's.
 #[derive(Clone, Debug)]
-pub(super) enum Backbone {
+pub(crate) enum Backbone {
     Stem(Vec<Conv2d>),
     Residual { first: ConvNorm, pools: bool, blocks: Vec<ResidualBlock> },
 }
@@ -33,7 +35,7 @@ enum NormChoice {
 
 impl Backbone {
     /// A backbone with fresh parameters, and the number of channels that it ends with.
-    pub(super) fn new(
+    pub(crate) fn new(
         init: &mut Init<'_>,
         config: &BackboneConfig,
         channels: usize,
@@ -86,7 +88,7 @@ impl Backbone {
     }
 
     /// Height and width of the features of an image of this size.
-    pub(super) fn grid(config: &BackboneConfig, size: [usize; 2]) -> [usize; 2] {
+    pub(crate) fn grid(config: &BackboneConfig, size: [usize; 2]) -> [usize; 2] {
         let halvings = match config {
             BackboneConfig::Stem { channels } => channels.len(),
             BackboneConfig::Residual { channels, .. } => channels.len(),
@@ -97,7 +99,8 @@ impl Backbone {
         size.map(|size| (0..halvings).fold(size, |size, _| size.div_ceil(2)))
     }
 
-    pub(super) fn forward<E: Float>(&self, cx: &Context<'_, E>, images: &Var<E>) -> Var<E> {
+    /// Images [B, C, H, W] → features [B, C', h, w].
+    pub(crate) fn forward<E: Float>(&self, cx: &Context<'_, E>, images: &Var<E>) -> Var<E> {
         match self {
             Backbone::Stem(convs) => {
                 convs.iter().fold(images.clone(), |x, conv| conv.forward(cx, &x).relu())
@@ -148,7 +151,7 @@ fn strided(stride: usize, padding: usize) -> Convolution {
 
 /// A convolution without bias and its normalisation.
 #[derive(Clone, Debug)]
-pub(super) struct ConvNorm {
+pub(crate) struct ConvNorm {
     conv: Conv2d,
     norm: ImageNorm,
 }
@@ -196,7 +199,7 @@ impl ConvNorm {
 /// relu(x + f(x)), where f is two 3×3 convolutions, or a 3×3 one between two of 1×1; x goes through a 1×1 convolution if its
 /// shape changes.
 #[derive(Clone, Debug)]
-pub(super) struct ResidualBlock {
+pub(crate) struct ResidualBlock {
     convs: Vec<ConvNorm>,
     downsample: Option<ConvNorm>,
 }
