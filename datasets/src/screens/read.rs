@@ -1,7 +1,7 @@
 //! From files to screens.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rayon::prelude::*;
 
@@ -67,7 +67,7 @@ pub fn screen(json: &Path, limits: &Limits) -> Result<Screen, Error> {
     let folder = json.parent().unwrap_or(Path::new(""));
     let widgets = (0..screen.nodes.len()).map(|node| Widget { node, captions: Vec::new() });
     let widgets = widgets.collect();
-    with_pixels(screen, widgets, &text::picture(folder, &text::stem(&text::name(json)))?)
+    with_pixels(screen, widgets, &text::picture(folder, text::stem(&text::name(json)))?)
 }
 
 /// The ids of a part, one a line.
@@ -131,11 +131,7 @@ fn captioned(
 }
 
 /// The screen with these widgets.
-fn with_pixels(
-    mut screen: Screen,
-    widgets: Vec<Widget>,
-    picture: &PathBuf,
-) -> Result<Screen, Error> {
+fn with_pixels(mut screen: Screen, widgets: Vec<Widget>, picture: &Path) -> Result<Screen, Error> {
     let picture = Screenshot::read(picture)?;
     screen.pixels.reserve_exact(widgets.len() * SIDE * SIDE);
     for widget in &widgets {
