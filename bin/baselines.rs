@@ -6,13 +6,21 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 use serde::Serialize;
 
-/// Bits per byte of images that were not seen.
+use crate::caption_baselines;
+
+/// What models without a model reach.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Baselines {
-    /// A histogram of the training images' bytes for each place and channel, each value counted once more than seen.
-    pub(crate) histogram: f64,
-    /// The mean size of a PNG file of one image, its header included.
-    pub(crate) png: f64,
+#[serde(untagged)]
+pub(crate) enum Baselines {
+    /// Bits per byte of images that were not seen.
+    Bytes {
+        /// A histogram of the training images' bytes for each place and channel, each value counted once more than seen.
+        histogram: f64,
+        /// The mean size of a PNG file of one image, its header included.
+        png: f64,
+    },
+    /// Scores of captions.
+    Captions(caption_baselines::Baselines),
 }
 
 /// Learns from the first images and scores the second.
@@ -35,7 +43,7 @@ pub(crate) fn measure(train: &Images, test: &Images) -> Result<Baselines> {
         file_bits += 8.0 * png_size(image, [channels, height, width])? as f64;
     }
     let all = (test.len().max(1) * dims) as f64;
-    Ok(Baselines { histogram: bits / all, png: file_bits / all })
+    Ok(Baselines::Bytes { histogram: bits / all, png: file_bits / all })
 }
 
 /// Bytes of a PNG file of this image.
@@ -62,10 +70,13 @@ mod tests {
         let images = |byte: u8| {
             Images::new([1, 2, 2], vec![byte; 4 * 1000], vec![0; 1000], vec!["a".into()])
         };
-        let same = measure(&images(7), &images(7)).expect("encoded");
-        assert!((same.histogram + (1001.0f64 / 1256.0).log2()).abs() < 1e-12, "{same:?}");
-        let other = measure(&images(7), &images(8)).expect("encoded");
-        assert!((other.histogram - 1256f64.log2()).abs() < 1e-12, "{other:?}");
-        assert!(same.png > 8.0, "a file of four bytes has a header: {same:?}");
+        let bytes = |test: u8| match measure(&images(7), &images(test)).expect("encoded") {
+            Baselines::Bytes { histogram, png } => (histogram, png),
+            other => panic!("{other:?}"),
+        };
+        let (histogram, png) = bytes(7);
+        assert!((histogram + (1001.0f64 / 1256.0).log2()).abs() < 1e-12, "{histogram}");
+        assert!((bytes(8).0 - 1256f64.log2()).abs() < 1e-12, "{}", bytes(8).0);
+        assert!(png > 8.0, "a file of four bytes has a header: {png}");
     }
 }

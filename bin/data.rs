@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use datasets::detection::scenes;
+use datasets::screens::{self, Vocabulary};
 use datasets::{Images, Normalize, Split, cifar10, detection, idx, image_folder, sample};
 use nn::Params;
 use serde::{Deserialize, Serialize};
 
+use crate::captioner;
 use crate::recipe::{DataConfig, DataKind, ModelConfig, Recipe, ScenesConfig};
 use crate::run::Run;
 use crate::source::Source;
@@ -17,6 +19,27 @@ use crate::task::Task;
 /// The classes of a data set: names, and the numbers by which files of results call them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Classes(pub(crate) Vec<Class>);
+
+/// What the numbers stand for that a model answers with.
+#[derive(Clone, Debug)]
+pub(crate) enum Names {
+    Classes(Classes),
+    Words(Arc<Vocabulary>),
+}
+
+impl Names {
+    /// Leaves them in the folder of a run.
+    pub(crate) fn write(&self, run: &Run) -> Result<()> {
+        match self {
+            Names::Classes(classes) => {
+                run.put(Classes::FILE, serde_json::to_string(classes)?.as_bytes())
+            }
+            Names::Words(words) => {
+                run.put(captioner::VOCABULARY, serde_json::to_string(&**words)?.as_bytes())
+            }
+        }
+    }
+}
 
 /// One of them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,11 +65,6 @@ impl Classes {
         Self(ids.into_iter().zip(names).map(class).collect())
     }
 
-    /// Leaves them in the folder of a run.
-    pub(crate) fn write(&self, run: &Run) -> Result<()> {
-        run.put(Self::FILE, serde_json::to_string(self)?.as_bytes())
-    }
-
     /// Those of a run.
     pub(crate) fn read(run: &Run) -> Result<Self> {
         let path = run.folder.join(Self::FILE);
@@ -63,7 +81,7 @@ pub(crate) fn load(
     task: &Task,
     params: &mut Params,
     canvas: Option<Canvas>,
-) -> Result<(Source, Source, Classes)> {
+) -> Result<(Source, Source, Names)> {
     if let ModelConfig::Detr(model) = &recipe.model {
         let canvas = canvas.unwrap_or(Canvas { size: model.image_size, zoom: false });
         return boxes(recipe, model, canvas);
@@ -81,7 +99,59 @@ pub(crate) fn load(
     };
     let train = datasets::Loader::new(Arc::new(train), options)?;
     let eval = datasets::Loader::new(Arc::new(eval), datasets::Options::eval(500, normalize))?;
-    Ok((Source::Images(train), Source::Images(eval), classes))
+    Ok((Source::Images(train), Source::Images(eval), Names::Classes(classes)))
+}
+
+/// Why pictures with boxes and screens are not asked for as images with a label.
+const OTHERS: &str = "they are read elsewhere";
+
+/// Reads the screens that a captioner's recipe asks for, and what words there are: those of a run, if it is one that goes on or is
+/// scored. Completes the recipe.
+pub(crate) fn screens(
+    recipe: &mut Recipe,
+    run: Option<&Run>,
+) -> Result<Option<(Source, Source, Names)>> {
+    let ModelConfig::Captioner(model) = &mut recipe.model else { return Ok(None) };
+    let config = recipe.data.screens.unwrap_or_default();
+    let dir = folder(&recipe.data)?;
+    let read = |part: screens::Part| {
+        let screens = screens::folder(dir, part).with_context(|| advice(DataKind::Screens, dir))?;
+        if !screens.repairs().is_empty() {
+            eprintln!("{}, {}: {}", dir.display(), part.name(), screens.repairs());
+        }
+        Ok::<_, anyhow::Error>(Arc::new(screens))
+    };
+    let (train, eval) = (read(screens::Part::Train)?, read(config.eval)?);
+    let vocabulary = match run {
+        Some(run) => captioner::vocabulary(run)?,
+        None => Vocabulary::of_captions(&train, config.words, config.min_count),
+    };
+    if ![0, vocabulary.len()].contains(&model.vocabulary) {
+        bail!(
+            "model.vocabulary = {}: the {} words of the training captions expected, or 0",
+            model.vocabulary,
+            vocabulary.len()
+        );
+    }
+    model.vocabulary = vocabulary.len();
+    let vocabulary = Arc::new(vocabulary);
+    let options = screens::Options {
+        max_nodes: config.max_nodes,
+        max_words: model.max_words,
+        band: config.band,
+        ..screens::Options::train(recipe.train.batch_size, recipe.seed)
+    };
+    let train = screens::Loader::new(train, Arc::clone(&vocabulary), options)?;
+    if train.left_out() != screens::LeftOut::default() {
+        eprintln!("not shown in training: {}", train.left_out());
+    }
+    let options = screens::Options {
+        max_nodes: usize::MAX,
+        max_words: model.max_words,
+        ..screens::Options::eval(16)
+    };
+    let eval = screens::Loader::new(eval, Arc::clone(&vocabulary), options)?;
+    Ok(Some((Source::Screens(train), Source::Screens(eval), Names::Words(vocabulary))))
 }
 
 /// Training images, images to evaluate on, and the map from bytes to inputs, taken from the training images.
@@ -104,7 +174,7 @@ fn images(recipe: &Recipe) -> Result<(Images, Images, Normalize)> {
             let channels = if gpt.palette > 0 { gpt.palette } else { gpt.channels };
             ([channels, gpt.image_size, gpt.image_size], classes)
         }
-        ModelConfig::Detr(_) => unreachable!("its images have boxes"),
+        ModelConfig::Detr(_) | ModelConfig::Captioner(_) => unreachable!("{OTHERS}"),
     };
     for images in [&train, &eval] {
         if images.shape() != expected {
@@ -141,7 +211,12 @@ fn read(config: &DataConfig, kind: DataKind, split: Split) -> Result<Images> {
             });
             image_folder::read(&part, size, kind.channels())
         }
-        DataKind::Sample | DataKind::Scenes | DataKind::Voc | DataKind::Coco | DataKind::Yolo => {
+        DataKind::Sample
+        | DataKind::Scenes
+        | DataKind::Voc
+        | DataKind::Coco
+        | DataKind::Yolo
+        | DataKind::Screens => {
             bail!("images with a label each expected, not `{kind:?}`")
         }
     };
@@ -176,7 +251,7 @@ fn boxes(
     recipe: &Recipe,
     model: &models::DetrConfig,
     canvas: Canvas,
-) -> Result<(Source, Source, Classes)> {
+) -> Result<(Source, Source, Names)> {
     let (train, eval, ids) = match recipe.data.kind {
         DataKind::Scenes => {
             let (train, eval) = scenes(recipe, model, canvas)?;
@@ -215,7 +290,7 @@ fn boxes(
     let train = detection::Loader::new(train, options)?;
     let options = detection::Options::eval(64, canvas.size, normalize);
     let eval = detection::Loader::new(eval, options)?;
-    Ok((Source::Boxes(train), Source::Boxes(eval), classes))
+    Ok((Source::Boxes(train), Source::Boxes(eval), Names::Classes(classes)))
 }
 
 /// Says how many pictures have more objects than can be found in one: of those, the ones that fit best are learnt.

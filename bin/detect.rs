@@ -1,6 +1,6 @@
 //! `wavetape detect`: finds objects in pictures with a detector that was trained.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -78,7 +78,7 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
         let none = || format!("{}: no class {} in classes.json", args.run.display(), found.class);
         classes.0.get(found.class).with_context(none)
     };
-    let source = args.test.map(|_| Trainer::new(recipe.clone(), None)).transpose()?;
+    let source = args.test.map(|_| Trainer::new(recipe.clone(), None, Some(&run))).transpose()?;
     let source = source.map(|(trainer, _)| trainer.eval);
     let count = match (&source, args.test) {
         (Some(source), Some(count)) if count > source.len() => {
@@ -104,9 +104,8 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
     for i in 0..count {
         let (picture, drawn) = picture(i)?;
         let size = [drawn.width(), drawn.height()].map(f64::from);
-        let mut found = find(&detector, state.evaluated(), &picture);
-        found.sort_by(|a, b| b.score.total_cmp(&a.score));
-        let mut boxes = Vec::new();
+        let found = find(&detector, state.evaluated(), &picture);
+        let (mut boxes, mut drawn_queries) = (Vec::new(), HashSet::new());
         for found in &found {
             let class = class(found)?;
             let bounds = found.bounds.scaled(size[0], size[1]);
@@ -116,7 +115,8 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
                 bbox: bounds.to_left_top(),
                 score: found.score,
             });
-            if found.score >= args.threshold {
+            // Of what a query has found, the most probable is drawn.
+            if found.score >= args.threshold && drawn_queries.insert(found.query) {
                 boxes.push((bounds, format!("{} {:.2}", class.name, found.score), found.class));
                 *by_class.entry(class.name.clone()).or_insert(0) += 1;
             }

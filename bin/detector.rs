@@ -29,6 +29,8 @@ pub(crate) struct Detector {
 /// What a query has found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
+    /// Which query.
+    pub(crate) query: usize,
     pub(crate) class: usize,
     /// Probability of the class.
     pub(crate) score: f64,
@@ -95,7 +97,7 @@ impl Detector {
         cx
     }
 
-    /// What each query of each image finds, images [B, C, H, W] of these heights and widths.
+    /// What is found on each image, most probable first, images [B, C, H, W] of these heights and widths.
     pub(crate) fn find(
         &self,
         params: &Params,
@@ -151,7 +153,7 @@ impl Detector {
         let summary = average_precision(&images, &classes, &objects, &detections)
             .context("this model's boxes cannot be scored")?;
         let loss = loss / images.len().max(1) as f64;
-        Ok(Score { value: summary.ap, error: None, loss, summary: Some(summary) })
+        Ok(Score { value: summary.ap, loss, summary: Some(summary), ..Score::default() })
     }
 
     /// The loss of a batch, times the number of its images.
@@ -197,7 +199,9 @@ fn read(layer: &models::Detections) -> Vec<Vec<Found>> {
         let bounds = [0, 1, 2, 3].map(|k| f64::from(boxes[4 * i + k]));
         let bounds = Corners::from(CenterSize::from_array(bounds)).clipped(1.0, 1.0);
         let row = &probabilities[i * classes..(i + 1) * classes - 1];
-        let found = move |(class, &p): (usize, &f32)| Found { class, score: f64::from(p), bounds };
+        let query = i % queries;
+        let found =
+            move |(class, &p): (usize, &f32)| Found { query, class, score: f64::from(p), bounds };
         row.iter().enumerate().map(found)
     };
     let image = |b: usize| {

@@ -6,10 +6,12 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::baselines;
+use crate::baselines::{self, Baselines};
+use crate::caption_baselines;
 use crate::coco;
 use crate::data::Canvas;
 use crate::run::Run;
+use crate::source::Source;
 use crate::train::Trainer;
 
 /// Score the checkpoint of a run on the set that its recipe names: repeats the accuracy that training reported. Or score
@@ -22,7 +24,8 @@ pub(crate) struct EvalArgs {
     /// Folder of the data, if it is not where it was in training.
     #[arg(long, value_name = "DIR", requires = "run")]
     data: Option<PathBuf>,
-    /// Of a generator of bytes: score two baselines as well, a histogram for each place and the sizes of PNG files.
+    /// Score two baselines as well. Of a generator of bytes: a histogram for each place, and the sizes of PNG files. Of a captioner:
+    /// the most frequent caption of the widget's class, and that of the training widget whose box is nearest.
     #[arg(long, requires = "run")]
     baselines: bool,
     /// Of a detector: score it on images of this height and width, instead of those that it was trained on.
@@ -55,21 +58,25 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
         recipe.data.dir = Some(data.clone());
     }
     let canvas = args.size.map(|size| Canvas { size: [size; 2], zoom: args.zoom });
-    let (trainer, mut state) = Trainer::new(recipe, canvas)?;
+    let (trainer, mut state) = Trainer::new(recipe, canvas, Some(&run))?;
     run.restore(&mut state, false)?;
     let start = Instant::now();
     let score = trainer.task.score(state.evaluated(), &trainer.eval)?;
     let (images, seconds) = (trainer.eval.len() as u64, start.elapsed().as_secs_f64());
     let mut report = trainer.report(&run, &state, score, images, seconds);
     if args.baselines {
-        if trainer.task.metric() != "bits_per_dim" {
-            bail!(
-                "--baselines: a generator of bytes expected; this run is scored in {}",
+        report.baselines = Some(match (&trainer.train, &trainer.eval) {
+            (Source::Screens(train), Source::Screens(eval)) => {
+                Baselines::Captions(caption_baselines::measure(train.screens(), eval))
+            }
+            _ if trainer.task.metric() == "bits_per_dim" => {
+                baselines::measure(trainer.train.images()?, trainer.eval.images()?)?
+            }
+            _ => bail!(
+                "--baselines: a captioner or a generator of bytes expected; this run is scored in {}",
                 trainer.task.metric()
-            );
-        }
-        report.baselines =
-            Some(baselines::measure(trainer.train.images()?, trainer.eval.images()?)?);
+            ),
+        });
     }
     report.print(args.json)
 }

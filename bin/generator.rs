@@ -105,6 +105,6 @@ impl Generator {
         let variance = losses.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>() / count;
         let nats = std::f64::consts::LN_2;
         let error = (variance / (count - 1.0).max(1.0)).sqrt() / nats;
-        Score { value: mean / nats, error: Some(error), loss: mean, summary: None }
+        Score { value: mean / nats, error: Some(error), loss: mean, ..Score::default() }
     }
 }

@@ -2,6 +2,9 @@
 
 mod baselines;
 mod bench;
+mod caption;
+mod caption_baselines;
+mod captioner;
 mod classifier;
 mod coco;
 mod data;
@@ -20,6 +23,8 @@ mod progress;
 mod recipe;
 mod run;
 mod source;
+mod study;
+mod sweep;
 mod system;
 mod task;
 mod train;
@@ -45,7 +50,9 @@ enum Command {
     Train(Box<train::TrainArgs>),
     Eval(eval::EvalArgs),
     Detect(detect::DetectArgs),
+    Caption(caption::CaptionArgs),
     Generate(generate::GenerateArgs),
+    Sweep(Box<sweep::SweepArgs>),
     Inspect(inspect::InspectArgs),
     Bench(bench::BenchArgs),
     Gradcheck(gradcheck::GradcheckArgs),
@@ -63,7 +70,9 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Detect(args) => detect::run(args),
+        Command::Caption(args) => caption::run(args),
         Command::Generate(args) => generate::run(args),
+        Command::Sweep(args) => sweep::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Gradcheck(args) => gradcheck::run(args),

@@ -63,6 +63,9 @@ pub(crate) fn run(args: &ParityArgs) -> Result<()> {
         ModelConfig::Vit(config) => vit(args, &config),
         ModelConfig::ImageGpt(config) => image_gpt(args, &config),
         ModelConfig::Detr(config) => detr(args, &config),
+        ModelConfig::Captioner(_) => {
+            bail!("{}: a vit, image-gpt or detr expected, not a captioner", name(&args.config))
+        }
     }
 }
 

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use datasets::{Augment, detection, image_folder};
-use models::{DetrConfig, ImageGptConfig, SetCriterion, VitConfig};
+use datasets::{Augment, detection, image_folder, screens};
+use models::{CaptionerConfig, Decoding, DetrConfig, ImageGptConfig, SetCriterion, VitConfig};
 use nn::{AdamWConfig, PositionConfig};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 /// The recipes inside the program: name and text.
-pub(crate) const RECIPES: [(&str, &str); 8] = [
+pub(crate) const RECIPES: [(&str, &str); 9] = [
     ("vit-sample", include_str!("recipes/vit-sample.toml")),
     ("vit-fashion", include_str!("recipes/vit-fashion.toml")),
     ("igpt-sample", include_str!("recipes/igpt-sample.toml")),
@@ -19,6 +19,7 @@ pub(crate) const RECIPES: [(&str, &str); 8] = [
     ("igpt-emoji", include_str!("recipes/igpt-emoji.toml")),
     ("detr-scenes", include_str!("recipes/detr-scenes.toml")),
     ("detr-bccd", include_str!("recipes/detr-bccd.toml")),
+    ("caption-web", include_str!("recipes/caption-web.toml")),
 ];
 
 /// A run, resolved: every value that it depends on.
@@ -38,6 +39,9 @@ pub(crate) struct Recipe {
     /// Weights of a detector's loss and matching.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) criterion: SetCriterion,
+    /// How captions are searched for.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) decoding: Decoding,
     pub(crate) optimizer: OptimizerConfig,
 }
 
@@ -67,6 +71,9 @@ pub(crate) struct DataConfig {
     /// What scenes are made of, and how.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) scenes: Option<ScenesConfig>,
+    /// What is read of screens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) screens: Option<ScreensConfig>,
 }
 
 /// Made-up scenes of garments or digits; see [`datasets::detection::Scenes`].
@@ -83,6 +90,30 @@ pub(crate) struct ScenesConfig {
     pub(crate) max_objects: usize,
     /// Least and greatest longer side of an object, in pixels.
     pub(crate) sides: [f32; 2],
+}
+
+/// Screens with captions; see [`datasets::screens`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ScreensConfig {
+    /// Part to evaluate on.
+    pub(crate) eval: screens::Part,
+    /// Words of the vocabulary at most.
+    pub(crate) words: usize,
+    /// How often a word must be in the training captions to be known.
+    pub(crate) min_count: usize,
+    /// Nodes of a training screen at most.
+    pub(crate) max_nodes: usize,
+    /// Part of the screen that training does not see: leaves whose centre is there are left out. They are scored by themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) band: Option<screens::Band>,
+}
+
+impl Default for ScreensConfig {
+    fn default() -> Self {
+        let eval = screens::Part::Test;
+        Self { eval, words: 10_000, min_count: 1, max_nodes: 512, band: None }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +139,8 @@ pub(crate) enum DataKind {
     Coco,
     /// YOLO: `images/SPLIT` and `labels/SPLIT`.
     Yolo,
+    /// Rico with captions of widgets: `combined`, `split` and `widget_captions.csv`.
+    Screens,
 }
 
 impl DataKind {
@@ -135,6 +168,8 @@ pub(crate) enum ModelConfig {
     ImageGpt(ImageGptConfig),
     /// A detector of boxes.
     Detr(DetrConfig),
+    /// A captioner of widgets.
+    Captioner(CaptionerConfig),
 }
 
 impl ModelConfig {
@@ -144,6 +179,7 @@ impl ModelConfig {
             ModelConfig::Vit(config) => config.tokens(),
             ModelConfig::ImageGpt(config) => config.tokens(),
             ModelConfig::Detr(config) => config.tokens(),
+            ModelConfig::Captioner(config) => config.tokens(),
         }
     }
 
@@ -152,6 +188,11 @@ impl ModelConfig {
             ModelConfig::Vit(config) => config.validate(),
             ModelConfig::ImageGpt(config) => config.validate(),
             ModelConfig::Detr(config) => config.validate(),
+            // The vocabulary comes with the data.
+            ModelConfig::Captioner(config) => {
+                CaptionerConfig { vocabulary: config.vocabulary.max(5), ..config.clone() }
+                    .validate()
+            }
         }
     }
 }
@@ -291,18 +332,33 @@ impl Recipe {
 
     fn validate(&self) -> Result<()> {
         self.model.validate().context("model")?;
+        self.decoding.validate().context("decoding")?;
         let (train, optimizer) = (&self.train, &self.optimizer);
         let fraction = |x: f64| (0.0..1.0).contains(&x);
         let (boxes, augment) = (self.data.kind.has_boxes(), self.augment);
         let is_detector = matches!(self.model, ModelConfig::Detr(_));
         let plain = AugmentConfig { boxes: augment.boxes, ..AugmentConfig::default() };
+        let screens = self.data.kind == DataKind::Screens;
+        let is_captioner = matches!(self.model, ModelConfig::Captioner(_));
         let checks = [
             (
                 "data.kind",
                 boxes == is_detector,
                 "images with boxes for a `detr`, and for no other model,",
             ),
-            ("data.hold_out", self.data.hold_out == 0 || !boxes, "0 for images with boxes"),
+            (
+                "data.kind",
+                screens == is_captioner,
+                "`screens` for a `captioner`, and for no other model,",
+            ),
+            ("data.screens", screens || self.data.screens.is_none(), "only for `screens`"),
+            ("decoding", is_captioner || is_default(&self.decoding), "only for a `captioner`"),
+            ("augment", augment == plain || !screens, "none for `screens`"),
+            (
+                "data.hold_out",
+                self.data.hold_out == 0 || !(boxes || screens),
+                "0 for images with boxes and for screens",
+            ),
             ("augment", augment == plain || !boxes, "augment.boxes alone for images with boxes"),
             ("augment.boxes", boxes || is_default(&augment.boxes), "only for images with boxes"),
             ("train.epochs", train.epochs > 0, "at least 1"),

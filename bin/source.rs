@@ -1,13 +1,14 @@
-//! Batches of any task: of images with a label, or of pictures with boxes.
+//! Batches of any task: of images with a label, of pictures with boxes, or of screens with captions.
 
 use anyhow::{Result, bail};
-use datasets::detection;
+use datasets::{detection, screens};
 
-/// What makes batches; see [`datasets::Loader`] and [`detection::Loader`].
+/// What makes batches; see [`datasets::Loader`], [`detection::Loader`] and [`screens::Loader`].
 #[derive(Debug)]
 pub(crate) enum Source {
     Images(datasets::Loader),
     Boxes(detection::Loader),
+    Screens(screens::Loader),
 }
 
 /// Some images with what is to be learnt from them.
@@ -15,14 +16,16 @@ pub(crate) enum Source {
 pub(crate) enum Batch {
     Images(datasets::Batch),
     Boxes(detection::Batch),
+    Screens(screens::Batch),
 }
 
 impl Source {
-    /// Images of an epoch.
+    /// Images or screens of an epoch.
     pub(crate) fn len(&self) -> usize {
         match self {
             Source::Images(loader) => loader.images().len(),
             Source::Boxes(loader) => loader.source().len(),
+            Source::Screens(loader) => loader.len(),
         }
     }
 
@@ -31,6 +34,7 @@ impl Source {
         match self {
             Source::Images(loader) => loader.batches(),
             Source::Boxes(loader) => loader.batches(),
+            Source::Screens(loader) => loader.batches(),
         }
     }
 
@@ -39,6 +43,7 @@ impl Source {
         match self {
             Source::Images(loader) => Box::new(loader.epoch(epoch, first).map(Batch::Images)),
             Source::Boxes(loader) => Box::new(loader.epoch(epoch, first).map(Batch::Boxes)),
+            Source::Screens(loader) => Box::new(loader.epoch(epoch, first).map(Batch::Screens)),
         }
     }
 
@@ -46,7 +51,7 @@ impl Source {
     pub(crate) fn images(&self) -> Result<&datasets::Images> {
         match self {
             Source::Images(loader) => Ok(loader.images()),
-            Source::Boxes(_) => bail!("images with a label each expected; this run's have boxes"),
+            Source::Boxes(_) | Source::Screens(_) => bail!("images with a label each expected"),
         }
     }
 }
@@ -62,6 +67,7 @@ impl Batch {
         match self {
             Batch::Images(batch) => &batch.indices,
             Batch::Boxes(batch) => &batch.indices,
+            Batch::Screens(batch) => &batch.indices,
         }
     }
 }

@@ -1,10 +1,11 @@
-//! What a recipe trains: a classifier, a generator or a detector.
+//! What a recipe trains: a classifier, a generator, a detector or a captioner.
 
 use anyhow::Result;
 use datasets::{Images, Normalize};
 use models::average_precision::Summary;
 use nn::{Grads, Params};
 
+use crate::captioner::{self, Captioner};
 use crate::classifier::Classifier;
 use crate::detector::Detector;
 use crate::generator::Generator;
@@ -18,6 +19,7 @@ pub(crate) enum Task {
     Classify(Box<Classifier>),
     Generate(Box<Generator>),
     Detect(Box<Detector>),
+    Caption(Box<Captioner>),
 }
 
 /// Why a task never meets another's batches.
@@ -28,7 +30,7 @@ const OWN: &str = "a recipe's data are checked to be those of its model";
 pub(crate) struct StepResult {
     pub(crate) loss: f64,
     pub(crate) grads: Grads,
-    /// Images whose label was found, or matched objects whose class was.
+    /// Images whose label was found, matched objects whose class was, or words that were the most probable ones.
     pub(crate) right: usize,
     /// Of how many; 0 for a generator.
     pub(crate) counted: usize,
@@ -45,6 +47,8 @@ pub(crate) struct Score {
     pub(crate) loss: f64,
     /// All of COCO's figures, of detectors.
     pub(crate) summary: Option<Summary>,
+    /// All figures of captions.
+    pub(crate) captions: Option<captioner::Summary>,
 }
 
 impl Task {
@@ -64,13 +68,19 @@ impl Task {
                 let (detector, params) = Detector::new(config, train, recipe.criterion, *seed)?;
                 (Task::Detect(Box::new(detector)), params)
             }
+            ModelConfig::Captioner(config) => {
+                let band = recipe.data.screens.and_then(|screens| screens.band);
+                let search = (recipe.decoding, band);
+                let (captioner, params) = Captioner::new(config, train, search, *seed)?;
+                (Task::Caption(Box::new(captioner)), params)
+            }
         })
     }
 
     /// What is learnt from the training images before training: a palette.
     pub(crate) fn fit(&self, params: &mut Params, images: &Images, seed: u64) {
         match self {
-            Task::Classify(_) | Task::Detect(_) => {}
+            Task::Classify(_) | Task::Detect(_) | Task::Caption(_) => {}
             Task::Generate(generator) => generator.fit(params, images, seed),
         }
     }
@@ -82,11 +92,20 @@ impl Task {
             Task::Generate(generator) if generator.model.palette().is_some() => "bits_per_pixel",
             Task::Generate(_) => "bits_per_dim",
             Task::Detect(_) => "ap",
+            Task::Caption(_) => "cider",
         }
     }
 
     /// A score, for people.
     pub(crate) fn words(&self, score: &Score) -> String {
+        if let Some(captioner::Summary { all, band, .. }) = &score.captions {
+            let captioner::Figures { cider, bleu1, bleu4, rouge_l, .. } = all;
+            let words = format!(
+                "CIDEr-D {cider:.3}, BLEU-1 {bleu1:.3}, BLEU-4 {bleu4:.3}, ROUGE-L {rouge_l:.3}"
+            );
+            let band = band.map(|band| format!(", CIDEr-D in the band {:.3}", band.cider));
+            return words + &band.unwrap_or_default();
+        }
         match (self, &score.summary) {
             (Task::Classify(_), _) => format!("accuracy {:.2} %", 100.0 * score.value),
             (_, Some(Summary { ap, ap50, ap75, .. })) => {
@@ -106,6 +125,7 @@ impl Task {
                 (self.metric(), nats / std::f64::consts::LN_2)
             }
             Task::Detect(_) => ("class_accuracy", share),
+            Task::Caption(_) => ("word_accuracy", share),
         }
     }
 
@@ -113,7 +133,7 @@ impl Task {
     /// generator.
     pub(crate) fn normalize(&self, of_images: Normalize) -> Normalize {
         match self {
-            Task::Classify(_) | Task::Detect(_) => of_images,
+            Task::Classify(_) | Task::Detect(_) | Task::Caption(_) => of_images,
             Task::Generate(_) => {
                 let channels = of_images.mean.len();
                 Normalize { mean: vec![0.0; channels], std: vec![1.0 / 255.0; channels] }
@@ -127,6 +147,7 @@ impl Task {
             (Task::Classify(task), Batch::Images(batch)) => task.differentiate(params, batch, step),
             (Task::Generate(task), Batch::Images(batch)) => task.differentiate(params, batch, step),
             (Task::Detect(task), Batch::Boxes(batch)) => task.differentiate(params, batch, step),
+            (Task::Caption(task), Batch::Screens(batch)) => task.differentiate(params, batch, step),
             _ => unreachable!("{OWN}"),
         }
     }
@@ -137,6 +158,7 @@ impl Task {
             (Task::Classify(task), Batch::Images(batch)) => task.diagnose(params, batch),
             (Task::Generate(task), Batch::Images(batch)) => task.diagnose(params, batch),
             (Task::Detect(task), Batch::Boxes(batch)) => task.diagnose(params, batch),
+            (Task::Caption(task), Batch::Screens(batch)) => task.diagnose(params, batch),
             _ => unreachable!("{OWN}"),
         };
         match cx.anomaly() {
@@ -155,6 +177,7 @@ impl Task {
             (Task::Classify(task), Source::Images(loader)) => task.score(params, loader),
             (Task::Generate(task), Source::Images(loader)) => task.score(params, loader),
             (Task::Detect(task), Source::Boxes(loader)) => task.score(params, loader)?,
+            (Task::Caption(task), Source::Screens(loader)) => task.score(params, loader),
             _ => unreachable!("{OWN}"),
         })
     }

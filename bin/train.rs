@@ -13,7 +13,9 @@ use nn::{WarmupCosine, clip_scale};
 use serde::Serialize;
 
 use crate::baselines::Baselines;
-use crate::data::{self, Canvas, Classes};
+use crate::caption_baselines;
+use crate::captioner;
+use crate::data::{self, Canvas, Names};
 use crate::progress::Progress;
 use crate::recipe::{Changes, RECIPES, Recipe};
 use crate::run::{EpochSums, Lock, Run, State};
@@ -33,7 +35,7 @@ Examples:
   wavetape train --resume runs/vit-sample-001")]
 pub(crate) struct TrainArgs {
     /// Recipe inside the program: vit-sample, vit-fashion, igpt-sample, igpt-fashion, igpt-digits, igpt-emoji,
-    /// detr-scenes or detr-bccd.
+    /// detr-scenes, detr-bccd or caption-web.
     #[arg(default_value = RECIPES[0].0, conflicts_with_all = ["file", "resume"])]
     recipe: String,
     /// Recipe of one's own, a TOML file; the config.toml of a run is one.
@@ -101,6 +103,9 @@ pub(crate) struct Report {
     /// COCO's figures, of a detector.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     summary: Option<Summary>,
+    /// All figures of captions.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    captions: Option<captioner::Summary>,
 }
 
 impl Report {
@@ -121,11 +126,24 @@ impl Report {
             self.img_s,
             self.run
         )?;
-        if let Some(Baselines { histogram, png }) = &self.baselines {
-            writeln!(
+        match &self.baselines {
+            Some(Baselines::Bytes { histogram, png }) => writeln!(
                 out,
                 "a histogram for each place: {histogram:.3} bits/dim; PNG files: {png:.3} bits/dim"
-            )?;
+            )?,
+            Some(Baselines::Captions(caption_baselines::Baselines { frequent, nearest })) => {
+                writeln!(
+                    out,
+                    "most frequent caption of the class: CIDEr-D {:.3}, BLEU-1 {:.3}, ROUGE-L {:.3}; of the nearest box: CIDEr-D {:.3}, BLEU-1 {:.3}, ROUGE-L {:.3}",
+                    frequent.cider,
+                    frequent.bleu1,
+                    frequent.rouge_l,
+                    nearest.cider,
+                    nearest.bleu1,
+                    nearest.rouge_l
+                )?;
+            }
+            None => {}
         }
         Ok(())
     }
@@ -137,15 +155,24 @@ pub(crate) struct Trainer {
     pub(crate) task: Task,
     pub(crate) train: Source,
     pub(crate) eval: Source,
-    classes: Classes,
+    names: Names,
     schedule: WarmupCosine,
 }
 
 impl Trainer {
-    /// The run at its start, to be evaluated on another canvas if one is given.
-    pub(crate) fn new(recipe: Recipe, canvas: Option<Canvas>) -> Result<(Self, State)> {
+    /// The run at its start, to be evaluated on another canvas if one is given; with the words of a run if it is not a new one.
+    pub(crate) fn new(
+        mut recipe: Recipe,
+        canvas: Option<Canvas>,
+        run: Option<&Run>,
+    ) -> Result<(Self, State)> {
+        let screens = data::screens(&mut recipe, run)?;
         let (task, mut params) = Task::new(&recipe)?;
-        let (train, eval, classes) = data::load(&recipe, &task, &mut params, canvas)?;
+        let (train, eval, names) = match screens {
+            Some(_) if canvas.is_some() => bail!("another size of images: a detector expected"),
+            Some(screens) => screens,
+            None => data::load(&recipe, &task, &mut params, canvas)?,
+        };
         if train.batches() == 0 {
             bail!(
                 "train.batch_size = {}: at most the {} training images expected",
@@ -159,7 +186,7 @@ impl Trainer {
         let warmup = (optimizer.warmup * total as f64).round() as u64;
         let schedule = WarmupCosine { peak: optimizer.rate, floor: optimizer.floor, warmup, total };
         let state = State::new(params, &recipe);
-        Ok((Self { recipe, task, train, eval, classes, schedule }, state))
+        Ok((Self { recipe, task, train, eval, names, schedule }, state))
     }
 
     /// The model of a recipe with fresh parameters, without its data: room for a checkpoint.
@@ -270,6 +297,9 @@ impl Trainer {
                 if let Some(summary) = &score.summary {
                     line["summary"] = serde_json::to_value(summary)?;
                 }
+                if let Some(summary) = &score.captions {
+                    line["summary"] = serde_json::to_value(summary)?;
+                }
                 let value = self.task.words(score);
                 words = format!("  {split} loss {:.3}  {split} {value}", score.loss);
             }
@@ -293,7 +323,9 @@ impl Trainer {
 
     /// What the images are that are scored: `test`, or `validation` if they were held out of the training set.
     fn split(&self) -> &'static str {
-        if self.recipe.data.hold_out > 0 { "validation" } else { "test" }
+        let data = &self.recipe.data;
+        let dev = data.screens.is_some_and(|screens| screens.eval == datasets::screens::Part::Dev);
+        if data.hold_out > 0 || dev { "validation" } else { "test" }
     }
 
     /// Whether all steps were taken.
@@ -327,6 +359,7 @@ impl Trainer {
             rss_mb: system::peak_memory_mb(),
             baselines: None,
             summary: score.summary,
+            captions: score.captions,
         }
     }
 }
@@ -368,14 +401,14 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
         print!("{}", toml::to_string(&recipe)?);
         return Ok(());
     }
-    let (trainer, mut state) = Trainer::new(recipe, None)?;
+    let (trainer, mut state) = Trainer::new(recipe, None, resumed.as_ref())?;
     let resuming = resumed.is_some();
     let run = match resumed {
         Some(run) => run,
         None => Run::create(args.out.as_deref(), &trainer.recipe)?,
     };
     let _lock = Lock::take(&run)?;
-    trainer.classes.write(&run)?;
+    trainer.names.write(&run)?;
     if resuming {
         run.restore(&mut state, true)?;
     }

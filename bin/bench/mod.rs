@@ -13,7 +13,8 @@ use autograd::profile::{finish as finish_record, span, start as start_record};
 use autograd::{CrossEntropy, Var, cross_entropy};
 use clap::{Args, ValueEnum};
 use models::{
-    BackboneConfig, Detr, DetrConfig, ImageGpt, ImageGptConfig, Padding, Pool, Vit, VitConfig,
+    BackboneConfig, Captioner, CaptionerConfig, Detr, DetrConfig, ImageGpt, ImageGptConfig,
+    Padding, Pool, ScreenBatch, Vit, VitConfig,
 };
 use nn::{
     AdamW, AdamWConfig, Context, Init, NormOrder, Params, PositionConfig, Shards, clip_scale,
@@ -78,6 +79,8 @@ enum Workload {
     IgptXl,
     /// DETR on 64×64×3, two convolutions of stride 2, 256 tokens, dim 128, 3 + 3 layers, heads 4, 16 queries, 10 classes, batch 16.
     Detr,
+    /// Captioner of 80 nodes, 5 widgets of 64×64 pixels and 11 words a screen, dim 128, 2 + 2 layers, heads 4, 1,000 words, batch 8.
+    Captioner,
 }
 
 /// What was measured.
@@ -117,6 +120,7 @@ impl Workload {
             Workload::Igpt => (28, 1, 1, 128, 6, 4, 256, 8),
             Workload::IgptXl => (64, 1, 1, 128, 4, 4, 256, 1),
             Workload::Detr => (64, 4, 3, 128, 3, 4, 10, 16),
+            Workload::Captioner => (64, 1, 1, 128, 2, 4, 1000, 8),
         };
         let position = PositionConfig::LffMlp { gamma: 10.0, features: dim, hidden: dim / 2 };
         let (pool, class_token, mlp_dim) = (Pool::Cls, true, 4 * dim);
@@ -150,6 +154,11 @@ impl Workload {
                 padding: Padding::Features,
             };
             return (ModelConfig::Detr(config), batch);
+        }
+        if self == Workload::Captioner {
+            let plain = CaptionerConfig::default();
+            let config = CaptionerConfig { vocabulary: classes, dropout, ..plain };
+            return (ModelConfig::Captioner(config), batch);
         }
         let config = VitConfig {
             image_size,
@@ -187,6 +196,52 @@ enum Model {
         images: Tensor,
         labels: Vec<usize>,
     },
+    Captioner {
+        model: Captioner,
+        screens: Box<ScreenBatch>,
+        targets: Vec<usize>,
+    },
+}
+
+/// Nodes of a screen of the captioner's workload.
+const NODES: usize = 80;
+/// Widgets of such a screen.
+const WIDGETS: usize = 5;
+
+/// Screens that are all full.
+fn screens(batch: usize, config: &CaptionerConfig, rng: &mut ChaCha8Rng) -> ScreenBatch {
+    let slots = batch * NODES;
+    let mut below = |most: usize, count: usize| -> Vec<usize> {
+        (0..count).map(|_| rng.random_range(1..most)).collect()
+    };
+    let (class, clickable) = (below(12, slots), below(2, slots));
+    let dom = (0..slots).map(|i| [1 + i % 9, 1 + i % NODES, 1 + i % NODES]).collect();
+    let words = |all: Vec<usize>| {
+        all.into_iter().enumerate().map(|(i, word)| if i % 10 < 2 { word } else { 0 })
+    };
+    let developer = words(below(config.vocabulary, 10 * slots)).collect();
+    let resource = words(below(config.vocabulary, 10 * slots)).collect();
+    let widgets = (0..batch * WIDGETS).map(|i| (i / WIDGETS, 7 * (i % WIDGETS))).collect();
+    let bounds = (0..slots)
+        .map(|_| {
+            let [left, top, width, height] = [0; 4].map(|_| 0.5 * rng.random::<f32>());
+            [left, top, left + width, top + height]
+        })
+        .collect();
+    let pixels = Tensor::normal([batch * WIDGETS, 1, 64, 64], 0.5, 0.2, rng);
+    let counts = vec![NODES; batch];
+    ScreenBatch {
+        nodes: NODES,
+        counts,
+        class,
+        clickable,
+        dom,
+        bounds,
+        developer,
+        resource,
+        widgets,
+        pixels,
+    }
 }
 
 impl Model {
@@ -213,6 +268,12 @@ impl Model {
                 let label = |_| rng.random_range(0..=config.classes);
                 let labels = (0..batch * config.queries).map(label).collect();
                 Model::Detr { model: Detr::new(&mut init, config)?, images, labels }
+            }
+            ModelConfig::Captioner(config) => {
+                let screens = Box::new(screens(batch, config, &mut rng));
+                let word = |_| rng.random_range(4..config.vocabulary);
+                let targets = (0..batch * WIDGETS * (config.max_words + 1)).map(word).collect();
+                Model::Captioner { model: Captioner::new(&mut init, config)?, screens, targets }
             }
         })
     }
@@ -243,6 +304,9 @@ impl Model {
                     class + &found.boxes.abs().sum_all().scale((0.25 / normalizer) as f32)
                 });
                 losses.reduce(|sum, loss| sum + &loss).expect("at least one layer")
+            }
+            Model::Captioner { model, screens, targets } => {
+                model.loss(cx, screens, targets, part, targets.len() as f64).0
             }
         }
     }
@@ -284,6 +348,34 @@ fn gemm_flop(config: &ModelConfig, batch: usize) -> f64 {
             // Two convolutions, the only backbone that is measured.
             let stem = n * 4.0 * (config.channels * 9) as f64 * d / 2.0 + n * 9.0 * d / 2.0 * d;
             stem + encoder * block(n, n, n, d, m) + decoder * layer
+        }
+        ModelConfig::Captioner(config) => {
+            let [d, m, encoder, decoder, words] = [
+                config.dim,
+                config.mlp_dim,
+                config.encoder_depth,
+                config.decoder_depth,
+                config.max_words + 1,
+            ]
+            .map(|x| x as f64);
+            let (n, w) = (NODES as f64, WIDGETS as f64);
+            // Three products of 3×3 in the first stage, whose image is halved once; four and a narrow one in the others.
+            let (mut pixels, mut area, mut inputs) = (0.0, 32.0 * 32.0, 1.0);
+            for (stage, &width) in config.pixels.iter().enumerate() {
+                let width = width as f64;
+                area /= if stage == 0 { 1.0 } else { 4.0 };
+                let convs = if stage == 0 {
+                    9.0 * width + 18.0 * width * width
+                } else {
+                    9.0 * inputs * width + 9.0 * width * width + inputs * width
+                };
+                (pixels, inputs) = (pixels + area * convs, width);
+            }
+            let nodes = n * 6.0 * d * d + encoder * block(n, n, n, d, m);
+            let cross = w * 2.0 * d * d;
+            let caption = words * config.vocabulary as f64 * d;
+            let decoder = decoder * (w * block(words, words, (words + 1.0) / 2.0, d, m) + cross);
+            nodes + w * (pixels + (inputs + d) * d + caption) + decoder
         }
     };
     2.0 * 3.0 * batch as f64 * forward

@@ -5,7 +5,7 @@ mod positions;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use nn::{Context, Params};
 use serde::Serialize;
@@ -69,6 +69,12 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
         Task::Detect(detector) => {
             let config = detector.model.config();
             (detector.model.position(), &config.position, config.grid()[0])
+        }
+        Task::Caption(captioner) => {
+            if args.positions.is_some() {
+                bail!("--positions: a model of images expected; this run encodes boxes");
+            }
+            (captioner.model.position(), &captioner.model.config().position, 0)
         }
     };
     if let Some(out) = &args.positions {

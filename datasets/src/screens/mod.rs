@@ -29,6 +29,7 @@ pub use loader::{LeftOut, Loader, Options};
 pub use pixels::{SIDE, Screenshot, crop};
 pub use read::{folder, screen};
 pub use repairs::{Repair, Repairs};
+use serde::{Deserialize, Serialize};
 pub use view::Band;
 pub use vocabulary::{EOS, PADDING, START, UNKNOWN, Vocabulary};
 pub use words::{TEXT_WORDS, resource_words, text_words};
@@ -107,7 +108,8 @@ impl Screen {
 }
 
 /// The parts in which the captions are published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Part {
     /// For learning.
     Train,

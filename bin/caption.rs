@@ -1,0 +1,142 @@
+//! `wavetape caption`: captions the widgets of a screen.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use datasets::screens::{Batch, Limits, Screen, screen};
+use models::Corners;
+use serde::Serialize;
+
+use crate::captioner::vocabulary;
+use crate::draw;
+use crate::picture::open;
+use crate::run::Run;
+use crate::task::Task;
+use crate::train::Trainer;
+
+/// Caption widgets of a screen in Rico's format, and draw their boxes and captions on its picture.
+///
+/// Without --node and --all: the visible nodes that can be clicked.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wavetape caption runs/caption-web-001 combined/1200.json
+  wavetape caption runs/caption-web-001 combined/1200.json --node 0.0.1.3
+  wavetape caption runs/caption-web-001 combined/1200.json --all --out captions.png")]
+pub(crate) struct CaptionArgs {
+    /// Folder of a captioner's run.
+    run: PathBuf,
+    /// View hierarchy of a screen; its picture, .jpg or .png, stands beside it.
+    screen: PathBuf,
+    /// One node: 0 for the root, then the places of children, for example 0.2.0.1.
+    #[arg(long, value_name = "PATH", conflicts_with = "all")]
+    node: Option<String>,
+    /// All visible nodes.
+    #[arg(long)]
+    all: bool,
+    /// Picture to be written.
+    #[arg(long, value_name = "FILE.png")]
+    out: Option<PathBuf>,
+    /// Print the result as one JSON object and nothing else.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    run: String,
+    screen: String,
+    captions: Vec<Caption>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Caption {
+    node: String,
+    /// Left, top, right and bottom, in fractions of the screen.
+    bounds: [f32; 4],
+    caption: String,
+}
+
+pub(crate) fn run(args: &CaptionArgs) -> Result<()> {
+    let (run, recipe) = Run::open(&args.run)?;
+    let (Task::Caption(captioner), mut state) = Trainer::untrained(&recipe)? else {
+        bail!("{}: the run of a captioner expected", args.run.display())
+    };
+    run.restore(&mut state, false)?;
+    let vocabulary = vocabulary(&run)?;
+    let screen = wanted(screen(&args.screen, &Limits::default())?, args)?;
+    let batch = Batch::of(&[&screen], &vocabulary, captioner.model.config().max_words);
+    let captions = captioner.caption(state.evaluated(), &batch);
+    let captions: Vec<Caption> = screen
+        .widgets
+        .iter()
+        .zip(captions)
+        .map(|(widget, words)| {
+            let node = &screen.nodes[widget.node];
+            let caption = vocabulary.decode(&words);
+            Caption { node: node.path.clone(), bounds: node.bounds, caption }
+        })
+        .collect();
+    if let Some(out) = &args.out {
+        draw(&args.screen, &captions, out)?;
+    }
+    let mut stdout = io::stdout().lock();
+    if args.json {
+        let report = Report { run: run.name(), screen: screen.id, captions, out: args.out.clone() };
+        writeln!(stdout, "{}", serde_json::to_string(&report)?)?;
+        return Ok(());
+    }
+    for Caption { node, caption, .. } in &captions {
+        writeln!(stdout, "{node}  {caption}")?;
+    }
+    Ok(())
+}
+
+/// The screen with those widgets that are asked for.
+fn wanted(screen: Screen, args: &CaptionArgs) -> Result<Screen> {
+    let asked = match &args.node {
+        Some(path) => {
+            let node = screen.find(path).with_context(|| {
+                let last = screen.nodes.last().map_or("0", |node| &node.path);
+                format!(
+                    "--node {path}: no such node in {}; it has {} nodes, from 0 to {last}",
+                    args.screen.display(),
+                    screen.nodes.len()
+                )
+            })?;
+            screen.only(|other| other == node)
+        }
+        None => screen.only(|node| {
+            let node = &screen.nodes[node];
+            node.visible && (args.all || node.clickable)
+        }),
+    };
+    if asked.widgets.is_empty() {
+        bail!(
+            "{}: no visible node{}; --node PATH names one",
+            args.screen.display(),
+            if args.all { "" } else { " that can be clicked (--all takes the others, too)" }
+        );
+    }
+    Ok(asked)
+}
+
+fn draw(screen: &Path, captions: &[Caption], out: &Path) -> Result<()> {
+    let beside = ["jpg", "jpeg", "png"].map(|ending| screen.with_extension(ending));
+    let picture = beside.iter().find(|path| path.exists());
+    let picture = picture.with_context(|| format!("{}: no picture beside it", screen.display()))?;
+    let mut picture = open(picture)?.to_rgb8();
+    let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
+    let label = |(number, Caption { bounds, caption, .. }): (usize, &Caption)| {
+        let [left, top, right, bottom] = bounds.map(f64::from);
+        let bounds = Corners { left, top, right, bottom }.scaled(width, height);
+        (bounds, caption.clone(), number)
+    };
+    let boxes: Vec<_> = captions.iter().enumerate().map(label).collect();
+    draw::boxes(&mut picture, &boxes)?;
+    picture.save(out).with_context(|| out.display().to_string())
+}

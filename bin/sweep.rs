@@ -1,0 +1,194 @@
+//! `wavetape sweep`: trains a recipe with all combinations of given values.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use models::statistics::Estimate;
+use serde::Serialize;
+
+use crate::study::{self, Base, Cell, Outcome, Plan, Table};
+
+/// Train a recipe with all combinations of values, each with several seeds, and print a table: mean ± standard error.
+///
+/// Each run is a process with a folder of its own; the same command continues a sweep that was stopped.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wavetape sweep vit-sample --epochs 4 --grid model.position.gamma=0.05,0.2,1 --seeds 3 --out gammas
+  wavetape sweep vit-sample --grid optimizer.rate=5e-4,1e-3 --grid train.batch_size=16,32 --jobs 2 --out rates")]
+pub(crate) struct SweepArgs {
+    /// Recipe inside the program.
+    #[arg(default_value = "vit-sample", conflicts_with = "file")]
+    recipe: String,
+    /// Recipe of one's own, a TOML file.
+    #[arg(long = "recipe", value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Values of a key to combine with those of the other keys: `key=a,b,c`. A value with a comma stands in brackets or braces.
+    #[arg(long, value_name = "KEY=A,B,…", required = true)]
+    grid: Vec<String>,
+    /// Runs of each combination, with the seeds 0, 1, ….
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    seeds: u64,
+    /// Folder of the sweep.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Runs at a time; they share the threads.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    jobs: usize,
+    /// Folder of the data.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Passes over the training set.
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Steps after which training ends, if before the last epoch.
+    #[arg(long, value_name = "N")]
+    steps: Option<u64>,
+    /// Change a value of the recipe in all runs.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Print the result as one JSON object and nothing else.
+    #[arg(long)]
+    json: bool,
+    /// No progress on stderr.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// What is printed.
+#[derive(Debug, Serialize)]
+struct Report {
+    recipe: String,
+    metric: String,
+    groups: Vec<Group>,
+    out: PathBuf,
+}
+
+/// The runs of one combination.
+#[derive(Debug, Serialize)]
+struct Group {
+    group: String,
+    runs: usize,
+    mean: f64,
+    /// None of a single run.
+    standard_error: Option<f64>,
+    seconds: f64,
+}
+
+pub(crate) fn run(args: &SweepArgs) -> Result<()> {
+    if args.seeds == 0 || args.jobs == 0 {
+        bail!("--seeds and --jobs: at least 1 expected");
+    }
+    let axes = args.grid.iter().map(|axis| self::axis(axis)).collect::<Result<Vec<_>>>()?;
+    let base = Base {
+        name: args.recipe.clone(),
+        file: args.file.clone(),
+        data: args.data.clone(),
+        epochs: args.epochs,
+        steps: args.steps,
+        set: args.set.clone(),
+    };
+    let mut cells = Vec::new();
+    for pairs in combinations(&axes) {
+        let group = pairs.iter().map(|pair| short(pair)).collect::<Vec<_>>().join(",");
+        for seed in 0..args.seeds {
+            cells.push(Cell::new(&base, group.clone(), seed, &pairs)?);
+        }
+    }
+    std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
+    let plan = Plan { out: args.out.clone(), jobs: args.jobs, quiet: args.quiet };
+    let outcomes = study::run(&cells, &plan)?;
+    study::write_results(&args.out, &outcomes)?;
+    let groups: Vec<Group> = outcomes.chunk_by(|a, b| a.group == b.group).map(Group::of).collect();
+    let metric = outcomes[0].metric().to_owned();
+    let table = table(&groups, &metric);
+    study::put(&args.out, "table.md", &table.markdown())?;
+    study::put(&args.out, "table.csv", &table.csv())?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        let recipe = args.recipe.clone();
+        let report = Report { recipe, metric, groups, out: args.out.clone() };
+        writeln!(out, "{}", serde_json::to_string(&report)?)?;
+        return Ok(());
+    }
+    write!(out, "{}", table.markdown())?;
+    Ok(())
+}
+
+/// `key=a,b,c` → the pairs `key=a`, `key=b`, `key=c`.
+fn axis(text: &str) -> Result<Vec<String>> {
+    let (key, values) =
+        text.split_once('=').with_context(|| format!("--grid {text}: key=a,b,c expected"))?;
+    let (mut depth, mut parts) = (0_i32, vec![String::new()]);
+    for letter in values.chars() {
+        depth += i32::from("[{".contains(letter)) - i32::from("]}".contains(letter));
+        match letter {
+            ',' if depth == 0 => parts.push(String::new()),
+            letter => parts.last_mut().expect("starts with one").push(letter),
+        }
+    }
+    if parts.iter().any(|part| part.trim().is_empty()) {
+        bail!("--grid {text}: a value between commas is empty");
+    }
+    Ok(parts.iter().map(|value| format!("{}={}", key.trim(), value.trim())).collect())
+}
+
+/// A pair without what stands before its key's last word: `gamma=0.1`, part of a folder's name.
+fn short(pair: &str) -> String {
+    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+    let end = key.rsplit_once('.').map_or(key, |(_, end)| end);
+    format!("{end}={value}").replace(['/', ' '], "_")
+}
+
+/// One pair of each axis, the last axis fastest.
+fn combinations(axes: &[Vec<String>]) -> Vec<Vec<String>> {
+    axes.iter().fold(vec![Vec::new()], |all, axis| {
+        let extended = |pairs: &Vec<String>| {
+            let pairs = pairs.clone();
+            axis.iter().map(move |pair| [pairs.as_slice(), &[pair.clone()]].concat())
+        };
+        all.iter().flat_map(|pairs| extended(pairs).collect::<Vec<_>>()).collect()
+    })
+}
+
+impl Group {
+    fn of(outcomes: &[Outcome]) -> Self {
+        let numbers = |key: &str| -> Vec<f64> {
+            outcomes.iter().filter_map(|outcome| outcome.number(key)).collect()
+        };
+        let Estimate { count: runs, mean, standard_error } = Estimate::of(&numbers("value"));
+        let seconds = Estimate::of(&numbers("seconds")).mean;
+        Self { group: outcomes[0].group.clone(), runs, mean, standard_error, seconds }
+    }
+}
+
+fn table(groups: &[Group], metric: &str) -> Table {
+    let head = ["", metric, "runs", "seconds"].map(str::to_owned).to_vec();
+    let row = |group: &Group| {
+        let value = match group.standard_error {
+            Some(error) => format!("{:.4} ± {error:.4}", group.mean),
+            None => format!("{:.4}", group.mean),
+        };
+        vec![group.group.clone(), value, group.runs.to_string(), format!("{:.0}", group.seconds)]
+    };
+    Table([vec![head], groups.iter().map(row).collect()].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grid_is_every_combination_and_commas_inside_of_brackets_do_not_divide() {
+        let axes = [axis("a.b=1, 2").unwrap(), axis("c=[3,4],{x=1,y=2}").unwrap()];
+        let pairs = combinations(&axes);
+        assert_eq!(pairs.len(), 4);
+        assert_eq!(pairs[1], ["a.b=1", "c={x=1,y=2}"]);
+        assert_eq!(pairs[2], ["a.b=2", "c=[3,4]"]);
+        assert_eq!(short("model.position.gamma=0.1"), "gamma=0.1");
+        assert!(axis("a=1,,2").is_err());
+        assert!(axis("a").is_err());
+    }
+}
