@@ -14,7 +14,7 @@ use crate::draw;
 use crate::picture::open;
 use crate::run::Run;
 use crate::task::Task;
-use crate::train::Trainer;
+use crate::trainer::Trainer;
 
 /// Caption widgets of a screen in Rico's format, and draw their boxes and captions on its picture.
 ///
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &CaptionArgs) -> Result<()> {
     let (Task::Caption(captioner), mut state) = Trainer::untrained(&recipe)? else {
         bail!("{}: the run of a captioner expected", args.run.display())
     };
-    run.restore(&mut state, false)?;
+    run.restore(&mut state)?;
     let vocabulary = vocabulary(&run)?;
     let screen = wanted(screen(&args.screen, &Limits::default())?, args)?;
     let batch = Batch::of(&[&screen], &vocabulary, captioner.model.config().max_words);

@@ -22,7 +22,7 @@ use crate::picture::open;
 use crate::run::Run;
 use crate::source::Source;
 use crate::task::Task;
-use crate::train::Trainer;
+use crate::trainer::Trainer;
 
 /// Find objects in pictures: draws boxes with class and score, and writes all that was found in COCO's format.
 #[derive(Debug, Args)]
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
     let (Task::Detect(detector), mut state) = Trainer::untrained(&recipe)? else {
         bail!("{}: the run of a detector expected", args.run.display())
     };
-    run.restore(&mut state, false)?;
+    run.restore(&mut state)?;
     let classes = Classes::read(&run)?;
     let class = |found: &Found| {
         let none = || format!("{}: no class {} in classes.json", args.run.display(), found.class);

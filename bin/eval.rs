@@ -12,7 +12,8 @@ use crate::coco;
 use crate::data::Canvas;
 use crate::run::Run;
 use crate::source::Source;
-use crate::train::Trainer;
+use crate::train::Report;
+use crate::trainer::Trainer;
 
 /// Score the checkpoint of a run on the set that its recipe names: repeats the accuracy that training reported. Or score
 /// detections in a file: prints COCO's twelve figures.
@@ -24,6 +25,9 @@ pub(crate) struct EvalArgs {
     /// Folder of the data, if it is not where it was in training.
     #[arg(long, value_name = "DIR", requires = "run")]
     data: Option<PathBuf>,
+    /// Score the parameters of best.safetensors, not those of the checkpoint.
+    #[arg(long, requires = "run")]
+    best: bool,
     /// Score two baselines as well. Of a generator of bytes: a histogram for each place, and the sizes of PNG files. Of a captioner:
     /// the most frequent caption of the widget's class, and that of the training widget whose box is nearest.
     #[arg(long, requires = "run")]
@@ -59,11 +63,14 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     }
     let canvas = args.size.map(|size| Canvas { size: [size; 2], zoom: args.zoom });
     let (trainer, mut state) = Trainer::new(recipe, canvas, Some(&run))?;
-    run.restore(&mut state, false)?;
+    match args.best {
+        true => run.restore_best(&mut state)?,
+        false => run.restore(&mut state)?,
+    }
     let start = Instant::now();
     let score = trainer.task.score(state.evaluated(), &trainer.eval)?;
     let (images, seconds) = (trainer.eval.len() as u64, start.elapsed().as_secs_f64());
-    let mut report = trainer.report(&run, &state, score, images, seconds);
+    let mut report = Report::of(&trainer, &run, &state, score, images, seconds);
     if args.baselines {
         report.baselines = Some(match (&trainer.train, &trainer.eval) {
             (Source::Screens(train), Source::Screens(eval)) => {

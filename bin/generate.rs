@@ -18,7 +18,7 @@ use crate::generator::Generator;
 use crate::picture::open;
 use crate::run::Run;
 use crate::task::Task;
-use crate::train::Trainer;
+use crate::trainer::Trainer;
 
 /// Draw images from the checkpoint of a run, or complete given ones, and write them side by side into one PNG file.
 #[derive(Debug, Args)]
@@ -105,7 +105,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     let Task::Generate(generator) = task else {
         bail!("{}: a run of a generator expected; this one classifies", args.run.display())
     };
-    run.restore(&mut state, false)?;
+    run.restore(&mut state)?;
     let model = &generator.model;
     let config = model.config();
     let size = match args.size.as_deref() {

@@ -17,17 +17,22 @@ mod generate;
 mod generator;
 mod gradcheck;
 mod inspect;
+mod log;
 mod parity;
 mod picture;
 mod progress;
 mod recipe;
 mod run;
 mod source;
+mod state;
 mod study;
 mod sweep;
 mod system;
 mod task;
+mod tensorboard;
 mod train;
+mod trainer;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -59,7 +64,7 @@ enum Command {
     Parity(parity::ParityArgs),
 }
 
-fn run(cli: &Cli) -> Result<()> {
+fn run(cli: &Cli) -> Result<ExitCode> {
     if cli.threads == Some(0) {
         bail!("--threads 0: at least 1 expected");
     }
@@ -67,7 +72,7 @@ fn run(cli: &Cli) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(cli.threads.unwrap_or(0));
     pool.build_global().context("threads cannot be started")?;
     match &cli.command {
-        Command::Train(args) => train::run(args),
+        Command::Train(args) => return train::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Detect(args) => detect::run(args),
         Command::Caption(args) => caption::run(args),
@@ -77,7 +82,8 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Bench(args) => bench::run(args),
         Command::Gradcheck(args) => gradcheck::run(args),
         Command::Parity(args) => parity::run(args),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -87,7 +93,7 @@ fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
 
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         // Whoever read our output has seen enough.
         Err(error) if error.chain().any(is_broken_pipe) => ExitCode::SUCCESS,
         Err(error) => {

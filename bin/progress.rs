@@ -1,7 +1,7 @@
 //! Progress on stderr: a bar in a terminal, plain lines elsewhere.
 
 use std::cell::Cell;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -35,10 +35,16 @@ impl Progress {
 
     /// A line that stays.
     pub(crate) fn note(&self, line: &str) {
+        if !self.quiet {
+            self.warn(line);
+        }
+    }
+
+    /// A line that is wanted however quiet it should be.
+    pub(crate) fn warn(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None if self.quiet => {}
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| print(line)),
+            None => print(line),
         }
     }
 
@@ -52,7 +58,7 @@ impl Progress {
             self.last_line.set(Instant::now());
             let each = self.start.elapsed().as_secs_f64() / (step - self.first).max(1) as f64;
             let left = each * (self.total - step) as f64;
-            eprintln!("step {step}/{}  {}  ETA {left:.0} s", self.total, state());
+            print(&format!("step {step}/{}  {}  ETA {left:.0} s", self.total, state()));
         }
     }
 
@@ -68,4 +74,9 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// A terminal that was closed is no reason to stop training.
+fn print(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -212,8 +212,11 @@ pub(crate) struct TrainConfig {
     /// Epochs between scores; the last epoch is always scored.
     #[serde(default = "one")]
     pub(crate) eval_every: usize,
-    /// Images of a step.
+    /// Images of a batch.
     pub(crate) batch_size: usize,
+    /// Batches of a step: its gradient is the mean of theirs. Those left over at the end of an epoch are left out.
+    #[serde(default = "one")]
+    pub(crate) accumulate: usize,
     /// Images of a shard; 0 for the rule of `nn::micro_batch`.
     #[serde(default)]
     pub(crate) micro_batch: usize,
@@ -226,10 +229,27 @@ pub(crate) struct TrainConfig {
     /// Decay of the average of parameters that is evaluated in place of the parameters; 0 for none.
     #[serde(default)]
     pub(crate) ema: f64,
+    /// Scores in a row that are no better than the best one, after which training ends; 0 for no such end.
+    #[serde(default)]
+    pub(crate) patience: u64,
+    /// Steps between checkpoints; 0 for none by steps. There is always one at the start, before an epoch is scored, after it, and
+    /// when training stops.
+    #[serde(default)]
+    pub(crate) save_every: u64,
+    /// Minutes after which there is a checkpoint in any case; 0 for none by time.
+    #[serde(default = "five")]
+    pub(crate) save_minutes: f64,
+    /// Checkpoints that are kept under a name with their step, the newest ones; 0 for none.
+    #[serde(default)]
+    pub(crate) keep: usize,
 }
 
 fn one() -> usize {
     1
+}
+
+fn five() -> f64 {
+    5.0
 }
 
 /// What is left to chance when an image is shown.
@@ -364,6 +384,8 @@ impl Recipe {
             ("train.epochs", train.epochs > 0, "at least 1"),
             ("train.eval_every", train.eval_every > 0, "at least 1"),
             ("train.batch_size", (1..=1 << 20).contains(&train.batch_size), "1 to 1048576"),
+            ("train.accumulate", (1..=1 << 20).contains(&train.accumulate), "1 to 1048576"),
+            ("train.save_minutes", train.save_minutes >= 0.0, "0 or more"),
             ("train.label_smoothing", fraction(train.label_smoothing), "0 or more and below 1"),
             ("train.clip_norm", train.clip_norm >= 0.0, "0 or more"),
             ("train.ema", fraction(train.ema), "0 or more and below 1"),

@@ -10,8 +10,8 @@ use crate::classifier::Classifier;
 use crate::detector::Detector;
 use crate::generator::Generator;
 use crate::recipe::{ModelConfig, Recipe};
-use crate::run::EpochSums;
 use crate::source::{Batch, Source};
+use crate::state::EpochSums;
 
 /// A model, how its loss is computed, and how it is scored.
 #[derive(Debug)]
@@ -93,6 +93,14 @@ impl Task {
             Task::Generate(_) => "bits_per_dim",
             Task::Detect(_) => "ap",
             Task::Caption(_) => "cider",
+        }
+    }
+
+    /// Whether more of [`Task::metric`] is better.
+    pub(crate) fn is_more_better(&self) -> bool {
+        match self {
+            Task::Classify(_) | Task::Detect(_) | Task::Caption(_) => true,
+            Task::Generate(_) => false,
         }
     }
 

@@ -1,27 +1,27 @@
 //! `wavetape train`: trains a model as a recipe says.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::Args;
 use models::average_precision::Summary;
-use nn::{WarmupCosine, clip_scale};
 use serde::Serialize;
 
 use crate::baselines::Baselines;
 use crate::caption_baselines;
 use crate::captioner;
-use crate::data::{self, Canvas, Names};
+use crate::log::Log;
 use crate::progress::Progress;
 use crate::recipe::{Changes, RECIPES, Recipe};
-use crate::run::{EpochSums, Lock, Run, State};
-use crate::source::{Batch, Source};
+use crate::run::{Lock, Run};
+use crate::state::{Best, State};
 use crate::system;
-use crate::task::{Score, Task};
+use crate::task::Score;
+use crate::trainer::{Sinks, Stop, Trainer};
 
 /// Train a model as a recipe says, and report its accuracy or bits per dimension on the test set.
 ///
@@ -93,6 +93,9 @@ pub(crate) struct Report {
     img_s: f64,
     loss: f64,
     step: u64,
+    /// The best value so far; its parameters are in best.safetensors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    best: Option<Best>,
     finished: bool,
     params: usize,
     threads: usize,
@@ -109,6 +112,37 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// The line for a score; `images` took `seconds`.
+    pub(crate) fn of(
+        trainer: &Trainer,
+        run: &Run,
+        state: &State,
+        score: Score,
+        images: u64,
+        seconds: f64,
+    ) -> Self {
+        Self {
+            run: run.name(),
+            recipe: trainer.recipe.name.clone(),
+            metric: format!("{}_{}", trainer.split(), trainer.task.metric()),
+            words: format!("{} {}", trainer.split(), trainer.task.words(&score)),
+            value: score.value,
+            standard_error: score.error,
+            seconds,
+            img_s: images as f64 / seconds.max(1e-9),
+            loss: score.loss,
+            step: state.counts.step,
+            best: state.counts.best,
+            finished: trainer.is_finished(state) && !trainer.is_due(state),
+            params: state.params.elements(),
+            threads: rayon::current_num_threads(),
+            rss_mb: system::peak_memory_mb(),
+            baselines: None,
+            summary: score.summary,
+            captions: score.captions,
+        }
+    }
+
     pub(crate) fn print(&self, json: bool) -> Result<()> {
         let mut out = io::stdout().lock();
         if json {
@@ -149,235 +183,8 @@ impl Report {
     }
 }
 
-/// Everything that a run needs and that does not change while it trains.
-pub(crate) struct Trainer {
-    pub(crate) recipe: Recipe,
-    pub(crate) task: Task,
-    pub(crate) train: Source,
-    pub(crate) eval: Source,
-    names: Names,
-    schedule: WarmupCosine,
-}
-
-impl Trainer {
-    /// The run at its start, to be evaluated on another canvas if one is given; with the words of a run if it is not a new one.
-    pub(crate) fn new(
-        mut recipe: Recipe,
-        canvas: Option<Canvas>,
-        run: Option<&Run>,
-    ) -> Result<(Self, State)> {
-        let screens = data::screens(&mut recipe, run)?;
-        let (task, mut params) = Task::new(&recipe)?;
-        let (train, eval, names) = match screens {
-            Some(_) if canvas.is_some() => bail!("another size of images: a detector expected"),
-            Some(screens) => screens,
-            None => data::load(&recipe, &task, &mut params, canvas)?,
-        };
-        if train.batches() == 0 {
-            bail!(
-                "train.batch_size = {}: at most the {} training images expected",
-                recipe.train.batch_size,
-                train.len()
-            );
-        }
-        let all = recipe.train.epochs as u64 * train.batches() as u64;
-        let total = if recipe.train.steps > 0 { all.min(recipe.train.steps) } else { all };
-        let optimizer = &recipe.optimizer;
-        let warmup = (optimizer.warmup * total as f64).round() as u64;
-        let schedule = WarmupCosine { peak: optimizer.rate, floor: optimizer.floor, warmup, total };
-        let state = State::new(params, &recipe);
-        Ok((Self { recipe, task, train, eval, names, schedule }, state))
-    }
-
-    /// The model of a recipe with fresh parameters, without its data: room for a checkpoint.
-    pub(crate) fn untrained(recipe: &Recipe) -> Result<(Task, State)> {
-        let (task, params) = Task::new(recipe)?;
-        let state = State::new(params, recipe);
-        Ok((task, state))
-    }
-
-    /// One step on a batch; returns its loss.
-    fn step(&self, state: &mut State, batch: &Batch) -> Result<f64> {
-        let step = self.task.differentiate(&state.params, batch, state.step);
-        let norm = step.grads.norm();
-        if !(step.loss.is_finite() && norm.is_finite()) {
-            bail!(
-                "step {}: loss {}, gradient norm {norm}; the first bad number: {}; images {:?}",
-                state.step + 1,
-                step.loss,
-                self.task.diagnose(&state.params, batch),
-                batch.indices()
-            );
-        }
-        let clip = self.recipe.train.clip_norm;
-        let scale = if clip > 0.0 { clip_scale(norm, clip) } else { 1.0 };
-        state.optimizer.step(&mut state.params, &step.grads, self.schedule.rate(state.step), scale);
-        if let Some(ema) = &mut state.ema {
-            ema.update(&state.params);
-        }
-        state.step += 1;
-        state.images += batch.len() as u64;
-        let sums = &mut state.epoch;
-        sums.images += batch.len();
-        sums.right += step.right;
-        sums.counted += step.counted;
-        sums.loss += step.loss * batch.len() as f64;
-        sums.grad_norm = norm;
-        sums.recent.0 += batch.len();
-        sums.recent.1 += step.loss * batch.len() as f64;
-        Ok(step.loss)
-    }
-
-    /// Trains to the end, or to a stop, and returns the last score.
-    fn run(&self, run: &Run, state: &mut State, stop: &Stop, progress: &Progress) -> Result<Score> {
-        let (batches, split) = (self.train.batches() as u64, self.split());
-        let mut score = None;
-        while state.step < self.schedule.total {
-            let epoch = (state.step / batches) as usize;
-            let first = state.step % batches;
-            if first == 0 {
-                state.epoch = EpochSums { recent: state.epoch.recent, ..EpochSums::default() };
-            }
-            let start = Instant::now();
-            let (seconds, images) = (state.seconds, state.images);
-            let speed =
-                |state: &State| (state.images - images) as f64 / start.elapsed().as_secs_f64();
-            for batch in self.train.epoch(epoch, first as usize) {
-                let loss = self.step(state, &batch)?;
-                let (name, value) = self.task.running(&state.epoch);
-                let running =
-                    format!("{} {value:.3}", name.replace("_per_", "/").replace('_', " "));
-                progress.step(state.step, loss, &running, speed(state));
-                let every = self.recipe.train.log_every;
-                if every > 0 && state.step.is_multiple_of(every) {
-                    let (images, sum) = std::mem::take(&mut state.epoch.recent);
-                    run.log(&serde_json::json!({
-                        "step": state.step,
-                        "rate": self.schedule.rate(state.step - 1),
-                        "loss": sum / images.max(1) as f64,
-                        "grad_norm": state.epoch.grad_norm,
-                        "seconds": seconds + start.elapsed().as_secs_f64(),
-                        "img_s": speed(state),
-                        "rss_mb": system::memory_mb(),
-                    }))?;
-                }
-                if stop.now(state.step) || state.step >= self.schedule.total {
-                    break;
-                }
-            }
-            state.seconds = seconds + start.elapsed().as_secs_f64();
-            if !state.step.is_multiple_of(batches) && state.step < self.schedule.total {
-                run.save(state)?; // stopped inside of an epoch
-                break;
-            }
-            let speed = speed(state);
-            let is_due = (epoch + 1).is_multiple_of(self.recipe.train.eval_every);
-            score = match is_due || self.is_finished(state) {
-                true => Some(self.task.score(state.evaluated(), &self.eval)?),
-                false => None,
-            };
-            let sums = state.epoch;
-            let train_loss = sums.loss / sums.images as f64;
-            let (name, running) = self.task.running(&sums);
-            let mut line = serde_json::json!({
-                "epoch": epoch + 1,
-                "step": state.step,
-                "rate": self.schedule.rate(state.step - 1),
-                "train_loss": train_loss,
-                format!("train_{name}"): running,
-                "grad_norm": sums.grad_norm,
-                "seconds": state.seconds,
-                "img_s": speed,
-                "rss_mb": system::memory_mb(),
-            });
-            let mut words = String::new();
-            if let Some(score) = &score {
-                line[format!("{split}_loss")] = score.loss.into();
-                line[format!("{split}_{}", self.task.metric())] = score.value.into();
-                if let Some(summary) = &score.summary {
-                    line["summary"] = serde_json::to_value(summary)?;
-                }
-                if let Some(summary) = &score.captions {
-                    line["summary"] = serde_json::to_value(summary)?;
-                }
-                let value = self.task.words(score);
-                words = format!("  {split} loss {:.3}  {split} {value}", score.loss);
-            }
-            // The line goes first: a crash before the checkpoint leaves a line that resuming takes back, not a gap.
-            run.log(&line)?;
-            run.save(state)?;
-            progress.epoch(&format!(
-                "epoch {}/{}  loss {train_loss:.3}  {} {running:.3}{words}  {speed:.0} images/s  {:.0} s",
-                epoch + 1,
-                self.schedule.total.div_ceil(batches),
-                name.replace("_per_", "/").replace('_', " "),
-                state.seconds
-            ));
-            if stop.now(state.step) {
-                break;
-            }
-        }
-        progress.finish();
-        score.map_or_else(|| self.task.score(state.evaluated(), &self.eval), Ok)
-    }
-
-    /// What the images are that are scored: `test`, or `validation` if they were held out of the training set.
-    fn split(&self) -> &'static str {
-        let data = &self.recipe.data;
-        let dev = data.screens.is_some_and(|screens| screens.eval == datasets::screens::Part::Dev);
-        if data.hold_out > 0 || dev { "validation" } else { "test" }
-    }
-
-    /// Whether all steps were taken.
-    fn is_finished(&self, state: &State) -> bool {
-        state.step >= self.schedule.total
-    }
-
-    /// The line for a score; `images` took `seconds`.
-    pub(crate) fn report(
-        &self,
-        run: &Run,
-        state: &State,
-        score: Score,
-        images: u64,
-        seconds: f64,
-    ) -> Report {
-        Report {
-            run: run.name(),
-            recipe: self.recipe.name.clone(),
-            metric: format!("{}_{}", self.split(), self.task.metric()),
-            words: format!("{} {}", self.split(), self.task.words(&score)),
-            value: score.value,
-            standard_error: score.error,
-            seconds,
-            img_s: images as f64 / seconds.max(1e-9),
-            loss: score.loss,
-            step: state.step,
-            finished: self.is_finished(state),
-            params: state.params.elements(),
-            threads: rayon::current_num_threads(),
-            rss_mb: system::peak_memory_mb(),
-            baselines: None,
-            summary: score.summary,
-            captions: score.captions,
-        }
-    }
-}
-
-/// When to stop early.
-struct Stop {
-    after: Option<u64>,
-    interrupted: Arc<AtomicBool>,
-}
-
-impl Stop {
-    fn now(&self, step: u64) -> bool {
-        self.after.is_some_and(|after| step >= after) || self.interrupted.load(Ordering::Relaxed)
-    }
-}
-
 /// Trains, and prints the report.
-pub(crate) fn run(args: &TrainArgs) -> Result<()> {
+pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     let resolve = |origin: &str, text: &str| {
         let TrainArgs { data, epochs, steps, seed, set, .. } = args;
         let data = data.as_deref();
@@ -399,30 +206,25 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
     };
     if args.print_config {
         print!("{}", toml::to_string(&recipe)?);
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     let (trainer, mut state) = Trainer::new(recipe, None, resumed.as_ref())?;
     let resuming = resumed.is_some();
     let run = match resumed {
         Some(run) => run,
-        None => Run::create(args.out.as_deref(), &trainer.recipe)?,
+        None => Run::create(args.out.as_deref(), &trainer.recipe.name)?,
     };
     let _lock = Lock::take(&run)?;
     trainer.names.write(&run)?;
-    if resuming {
-        run.restore(&mut state, true)?;
+    if !resuming {
+        run.write_config(&trainer.recipe)?; // what makes it a run comes last
     }
+    let keep = trainer.recipe.train.keep;
+    let goes_on = resuming && run.go_on(&mut state, &trainer.identity, keep)?;
     let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&interrupted);
-    // The first Ctrl-C asks the loop to stop after its step; a second one ends the program at once.
-    let handler = move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(1);
-        }
-    };
-    ctrlc::set_handler(handler).context("Ctrl-C cannot be handled")?;
+    handle_interrupts(Arc::clone(&interrupted))?;
     let stop = Stop { after: args.stop_after, interrupted };
-    let progress = Progress::new(trainer.schedule.total, state.step, args.quiet);
+    let progress = Progress::new(trainer.schedule.total, state.counts.step, args.quiet);
     progress.note(&format!(
         "{}: {} parameters, {} training images, {} steps, {} threads, {:?} → {}",
         trainer.recipe.name,
@@ -433,12 +235,57 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
         tensor::Level::current(),
         run.folder.display()
     ));
-    let score = trainer.run(&run, &mut state, &stop, &progress)?;
-    if !trainer.is_finished(&state) {
-        progress.note(&format!(
-            "stopped; continue with: wavetape train --resume {}",
-            run.folder.display()
-        ));
+    let log = Log::open(&run.folder, state.counts.step, trainer.is_due(&state))?;
+    let mut sinks = Sinks { run: &run, log, progress };
+    if !goes_on {
+        trainer.save(&sinks, &state)?; // a full disk is noticed before the first step
     }
-    trainer.report(&run, &state, score, state.images, state.seconds).print(args.json)
+    let score = trainer.run(&mut sinks, &mut state, &stop)?;
+    let is_finished = trainer.is_finished(&state) && !trainer.is_due(&state);
+    if !is_finished {
+        let command = command(&run.folder);
+        sinks.progress.warn(&format!("stopped; continue with: {command}"));
+        if stop.interrupted() {
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+    }
+    let score = match score {
+        Some(score) => score,
+        None => trainer.task.score(state.evaluated(), &trainer.eval)?,
+    };
+    let (images, seconds) = (state.counts.images, state.counts.seconds);
+    Report::of(&trainer, &run, &state, score, images, seconds).print(args.json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The exit code of a program that Ctrl-C ends: 128 + SIGINT.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// The first Ctrl-C (or SIGTERM, or a terminal that closes) asks the loop to stop after its step; a second one ends the program at
+/// once.
+fn handle_interrupts(flag: Arc<AtomicBool>) -> Result<()> {
+    let handler = move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(INTERRUPTED.into());
+        }
+        let _ = writeln!(
+            io::stderr(),
+            "\ninterrupted: a checkpoint is written after this step; a second time ends the program at once"
+        );
+    };
+    ctrlc::set_handler(handler).context("Ctrl-C cannot be handled")
+}
+
+/// The command that goes on with a run, as a shell reads it.
+fn command(folder: &Path) -> String {
+    let program = std::env::args().next().unwrap_or_else(|| "wavetape".to_owned());
+    format!("{} train --resume {}", quoted(&program), quoted(&folder.to_string_lossy()))
+}
+
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
 }

@@ -146,9 +146,21 @@ fn the_first_value_that_is_not_finite_stops_a_run_and_is_traced_to_its_place_and
     let output = wavetape(&args);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    for part in ["step 2: ", "is not finite", "`patch_embed.proj.weight`", "images ["] {
+    let parts = [
+        "the checkpoint is that of step 1: step 2: ",
+        "is not finite",
+        "`patch_embed.proj.weight`",
+        "images [",
+    ];
+    for part in parts {
         assert!(stderr.contains(part), "`{part}` in: {stderr}");
     }
+    let out = Path::new(out);
+    let file = TensorFile::read(&out.join("checkpoint.safetensors")).expect("written");
+    let progress: Value = serde_json::from_str(&file.metadata()["progress"]).expect("JSON");
+    assert_eq!(progress["step"], 1);
+    let finite = |(_, tensor): (String, Tensor)| tensor.to_vec().iter().all(|x| x.is_finite());
+    assert!(checkpoint(out).into_iter().all(finite));
 }
 
 #[test]
@@ -165,7 +177,7 @@ fn a_folder_that_holds_a_run_is_not_overwritten_and_a_foreign_checkpoint_is_refu
     std::fs::write(&config, text).expect("written");
     let resumed = wavetape(&["train", "--resume", out]);
     assert_eq!(resumed.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&resumed.stderr).contains("no tensor `model.blocks.2."));
+    assert!(String::from_utf8_lossy(&resumed.stderr).contains("model.depth: 2 expected, found 3"));
 }
 
 /// A generator so small that 784 tokens take no time.

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::run::Run;
 use crate::task::Task;
-use crate::train::Trainer;
+use crate::trainer::Trainer;
 
 /// Print a run's parameters, and draw what its position encoding has learnt.
 #[derive(Debug, Args)]
@@ -54,7 +54,7 @@ struct Row {
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let (run, recipe) = Run::open(&args.run)?;
     let (task, mut state) = Trainer::untrained(&recipe)?;
-    run.restore(&mut state, false)?;
+    run.restore(&mut state)?;
     let params = state.evaluated();
     let (position, config, grid) = match &task {
         Task::Classify(classifier) => {
@@ -79,14 +79,18 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     };
     if let Some(out) = &args.positions {
         let cx = Context::eval(params);
-        let title =
-            format!("{} after {} steps: positions `{}`", run.name(), state.step, config.name());
+        let title = format!(
+            "{} after {} steps: positions `{}`",
+            run.name(),
+            state.counts.step,
+            config.name()
+        );
         positions::draw(out, &title, position, &cx, grid)?;
     }
     let report = Report {
         run: run.name(),
         recipe: recipe.name.clone(),
-        step: state.step,
+        step: state.counts.step,
         params: params.elements(),
         position: config.name(),
         parameters: rows(params),

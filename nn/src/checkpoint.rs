@@ -204,18 +204,24 @@ pub fn write<E: Float>(
     write_atomically(path, &bytes).map_err(|source| Error::Io { path: path.into(), source })
 }
 
-/// Replaces a file in one step: writes a temporary file beside it, syncs it, renames it.
+/// Replaces a file in one step: writes a temporary file beside it, syncs it, renames it, syncs the folder.
 ///
 /// # Errors
-/// As the system says.
+/// As the system says. The old file is as it was then, and the temporary one is removed: a full disk may be full of it.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");
     let temporary = PathBuf::from(name);
-    let mut file = fs::File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
+    let replace = || {
+        let mut file = fs::File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    if let Err(error) = replace() {
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
     // The rename itself survives a crash once the folder is synced; not every system can open one.
     if let Some(folder) = path.parent().and_then(|parent| fs::File::open(parent).ok()) {
         let _ = folder.sync_all();
@@ -259,6 +265,24 @@ mod tests {
         Init::new(&mut other, 0).param("more", [1], Fill::Zeros, true);
         let error = file.load("", &mut other).expect_err("a parameter is missing").to_string();
         assert!(error.ends_with("no tensor `more`"), "{error}");
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    /// A disk that is full: what is written to the temporary file goes to a device without room.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_leaves_the_old_file_and_no_other() {
+        let folder = folder("full");
+        let path = folder.join("c.safetensors");
+        let tensor = |x| [("x".to_owned(), Tensor::<f32>::full([2], x))];
+        write(&path, tensor(1.0), HashMap::new()).expect("written");
+        std::os::unix::fs::symlink("/dev/full", folder.join("c.safetensors.tmp")).expect("linked");
+        let error = write(&path, tensor(2.0), HashMap::new()).expect_err("full").to_string();
+        assert!(error.contains("c.safetensors: No space left on device"), "{error}");
+        let old = TensorFile::read(&path).expect("there").tensor::<f32>("x").expect("listed");
+        assert_eq!(old.to_vec(), [1.0, 1.0]);
+        assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 1);
+        write(&path, tensor(2.0), HashMap::new()).expect("there is room again");
         fs::remove_dir_all(folder).expect("removed");
     }
 

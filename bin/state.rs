@@ -1,0 +1,256 @@
+//! Everything that changes while training, and the checkpoint that holds it.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use nn::checkpoint::{TensorFile, write};
+use nn::{AdamW, Ema, Params};
+use serde::{Deserialize, Serialize};
+use tensor::Tensor;
+use toml::{Table, Value};
+
+use crate::recipe::{Changes, Recipe};
+use crate::watch::Watch;
+
+/// The version of the checkpoint's format. 1 had no `watch`, `best`, `stale` and `identity`; it is read as if nothing had been seen.
+const FORMAT: u64 = 2;
+
+/// Values of a recipe that may change in the middle of a run, for no result depends on them.
+const FREE: [&str; 4] = ["data.dir", "train.save_every", "train.save_minutes", "train.keep"];
+
+/// Everything that changes while training.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) params: Params,
+    pub(crate) optimizer: AdamW,
+    pub(crate) ema: Option<Ema>,
+    pub(crate) counts: Counts,
+}
+
+/// All of a state but its tensors. What is random is a function of the seed and of these; the place in the data is that of the step.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Counts {
+    /// Steps taken.
+    pub(crate) step: u64,
+    /// Seconds of training so far.
+    pub(crate) seconds: f64,
+    /// Images seen so far.
+    pub(crate) images: u64,
+    /// Sums over the epoch that is under way, or that has ended and is still to be scored.
+    pub(crate) epoch: EpochSums,
+    /// What was seen of gradients.
+    #[serde(default)]
+    pub(crate) watch: Watch,
+    /// The best score so far.
+    #[serde(default)]
+    pub(crate) best: Option<Best>,
+    /// Scores since the best one.
+    #[serde(default)]
+    pub(crate) stale: u64,
+}
+
+/// Running sums of an epoch, so that one that was stopped and resumed is logged as one that was not.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct EpochSums {
+    pub(crate) images: usize,
+    pub(crate) right: usize,
+    /// Of how many; see [`StepResult`](crate::task::StepResult).
+    #[serde(default)]
+    pub(crate) counted: usize,
+    /// Sum of the images' losses.
+    pub(crate) loss: f64,
+    /// Norm of the last step's gradient.
+    pub(crate) grad_norm: f64,
+    /// Seconds that it took.
+    #[serde(default)]
+    pub(crate) seconds: f64,
+    /// Images and sum of losses since the last line of the log that stands inside of an epoch.
+    #[serde(default)]
+    pub(crate) recent: (usize, f64),
+}
+
+/// A score in the task's metric.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Best {
+    pub(crate) value: f64,
+    pub(crate) step: u64,
+}
+
+/// Which run a checkpoint belongs to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    /// The resolved recipe, as TOML.
+    config: String,
+    /// Images to train on.
+    training_images: usize,
+}
+
+impl State {
+    /// The start of a run.
+    pub(crate) fn new(params: Params, recipe: &Recipe) -> Self {
+        let ema = (recipe.train.ema > 0.0).then(|| Ema::new(&params, recipe.train.ema));
+        let optimizer = AdamW::new(&params, recipe.optimizer.adamw);
+        let counts = Counts { watch: Watch::new(&params), ..Counts::default() };
+        Self { params, optimizer, ema, counts }
+    }
+
+    /// The parameters to evaluate: their average, if there is one.
+    pub(crate) fn evaluated(&self) -> &Params {
+        self.ema.as_ref().map_or(&self.params, Ema::params)
+    }
+
+    /// Writes a checkpoint, replacing the old one in one step.
+    pub(crate) fn write(&self, path: &Path, identity: &Identity) -> Result<()> {
+        let mut tensors = named("model.", &self.params);
+        for (param, [m, v]) in self.params.iter().zip(self.optimizer.moments()) {
+            tensors.push((format!("adamw.m.{}", param.name), m.clone()));
+            tensors.push((format!("adamw.v.{}", param.name), v.clone()));
+        }
+        if let Some(ema) = &self.ema {
+            tensors.extend(named("ema.", ema.params()));
+        }
+        let mut progress = serde_json::to_value(&self.counts)?;
+        progress["format"] = FORMAT.into();
+        progress["version"] = env!("CARGO_PKG_VERSION").into();
+        progress["ema_steps"] = self.ema.as_ref().map_or(0, Ema::steps).into();
+        progress["identity"] = serde_json::to_value(identity)?;
+        // One key only: the format does not fix the order of several.
+        let metadata = HashMap::from([("progress".to_owned(), progress.to_string())]);
+        Ok(write(path, tensors, metadata)?)
+    }
+
+    /// Reads a checkpoint into a fresh state of the same recipe; the run that goes on must be the one that it belongs to.
+    pub(crate) fn read(&mut self, path: &Path, going_on: Option<&Identity>) -> Result<()> {
+        let at = || format!("{}: metadata `progress`", path.display());
+        let file = TensorFile::read(path)?;
+        let text = file.metadata().get("progress").map(String::as_str).unwrap_or_default();
+        let progress: serde_json::Value =
+            serde_json::from_str(text).with_context(|| format!("{}: JSON expected", at()))?;
+        let format = progress.get("format").map_or(Some(1), serde_json::Value::as_u64);
+        if !format.is_some_and(|format| (1..=FORMAT).contains(&format)) {
+            let by = progress.get("version").and_then(serde_json::Value::as_str).unwrap_or("?");
+            bail!(
+                "{}: a checkpoint of format 1 to {FORMAT} expected, found {}, written by wavetape {by}",
+                path.display(),
+                progress["format"]
+            );
+        }
+        if let (Some(ours), Some(theirs)) = (going_on, progress.get("identity")) {
+            let theirs = Identity::deserialize(theirs).with_context(at)?;
+            theirs.check(ours, path)?;
+        }
+        file.load("model.", &mut self.params)?;
+        let counts = Counts::deserialize(&progress).with_context(at)?;
+        let mut moments = Vec::new();
+        for param in self.params.iter() {
+            let moment = |which: &str| {
+                let name = format!("adamw.{which}.{}", param.name);
+                let moment: Tensor = file.tensor(&name)?;
+                if moment.shape() != param.value.shape() {
+                    bail!(
+                        "{}: tensor `{name}`: shape {} expected, found {}",
+                        path.display(),
+                        param.value.shape(),
+                        moment.shape()
+                    );
+                }
+                Ok(moment)
+            };
+            moments.push([moment("m")?, moment("v")?]);
+        }
+        self.optimizer.restore(counts.step, moments);
+        if let Some(ema) = &mut self.ema {
+            let mut average = self.params.clone();
+            file.load("ema.", &mut average)?;
+            let steps = progress.get("ema_steps").and_then(serde_json::Value::as_u64);
+            let steps =
+                steps.with_context(|| format!("{}: a number `ema_steps` expected", at()))?;
+            ema.restore(steps, average);
+        }
+        self.counts = counts;
+        Ok(())
+    }
+
+    /// Writes the parameters to evaluate, under their own names, with what they score.
+    pub(crate) fn write_best(&self, path: &Path, metric: &str, best: Best) -> Result<()> {
+        let score = serde_json::json!({ "metric": metric, "value": best.value, "step": best.step });
+        let metadata = HashMap::from([("score".to_owned(), score.to_string())]);
+        Ok(write(path, named("", self.evaluated()), metadata)?)
+    }
+
+    /// Reads them.
+    pub(crate) fn read_best(&mut self, path: &Path) -> Result<()> {
+        let file = TensorFile::read(path)?;
+        file.load("", &mut self.params)?;
+        let score = file.metadata().get("score").map(String::as_str).unwrap_or_default();
+        let best: Best = serde_json::from_str(score)
+            .with_context(|| format!("{}: metadata `score`", path.display()))?;
+        (self.ema, self.counts.step) = (None, best.step);
+        Ok(())
+    }
+}
+
+fn named(prefix: &str, params: &Params) -> Vec<(String, Tensor)> {
+    params.iter().map(|param| (format!("{prefix}{}", param.name), param.value.clone())).collect()
+}
+
+impl Identity {
+    /// That of a run of this recipe.
+    pub(crate) fn new(recipe: &Recipe, training_images: usize) -> Result<Self> {
+        Ok(Self { config: toml::to_string(recipe)?, training_images })
+    }
+
+    /// Refuses to go on with `run`, unless it is the run of this checkpoint.
+    fn check(&self, run: &Self, path: &Path) -> Result<()> {
+        let origin = format!("{}: the recipe that it was made with", path.display());
+        // Both with the defaults of this program.
+        let theirs = Recipe::resolve(&origin, &self.config, &Changes::default())?;
+        let theirs = flat(&toml::to_string(&theirs)?)?;
+        let ours = flat(&run.config)?;
+        let mut keys: Vec<&String> = ours.keys().chain(theirs.keys()).collect();
+        keys.sort();
+        keys.dedup();
+        let show = |value: Option<&Value>| value.map_or("absent".to_owned(), Value::to_string);
+        let differs =
+            |key: &&String| !FREE.contains(&key.as_str()) && ours.get(*key) != theirs.get(*key);
+        let told = |key: &String| {
+            format!("{key}: {} expected, found {}", show(theirs.get(key)), show(ours.get(key)))
+        };
+        let told: Vec<String> = keys.into_iter().filter(differs).map(told).collect();
+        if !told.is_empty() {
+            bail!(
+                "config.toml is not that of {}, and only that run can go on: {}",
+                path.display(),
+                told.join("; ")
+            );
+        }
+        if self.training_images != run.training_images {
+            bail!(
+                "{} was made with {} training images, and there are {}: a run goes on with the data that it began with",
+                path.display(),
+                self.training_images,
+                run.training_images
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The values of a TOML text under dotted keys.
+fn flat(text: &str) -> Result<HashMap<String, Value>> {
+    fn walk(prefix: &str, table: Table, into: &mut HashMap<String, Value>) {
+        for (key, value) in table {
+            let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+            match value {
+                Value::Table(table) => walk(&key, table, into),
+                value => {
+                    into.insert(key, value);
+                }
+            }
+        }
+    }
+    let mut values = HashMap::new();
+    walk("", toml::from_str(text)?, &mut values);
+    Ok(values)
+}

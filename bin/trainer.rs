@@ -1,0 +1,342 @@
+//! The training loop: steps, scores, checkpoints, and when to stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use nn::{Grads, WarmupCosine, clip_scale};
+
+use crate::data::{self, Canvas, Names};
+use crate::log::Log;
+use crate::progress::Progress;
+use crate::recipe::Recipe;
+use crate::run::Run;
+use crate::source::{Batch, Source};
+use crate::state::{Best, EpochSums, Identity, State};
+use crate::system;
+use crate::task::{Score, Task};
+
+/// Everything that a run needs and that does not change while it trains.
+pub(crate) struct Trainer {
+    pub(crate) recipe: Recipe,
+    pub(crate) task: Task,
+    pub(crate) train: Source,
+    pub(crate) eval: Source,
+    pub(crate) names: Names,
+    pub(crate) identity: Identity,
+    pub(crate) schedule: WarmupCosine,
+    /// Steps of an epoch.
+    steps: u64,
+}
+
+/// Where a run leaves what it does.
+pub(crate) struct Sinks<'a> {
+    pub(crate) run: &'a Run,
+    pub(crate) log: Log,
+    pub(crate) progress: Progress,
+}
+
+/// When to stop early.
+pub(crate) struct Stop {
+    pub(crate) after: Option<u64>,
+    pub(crate) interrupted: Arc<AtomicBool>,
+}
+
+impl Stop {
+    fn now(&self, step: u64) -> bool {
+        self.after.is_some_and(|after| step >= after) || self.interrupted()
+    }
+
+    /// Whether somebody waits for the program to end.
+    pub(crate) fn interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+}
+
+impl Trainer {
+    /// The run at its start, to be evaluated on another canvas if one is given; with the words of a run if it is not a new one.
+    pub(crate) fn new(
+        mut recipe: Recipe,
+        canvas: Option<Canvas>,
+        run: Option<&Run>,
+    ) -> Result<(Self, State)> {
+        let screens = data::screens(&mut recipe, run)?;
+        let (task, mut params) = Task::new(&recipe)?;
+        let (train, eval, names) = match screens {
+            Some(_) if canvas.is_some() => bail!("another size of images: a detector expected"),
+            Some(screens) => screens,
+            None => data::load(&recipe, &task, &mut params, canvas)?,
+        };
+        let (batch, accumulate) = (recipe.train.batch_size, recipe.train.accumulate);
+        let steps = (train.batches() / accumulate) as u64;
+        if steps == 0 {
+            let (images, of) =
+                (train.len(), if accumulate > 1 { " · train.accumulate" } else { "" });
+            let found = batch.saturating_mul(accumulate);
+            bail!("train.batch_size{of} = {found}: at most the {images} training images expected");
+        }
+        let all = (recipe.train.epochs as u64).saturating_mul(steps);
+        let total = if recipe.train.steps > 0 { all.min(recipe.train.steps) } else { all };
+        let optimizer = &recipe.optimizer;
+        let warmup = (optimizer.warmup * total as f64).round() as u64;
+        let schedule = WarmupCosine { peak: optimizer.rate, floor: optimizer.floor, warmup, total };
+        let state = State::new(params, &recipe);
+        let identity = Identity::new(&recipe, train.len())?;
+        Ok((Self { recipe, task, train, eval, names, identity, schedule, steps }, state))
+    }
+
+    /// The model of a recipe with fresh parameters, without its data: room for a checkpoint.
+    pub(crate) fn untrained(recipe: &Recipe) -> Result<(Task, State)> {
+        let (task, params) = Task::new(recipe)?;
+        let state = State::new(params, recipe);
+        Ok((task, state))
+    }
+
+    /// One step on the next batches; returns its loss. An error leaves the state as it was before.
+    fn step(
+        &self,
+        state: &mut State,
+        batches: &mut dyn Iterator<Item = Batch>,
+        sinks: &mut Sinks<'_>,
+    ) -> Result<f64> {
+        let (number, count) = (state.counts.step, self.recipe.train.accumulate as u64);
+        let (mut sums, mut grads, mut loss, mut images) =
+            (state.counts.epoch, Grads::default(), 0.0, 0);
+        for part in 0..count {
+            let batch = batches.next().context("the data end before their epoch does")?;
+            let step = self.task.differentiate(&state.params, &batch, number * count + part);
+            let norm = step.grads.norm();
+            if !(step.loss.is_finite() && norm.is_finite()) {
+                bail!(
+                    "step {}: loss {}, gradient norm {norm}; the first bad number: {}; images {:?}",
+                    number + 1,
+                    step.loss,
+                    self.task.diagnose(&state.params, &batch),
+                    batch.indices()
+                );
+            }
+            let of_images = step.loss * batch.len() as f64;
+            loss += step.loss;
+            images += batch.len();
+            sums.right += step.right;
+            sums.counted += step.counted;
+            sums.loss += of_images;
+            sums.recent.1 += of_images;
+            grads.add(step.grads);
+        }
+        let (loss, norm) = (loss / count as f64, grads.norm() / count as f64);
+        if !norm.is_finite() {
+            bail!(
+                "step {}: gradient norm {norm}, of finite gradients of {count} batches",
+                number + 1
+            );
+        }
+        let clip = self.recipe.train.clip_norm;
+        let scale = if clip > 0.0 { clip_scale(norm, clip) } else { 1.0 };
+        let rate = self.schedule.rate(number);
+        state.optimizer.step(&mut state.params, &grads, rate, scale / count as f64);
+        if let Some(ema) = &mut state.ema {
+            ema.update(&state.params);
+        }
+        sums.images += images;
+        sums.recent.0 += images;
+        sums.grad_norm = norm;
+        let counts = &mut state.counts;
+        counts.step += 1;
+        counts.images += images as u64;
+        counts.epoch = sums;
+        let first_epoch = self.steps.min(self.schedule.total);
+        for warning in counts.watch.see(&state.params, &grads, norm, counts.step, first_epoch) {
+            let mut line = warning.line;
+            line["step"] = counts.step.into();
+            sinks.log.line(&line)?;
+            if let Some(words) = warning.words {
+                sinks.progress.warn(&format!("warning: {words}"));
+            }
+        }
+        Ok(loss)
+    }
+
+    /// Trains to the end, or to a stop, and returns the last score if that was on the last step.
+    pub(crate) fn run(
+        &self,
+        sinks: &mut Sinks<'_>,
+        state: &mut State,
+        stop: &Stop,
+    ) -> Result<Option<Score>> {
+        let mut score = None;
+        while self.is_due(state) || !self.is_finished(state) {
+            if !self.is_due(state) {
+                score = None;
+                self.epoch(sinks, state, stop)?;
+                if !self.is_due(state) || stop.interrupted() {
+                    self.save(sinks, state)?; // stopped inside of an epoch, or before it is scored
+                    break;
+                }
+            }
+            score = self.end_epoch(sinks, state)?;
+            self.save(sinks, state)?;
+            if stop.now(state.counts.step) {
+                break;
+            }
+        }
+        sinks.progress.finish();
+        Ok(score)
+    }
+
+    /// Takes the steps that are left of an epoch, or those until a stop.
+    fn epoch(&self, sinks: &mut Sinks<'_>, state: &mut State, stop: &Stop) -> Result<()> {
+        let train = &self.recipe.train;
+        let (epoch, first) = (state.counts.step / self.steps, state.counts.step % self.steps);
+        let first = first as usize * train.accumulate;
+        let mut batches = self.train.epoch(epoch as usize, first);
+        let (mut mark, mut saved) = (Instant::now(), Instant::now());
+        let interval = Duration::try_from_secs_f64(60.0 * train.save_minutes);
+        let interval = interval.ok().filter(|interval| !interval.is_zero());
+        loop {
+            let step = self.step(state, &mut batches, sinks);
+            let seconds = mark.elapsed().as_secs_f64();
+            mark = Instant::now();
+            let loss = match step {
+                Ok(loss) => loss,
+                Err(error) => {
+                    let told = match self.save(sinks, state) {
+                        Ok(()) => format!("the checkpoint is that of step {}", state.counts.step),
+                        Err(error) => format!("{error:#}"),
+                    };
+                    return Err(error.context(told));
+                }
+            };
+            let counts = &mut state.counts;
+            counts.seconds += seconds;
+            counts.epoch.seconds += seconds;
+            let (name, value) = self.task.running(&counts.epoch);
+            let running = format!("{} {value:.3}", name.replace("_per_", "/").replace('_', " "));
+            sinks.progress.step(counts.step, loss, &running, speed(&counts.epoch));
+            if train.log_every > 0 && counts.step.is_multiple_of(train.log_every) {
+                let (images, sum) = std::mem::take(&mut counts.epoch.recent);
+                sinks.log.line(&serde_json::json!({
+                    "step": counts.step,
+                    "rate": self.schedule.rate(counts.step - 1),
+                    "loss": sum / images.max(1) as f64,
+                    "grad_norm": counts.epoch.grad_norm,
+                    "seconds": counts.seconds,
+                    "img_s": speed(&counts.epoch),
+                    "rss_mb": system::memory_mb(),
+                }))?;
+            }
+            let step = counts.step;
+            if self.is_due(state) || stop.now(step) {
+                return Ok(());
+            }
+            let by_steps = train.save_every > 0 && step.is_multiple_of(train.save_every);
+            if by_steps || interval.is_some_and(|interval| saved.elapsed() >= interval) {
+                self.save(sinks, state)?;
+                saved = Instant::now();
+            }
+        }
+    }
+
+    /// Scores the epoch that has just ended, if it is its turn, and logs it.
+    fn end_epoch(&self, sinks: &mut Sinks<'_>, state: &mut State) -> Result<Option<Score>> {
+        let (step, sums, split) = (state.counts.step, state.counts.epoch, self.split());
+        let epoch = step.div_ceil(self.steps);
+        let is_last = step >= self.schedule.total;
+        let score = match is_last || epoch.is_multiple_of(self.recipe.train.eval_every as u64) {
+            true => {
+                self.save(sinks, state)?; // scoring may take long
+                Some(self.task.score(state.evaluated(), &self.eval)?)
+            }
+            false => None,
+        };
+        let train_loss = sums.loss / sums.images as f64;
+        let (name, running) = self.task.running(&sums);
+        let mut line = serde_json::json!({
+            "epoch": epoch,
+            "step": step,
+            "rate": self.schedule.rate(step - 1),
+            "train_loss": train_loss,
+            format!("train_{name}"): running,
+            "grad_norm": sums.grad_norm,
+            "seconds": state.counts.seconds,
+            "img_s": speed(&sums),
+            "rss_mb": system::memory_mb(),
+        });
+        let mut words = String::new();
+        if let Some(score) = &score {
+            line[format!("{split}_loss")] = score.loss.into();
+            line[format!("{split}_{}", self.task.metric())] = score.value.into();
+            if let Some(summary) = &score.summary {
+                line["summary"] = serde_json::to_value(summary)?;
+            }
+            if let Some(summary) = &score.captions {
+                line["summary"] = serde_json::to_value(summary)?;
+            }
+            let value = self.task.words(score);
+            words = format!("  {split} loss {:.3}  {split} {value}", score.loss);
+            self.compare(sinks, state, score)?;
+        }
+        sinks.log.line(&line)?;
+        state.counts.epoch = EpochSums { recent: sums.recent, ..EpochSums::default() };
+        sinks.progress.epoch(&format!(
+            "epoch {epoch}/{}  loss {train_loss:.3}  {} {running:.3}{words}  {:.0} images/s  {:.0} s",
+            self.schedule.total.div_ceil(self.steps),
+            name.replace("_per_", "/").replace('_', " "),
+            speed(&sums),
+            state.counts.seconds
+        ));
+        if !is_last && self.is_finished(state) {
+            let stale = state.counts.stale;
+            sinks.progress.note(&format!("no better score {stale} times in a row: ended early"));
+        }
+        Ok(score)
+    }
+
+    /// Keeps the parameters of the best score.
+    fn compare(&self, sinks: &Sinks<'_>, state: &mut State, score: &Score) -> Result<()> {
+        let is_better = match state.counts.best {
+            Some(Best { value: best, .. }) if self.task.is_more_better() => score.value > best,
+            Some(Best { value: best, .. }) => score.value < best,
+            None => score.value.is_finite(),
+        };
+        if !is_better {
+            state.counts.stale += 1;
+            return Ok(());
+        }
+        let best = Best { value: score.value, step: state.counts.step };
+        (state.counts.best, state.counts.stale) = (Some(best), 0);
+        sinks.run.save_best(state, &format!("{}_{}", self.split(), self.task.metric()), best)
+    }
+
+    /// Writes a checkpoint; the log comes first, so that no line is missing that it does not write again.
+    pub(crate) fn save(&self, sinks: &Sinks<'_>, state: &State) -> Result<()> {
+        sinks.log.sync()?;
+        sinks.run.save(state, &self.identity, self.recipe.train.keep)
+    }
+
+    /// What the images are that are scored: `test`, or `validation` if they were held out of the training set.
+    pub(crate) fn split(&self) -> &'static str {
+        let data = &self.recipe.data;
+        let dev = data.screens.is_some_and(|screens| screens.eval == datasets::screens::Part::Dev);
+        if data.hold_out > 0 || dev { "validation" } else { "test" }
+    }
+
+    /// Whether an epoch, or the last part of one, was taken but is not in the log yet.
+    pub(crate) fn is_due(&self, state: &State) -> bool {
+        let step = state.counts.step;
+        let has_ended = step.is_multiple_of(self.steps) || step >= self.schedule.total;
+        has_ended && state.counts.epoch.images > 0
+    }
+
+    /// Whether all steps were taken, or scores no longer get better.
+    pub(crate) fn is_finished(&self, state: &State) -> bool {
+        let patience = self.recipe.train.patience;
+        state.counts.step >= self.schedule.total || (patience > 0 && state.counts.stale >= patience)
+    }
+}
+
+/// Images a second.
+fn speed(sums: &EpochSums) -> f64 {
+    sums.images as f64 / sums.seconds.max(1e-9)
+}
