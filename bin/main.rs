@@ -32,6 +32,7 @@ mod task;
 mod tensorboard;
 mod train;
 mod trainer;
+mod tui;
 mod watch;
 
 use std::process::ExitCode;

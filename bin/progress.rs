@@ -1,10 +1,13 @@
-//! Progress on stderr: a bar in a terminal, plain lines elsewhere.
+//! Progress on stderr: a bar or all of the screen in a terminal, plain lines elsewhere.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+use crate::tui::Dashboard;
 
 /// Between two plain lines inside of an epoch.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(20);
@@ -12,6 +15,7 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(20);
 /// What training shows while it runs.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
+    screen: RefCell<Option<Dashboard>>,
     quiet: bool,
     total: u64,
     first: u64,
@@ -21,8 +25,8 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Progress over `total` steps, of which `done` are.
-    pub(crate) fn new(total: u64, done: u64, quiet: bool) -> Self {
-        let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
+    pub(crate) fn new(total: u64, done: u64, quiet: bool, screen: Option<Dashboard>) -> Self {
+        let bar = (!quiet && screen.is_none() && std::io::stderr().is_terminal()).then(|| {
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}  ETA {eta}");
             let style = style.expect("a valid template");
             let bar = ProgressBar::new(total).with_style(style).with_position(done);
@@ -30,7 +34,8 @@ impl Progress {
             bar
         });
         let start = Instant::now();
-        Self { bar, quiet, total, first: done, start, last_line: Cell::new(start) }
+        let screen = RefCell::new(screen);
+        Self { bar, screen, quiet, total, first: done, start, last_line: Cell::new(start) }
     }
 
     /// A line that stays.
@@ -42,14 +47,29 @@ impl Progress {
 
     /// A line that is wanted however quiet it should be.
     pub(crate) fn warn(&self, line: &str) {
+        if let Some(screen) = &mut *self.screen.borrow_mut() {
+            screen.update(|view| view.note(line));
+            return;
+        }
         match &self.bar {
             Some(bar) => bar.suspend(|| print(line)),
             None => print(line),
         }
     }
 
+    /// A line of the log.
+    pub(crate) fn log(&self, line: &Value) {
+        if let Some(screen) = &mut *self.screen.borrow_mut() {
+            screen.update(|view| view.log(line));
+        }
+    }
+
     /// The state after a step.
     pub(crate) fn step(&self, step: u64, loss: f64, running: &str, images_s: f64) {
+        if let Some(screen) = &mut *self.screen.borrow_mut() {
+            screen.update(|view| view.step(step, loss, running, images_s));
+            return;
+        }
         let state = || format!("loss {loss:.3}  {running}  {images_s:.0} images/s");
         if let Some(bar) = &self.bar {
             bar.set_position(step);
@@ -68,8 +88,9 @@ impl Progress {
         self.note(line);
     }
 
-    /// Takes the bar away.
+    /// Takes the bar away, or gives the screen back.
     pub(crate) fn finish(&self) {
+        self.screen.take();
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

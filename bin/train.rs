@@ -22,6 +22,7 @@ use crate::state::{Best, State};
 use crate::system;
 use crate::task::Score;
 use crate::trainer::{Sinks, Stop, Trainer};
+use crate::tui::{Dashboard, View};
 
 /// Train a model as a recipe says, and report its accuracy or bits per dimension on the test set.
 ///
@@ -74,6 +75,9 @@ pub(crate) struct TrainArgs {
     /// No progress on stderr.
     #[arg(long, short)]
     quiet: bool,
+    /// Curves of loss and score, speed, rate, gradient, memory and the time that is left, on all of the terminal.
+    #[arg(long, conflicts_with = "quiet")]
+    tui: bool,
 }
 
 /// The line that a run ends with.
@@ -183,6 +187,16 @@ impl Report {
     }
 }
 
+/// The screen of a run, with the curves of what it has logged so far.
+fn dashboard(trainer: &Trainer, run: &Run, step: u64, stop: &Stop) -> Result<Dashboard> {
+    let title = format!("{} → {}", trainer.recipe.name, run.folder.display());
+    let view = View::new(title, trainer.schedule.total, step);
+    let lines = std::fs::read_to_string(run.folder.join("metrics.jsonl")).unwrap_or_default();
+    let past = lines.lines().filter_map(|line| serde_json::from_str(line).ok());
+    let view = past.fold(view, |view, line| view.after(&line));
+    Dashboard::open(view, Arc::clone(&stop.interrupted))
+}
+
 /// Trains, and prints the report.
 pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     let resolve = |origin: &str, text: &str| {
@@ -224,7 +238,11 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     let interrupted = Arc::new(AtomicBool::new(false));
     handle_interrupts(Arc::clone(&interrupted))?;
     let stop = Stop { after: args.stop_after, interrupted };
-    let progress = Progress::new(trainer.schedule.total, state.counts.step, args.quiet);
+    let screen = match args.tui {
+        true => Some(dashboard(&trainer, &run, state.counts.step, &stop)?),
+        false => None,
+    };
+    let progress = Progress::new(trainer.schedule.total, state.counts.step, args.quiet, screen);
     progress.note(&format!(
         "{}: {} parameters, {} training images, {} steps, {} threads, {:?} → {}",
         trainer.recipe.name,

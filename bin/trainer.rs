@@ -37,6 +37,14 @@ pub(crate) struct Sinks<'a> {
     pub(crate) progress: Progress,
 }
 
+impl Sinks<'_> {
+    /// A line of the log, which is shown as well.
+    fn line(&mut self, line: &serde_json::Value) -> Result<()> {
+        self.progress.log(line);
+        self.log.line(line)
+    }
+}
+
 /// When to stop early.
 pub(crate) struct Stop {
     pub(crate) after: Option<u64>,
@@ -150,7 +158,7 @@ impl Trainer {
         for warning in counts.watch.see(&state.params, &grads, norm, counts.step, first_epoch) {
             let mut line = warning.line;
             line["step"] = counts.step.into();
-            sinks.log.line(&line)?;
+            sinks.line(&line)?;
             if let Some(words) = warning.words {
                 sinks.progress.warn(&format!("warning: {words}"));
             }
@@ -216,7 +224,7 @@ impl Trainer {
             sinks.progress.step(counts.step, loss, &running, speed(&counts.epoch));
             if train.log_every > 0 && counts.step.is_multiple_of(train.log_every) {
                 let (images, sum) = std::mem::take(&mut counts.epoch.recent);
-                sinks.log.line(&serde_json::json!({
+                sinks.line(&serde_json::json!({
                     "step": counts.step,
                     "rate": self.schedule.rate(counts.step - 1),
                     "loss": sum / images.max(1) as f64,
@@ -277,7 +285,7 @@ impl Trainer {
             words = format!("  {split} loss {:.3}  {split} {value}", score.loss);
             self.compare(sinks, state, score)?;
         }
-        sinks.log.line(&line)?;
+        sinks.line(&line)?;
         state.counts.epoch = EpochSums { recent: sums.recent, ..EpochSums::default() };
         sinks.progress.epoch(&format!(
             "epoch {epoch}/{}  loss {train_loss:.3}  {} {running:.3}{words}  {:.0} images/s  {:.0} s",

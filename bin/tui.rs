@@ -29,9 +29,9 @@ const LINES: usize = 3;
 /// What is shown.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct View {
-    pub(crate) title: String,
-    pub(crate) total: u64,
-    pub(crate) step: u64,
+    title: String,
+    total: u64,
+    step: u64,
     /// Loss of each step, smoothed, over steps.
     loss: Vec<(f64, f64)>,
     /// The metric of the evaluation set, over steps.
@@ -47,6 +47,24 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// A run of `total` steps, of which `step` are done.
+    pub(crate) fn new(title: String, total: u64, step: u64) -> Self {
+        Self { title, total, step, ..Self::default() }
+    }
+
+    /// After a line of an earlier process.
+    pub(crate) fn after(mut self, line: &Value) -> Self {
+        let number = |key: &str| line.get(key).and_then(Value::as_f64);
+        let loss = number("loss").or(number("train_loss"));
+        if let (Some(step), Some(loss)) =
+            (number("step").filter(|&step| step <= self.step as f64), loss)
+        {
+            self.loss.push((step, loss));
+            self.log(line);
+        }
+        self
+    }
+
     /// After a step. The curve is an exponential mean over about twenty steps.
     pub(crate) fn step(&mut self, step: u64, loss: f64, running: &str, images_s: f64) {
         let mean = self.loss.last().map_or(loss, |&(_, last)| 0.95 * last + 0.05 * loss);
@@ -54,7 +72,10 @@ impl View {
         // Every other point goes when there are many more than columns.
         if self.loss.len() > 4000 {
             let mut keep = false;
-            self.loss.retain(|_| std::mem::replace(&mut keep, !keep));
+            self.loss.retain(|_| {
+                keep = !keep;
+                keep
+            });
         }
         (self.step, self.images_s) = (step, images_s);
         running.clone_into(&mut self.running);
@@ -202,9 +223,11 @@ fn curve(frame: &mut Frame<'_>, area: Rect, name: &str, points: &[(f64, f64)], t
     let steps = Axis::default()
         .bounds([0.0, total.max(1) as f64])
         .labels(["0".to_owned(), total.to_string()]);
-    let values = Axis::default()
-        .bounds([low, high])
-        .labels([mark(low), mark(f64::midpoint(low, high)), mark(high)]);
+    let values = Axis::default().bounds([low, high]).labels([
+        mark(low),
+        mark(f64::midpoint(low, high)),
+        mark(high),
+    ]);
     let chart = Chart::new(vec![data]).x_axis(steps).y_axis(values);
     frame.render_widget(chart.block(Block::bordered().title(title)), area);
 }
@@ -212,7 +235,8 @@ fn curve(frame: &mut Frame<'_>, area: Rect, name: &str, points: &[(f64, f64)], t
 /// The least and the greatest value, a little apart.
 fn bounds(points: &[(f64, f64)]) -> [f64; 2] {
     let values = || points.iter().map(|&(_, value)| value).filter(|value| value.is_finite());
-    let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
+    let (low, high) =
+        (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
     match low <= high {
         true => {
             let room = 0.05 * (high - low).max(1e-3);
@@ -247,7 +271,11 @@ mod tests {
 
     #[test]
     fn eighty_columns_and_twenty_four_lines_show_all() {
-        let mut view = View { title: "vit-sample → runs/vit-sample-001".into(), total: 100, ..View::default() };
+        let mut view = View {
+            title: "vit-sample → runs/vit-sample-001".into(),
+            total: 100,
+            ..View::default()
+        };
         for step in 1..=50 {
             view.step(step, 2.0 / step as f64, "accuracy 0.531", 1234.0);
         }
@@ -258,12 +286,23 @@ mod tests {
         view.note("epoch 1/2");
         let lines = shown(&view, 80, 24);
         for expected in [
-            "vit-sample → runs", "50/100, 1 min 15 s left", "loss 0.", "test accuracy 0.5000",
-            "accuracy 0.531  1234 images/s", "rate 2.00e-3  gradient 0.750  memory 40 MB", "epoch 1/2",
+            "vit-sample → runs",
+            "50/100, 1 min 15 s left",
+            "loss 0.",
+            "test accuracy 0.5000",
+            "accuracy 0.531  1234 images/s",
+            "rate 2.00e-3  gradient 0.750  memory 40 MB",
+            "epoch 1/2",
         ] {
-            assert!(lines.iter().any(|line| line.contains(expected)), "{expected}:\n{}", lines.join("\n"));
+            assert!(
+                lines.iter().any(|line| line.contains(expected)),
+                "{expected}:\n{}",
+                lines.join("\n")
+            );
         }
-        assert!(lines.iter().any(|line| line.contains('⡀') || line.contains('⠤') || line.contains('⣀')));
+        assert!(
+            lines.iter().any(|line| line.contains('⡀') || line.contains('⠤') || line.contains('⣀'))
+        );
         shown(&View::default(), 20, 5); // too small, but no panic
         let nan = View { loss: vec![(1.0, f64::NAN)], ..View::default() };
         shown(&nan, 80, 24);
