@@ -7,6 +7,7 @@ mod caption_baselines;
 mod captioner;
 mod classifier;
 mod coco;
+mod config;
 mod data;
 mod detect;
 mod detector;
@@ -26,6 +27,7 @@ mod run;
 mod source;
 mod state;
 mod study;
+mod suggest;
 mod sweep;
 mod system;
 mod task;
@@ -36,6 +38,7 @@ mod watch;
 
 use std::process::ExitCode;
 
+use anstyle::AnsiColor;
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand};
 
@@ -62,6 +65,7 @@ enum Command {
     Bench(bench::BenchArgs),
     Gradcheck(gradcheck::GradcheckArgs),
     Parity(parity::ParityArgs),
+    Config(config::ConfigArgs),
 }
 
 fn run(cli: &Cli) -> Result<ExitCode> {
@@ -82,6 +86,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Bench(args) => bench::run(args),
         Command::Gradcheck(args) => gradcheck::run(args),
         Command::Parity(args) => parity::run(args),
+        Command::Config(args) => config::run(args),
     }?;
     Ok(ExitCode::SUCCESS)
 }
@@ -91,13 +96,21 @@ fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
+/// An error on stderr, with what was meant, if that can be guessed. Coloured in a terminal only, and not if NO_COLOR is set.
+fn report(error: &str) {
+    let red = AnsiColor::Red.on_default().bold();
+    let keys = config::KEYS.iter().map(|key| key.path);
+    let hint = suggest::hint(error, keys).map(|hint| format!("\n{hint}")).unwrap_or_default();
+    anstream::eprintln!("{red}error:{red:#} {}{hint}", error.trim_end());
+}
+
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
         Ok(code) => code,
         // Whoever read our output has seen enough.
         Err(error) if error.chain().any(is_broken_pipe) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            report(&format!("{error:#}"));
             ExitCode::from(1)
         }
     }
