@@ -19,6 +19,7 @@ mod generator;
 mod gradcheck;
 mod inspect;
 mod log;
+mod manual;
 mod parity;
 mod picture;
 mod progress;
@@ -40,7 +41,7 @@ use std::process::ExitCode;
 
 use anstyle::AnsiColor;
 use anyhow::{Context as _, Result, bail};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Train small transformers with learnable Fourier position encodings on a CPU.
 #[derive(Debug, Parser)]
@@ -66,6 +67,8 @@ enum Command {
     Gradcheck(gradcheck::GradcheckArgs),
     Parity(parity::ParityArgs),
     Config(config::ConfigArgs),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
 }
 
 fn run(cli: &Cli) -> Result<ExitCode> {
@@ -87,6 +90,8 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Gradcheck(args) => gradcheck::run(args),
         Command::Parity(args) => parity::run(args),
         Command::Config(args) => config::run(args),
+        Command::Completions(args) => manual::completions(args, Cli::command()),
+        Command::Man(args) => manual::man(args, Cli::command()),
     }?;
     Ok(ExitCode::SUCCESS)
 }
