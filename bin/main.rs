@@ -19,6 +19,7 @@ mod generator;
 mod gradcheck;
 mod inspect;
 mod log;
+mod lr_find;
 mod manual;
 mod parity;
 mod picture;
@@ -57,6 +58,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(Box<train::TrainArgs>),
+    LrFind(lr_find::LrFindArgs),
     Eval(eval::EvalArgs),
     Detect(detect::DetectArgs),
     Caption(caption::CaptionArgs),
@@ -80,6 +82,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     pool.build_global().context("threads cannot be started")?;
     match &cli.command {
         Command::Train(args) => return train::run(args),
+        Command::LrFind(args) => lr_find::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Detect(args) => detect::run(args),
         Command::Caption(args) => caption::run(args),
