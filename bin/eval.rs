@@ -18,6 +18,12 @@ use crate::trainer::Trainer;
 /// Score the checkpoint of a run on the set that its recipe names: repeats the accuracy that training reported. Or score
 /// detections in a file: prints COCO's twelve figures.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wavetape eval runs/vit-sample-001
+  wavetape eval runs/igpt-fashion-001 --baselines
+  wavetape eval runs/detr-scenes-001 --size 96 --zoom
+  wavetape eval --coco instances.json --results results.json --json")]
 pub(crate) struct EvalArgs {
     /// Folder of the run.
     #[arg(required_unless_present = "coco")]

@@ -11,6 +11,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::suggest;
+
 /// Check the gradients of every op, layer and model: in f64 against differences, then f32 against f64, over generated
 /// shapes, layouts and values.
 #[derive(Debug, Args)]
@@ -115,7 +117,10 @@ fn selected(args: &GradcheckArgs) -> Result<Vec<(Kind, Entry)>> {
         entries.extend(of_kind);
         if let Some(name) = name.as_ref().filter(|_| entries.len() == before) {
             let word = kind.word();
-            bail!("--{word} {name}: no such {word}; `wavetape gradcheck --list` lists them");
+            let table = kind.table();
+            let near = suggest::nearest(name, table.iter().map(|entry| form_of(entry.name())));
+            let near = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+            bail!("--{word} {name}: no such {word}; {near}`wavetape gradcheck --list` lists them");
         }
     }
     Ok(entries)

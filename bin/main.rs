@@ -7,6 +7,7 @@ mod caption_baselines;
 mod captioner;
 mod classifier;
 mod coco;
+mod config;
 mod data;
 mod detect;
 mod detector;
@@ -18,6 +19,8 @@ mod generator;
 mod gradcheck;
 mod inspect;
 mod log;
+mod lr_find;
+mod manual;
 mod parity;
 mod picture;
 mod progress;
@@ -26,6 +29,7 @@ mod run;
 mod source;
 mod state;
 mod study;
+mod suggest;
 mod sweep;
 mod system;
 mod task;
@@ -37,8 +41,9 @@ mod watch;
 
 use std::process::ExitCode;
 
+use anstyle::AnsiColor;
 use anyhow::{Context as _, Result, bail};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Train small transformers with learnable Fourier position encodings on a CPU.
 #[derive(Debug, Parser)]
@@ -54,6 +59,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(Box<train::TrainArgs>),
+    LrFind(lr_find::LrFindArgs),
     Eval(eval::EvalArgs),
     Detect(detect::DetectArgs),
     Caption(caption::CaptionArgs),
@@ -63,6 +69,9 @@ enum Command {
     Bench(bench::BenchArgs),
     Gradcheck(gradcheck::GradcheckArgs),
     Parity(parity::ParityArgs),
+    Config(config::ConfigArgs),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
 }
 
 fn run(cli: &Cli) -> Result<ExitCode> {
@@ -74,6 +83,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     pool.build_global().context("threads cannot be started")?;
     match &cli.command {
         Command::Train(args) => return train::run(args),
+        Command::LrFind(args) => lr_find::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Detect(args) => detect::run(args),
         Command::Caption(args) => caption::run(args),
@@ -83,6 +93,9 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Bench(args) => bench::run(args),
         Command::Gradcheck(args) => gradcheck::run(args),
         Command::Parity(args) => parity::run(args),
+        Command::Config(args) => config::run(args),
+        Command::Completions(args) => manual::completions(args, Cli::command()),
+        Command::Man(args) => manual::man(args, Cli::command()),
     }?;
     Ok(ExitCode::SUCCESS)
 }
@@ -92,13 +105,21 @@ fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
+/// An error on stderr, with what was meant, if that can be guessed. Coloured in a terminal only, and not if NO_COLOR is set.
+fn report(error: &str) {
+    let red = AnsiColor::Red.on_default().bold();
+    let keys = config::KEYS.iter().map(|key| key.path);
+    let hint = suggest::hint(error, keys).map(|hint| format!("\n{hint}")).unwrap_or_default();
+    anstream::eprintln!("{red}error:{red:#} {}{hint}", error.trim_end());
+}
+
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
         Ok(code) => code,
         // Whoever read our output has seen enough.
         Err(error) if error.chain().any(is_broken_pipe) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            report(&format!("{error:#}"));
             ExitCode::from(1)
         }
     }

@@ -31,6 +31,23 @@ use crate::recipe::ModelConfig;
 /// `object_classes` i64 `[N]` and `object_boxes` f32 [N, 4] (centre, size; fractions), it gets the `loss` of all layers, and the
 /// gradients of what is trained. Weights may have Hugging Face's names; the gradients have them then, too.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wavetape parity --config vit.toml --weights w.safetensors --input in.safetensors --output out.safetensors
+  wavetape parity --config vit.toml --weights w.safetensors --input in.safetensors --output out.safetensors --grads
+
+MODEL.toml is for example:
+  [model]
+  kind = \"vit\"
+  image_size = 28
+  patch_size = 4
+  channels = 1
+  dim = 64
+  depth = 4
+  heads = 4
+  mlp_dim = 128
+  classes = 10
+  position = { kind = \"lff-mlp\" }")]
 pub(crate) struct ParityArgs {
     /// TOML file with a table `model`.
     #[arg(long, value_name = "MODEL.toml")]

@@ -9,6 +9,8 @@ use nn::{AdamWConfig, PositionConfig};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::suggest;
+
 /// The recipes inside the program: name and text.
 pub(crate) const RECIPES: [(&str, &str); 9] = [
     ("vit-sample", include_str!("recipes/vit-sample.toml")),
@@ -173,6 +175,27 @@ pub(crate) enum ModelConfig {
 }
 
 impl ModelConfig {
+    /// The table `model` of a recipe, or of a file that has nothing else.
+    pub(crate) fn of_file(origin: &str, text: &str) -> Result<Self> {
+        let mut table: Table = toml::from_str(text).with_context(|| origin.to_owned())?;
+        name_position(&mut table).with_context(|| origin.to_owned())?;
+        let model = table.remove("model");
+        let model = model.with_context(|| format!("{origin}: a table `model` expected"))?;
+        let model: Self = model.try_into().with_context(|| format!("{origin}: model"))?;
+        model.validate().with_context(|| format!("{origin}: model"))?;
+        Ok(model)
+    }
+
+    /// The position encoding.
+    pub(crate) fn position(&self) -> &PositionConfig {
+        match self {
+            ModelConfig::Vit(config) => &config.position,
+            ModelConfig::ImageGpt(config) => &config.position,
+            ModelConfig::Detr(config) => &config.position,
+            ModelConfig::Captioner(config) => &config.position,
+        }
+    }
+
     /// Tokens of a sample.
     pub(crate) fn tokens(&self) -> usize {
         match self {
@@ -306,10 +329,11 @@ pub(crate) struct Changes<'a> {
 impl Recipe {
     /// The recipe of this name inside the program.
     pub(crate) fn text(name: &str) -> Result<&'static str> {
-        let known = || RECIPES.map(|(name, _)| name).join(", ");
+        let known = RECIPES.map(|(name, _)| name);
         let found = RECIPES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
         found.with_context(|| {
-            format!("recipe `{name}`: no such recipe; known are {}; a file of one's own is given with --recipe FILE", known())
+            let why = suggest::unknown("recipe", name, &known);
+            format!("recipe {why}; a file of one's own is given with --recipe FILE")
         })
     }
 
@@ -409,13 +433,9 @@ fn name_position(table: &mut Table) -> Result<()> {
     let model = table.get_mut("model").and_then(Value::as_table_mut);
     let Some(position) = model.and_then(|model| model.get_mut("position")) else { return Ok(()) };
     if let Value::String(name) = position {
-        let known =
-            || PositionConfig::all(1.0).iter().map(PositionConfig::name).collect::<Vec<_>>();
+        let known: Vec<_> = PositionConfig::all(1.0).iter().map(PositionConfig::name).collect();
         let kind = PositionConfig::named(name).with_context(|| {
-            format!(
-                "model.position = \"{name}\": no such encoding; known are {}",
-                known().join(", ")
-            )
+            format!("model.position = {}", suggest::unknown("encoding", name, &known))
         })?;
         *position = Value::try_from(kind)?;
     }

@@ -8,5 +8,5 @@ mod tape;
 mod var;
 
 pub use ops::*;
-pub use tape::{Anomaly, Gradients, Tape};
+pub use tape::{Anomaly, Gradients, NodeView, Tape};
 pub use var::{Op, Var};

@@ -72,6 +72,19 @@ impl fmt::Display for Anomaly {
     }
 }
 
+/// What a tape remembers of an op; see [`Tape::nodes`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeView {
+    /// The op; `leaf` for a variable to differentiate by.
+    pub op: &'static str,
+    /// The shape of its value.
+    pub shape: Shape,
+    /// The nodes that gradients flow to, by their place on the tape.
+    pub inputs: Vec<usize>,
+    /// The last marker set before it ([`Tape::mark`]).
+    pub marker: Option<usize>,
+}
+
 impl<E: Float> Default for Tape<E> {
     fn default() -> Self {
         Self::new()
@@ -123,6 +136,19 @@ impl<E: Float> Tape<E> {
     /// Whether nothing has been recorded, or backward has consumed it.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The nodes in the order of their creation. Constants, which no gradient flows into, are not among them.
+    pub fn nodes(&self) -> Vec<NodeView> {
+        let view = |node: &Node<E>| {
+            let inputs = node.partials.iter().flat_map(|partial| match partial {
+                Partial::One(input, _) => vec![*input],
+                Partial::Joint(inputs, _) => inputs.iter().flatten().copied().collect(),
+            });
+            let (op, shape, marker) = (node.op, node.shape, node.place.marker);
+            NodeView { op, shape, inputs: inputs.collect(), marker }
+        };
+        self.inner.nodes.borrow().iter().map(view).collect()
     }
 
     #[track_caller]
@@ -301,6 +327,28 @@ mod tests {
         let gradients = tape.backward(&x.mul(&constant));
         assert_eq!(gradients.get(&x).map(Tensor::item), Some(5.0));
         assert!(gradients.get(&unused).is_none() && gradients.get(&constant).is_none());
+    }
+
+    #[test]
+    fn the_nodes_of_a_tape_name_their_op_shape_and_inputs() {
+        let tape: Tape = Tape::new();
+        tape.mark(3);
+        let x = tape.leaf(Tensor::zeros([2, 1]));
+        let y = x.add(&x.exp()).mul(&Tensor::ones([2, 4]).into()); // a constant is no node
+        assert_eq!(y.dims(), [2, 4]);
+        let nodes: Vec<_> = tape
+            .nodes()
+            .into_iter()
+            .map(|node| (node.op, node.shape.to_string(), node.inputs))
+            .collect();
+        let expected = [
+            ("leaf", "[2, 1]", vec![]),
+            ("exp", "[2, 1]", vec![0]),
+            ("add", "[2, 1]", vec![0, 1]),
+            ("mul", "[2, 4]", vec![2]),
+        ];
+        assert_eq!(nodes, expected.map(|(op, shape, inputs)| (op, shape.to_owned(), inputs)));
+        assert!(tape.nodes().iter().all(|node| node.marker == Some(3)));
     }
 
     #[test]

@@ -31,6 +31,12 @@ use crate::system;
 
 /// Time training steps (forward, loss, backward, clipping, AdamW) on fixed workloads.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wavetape bench
+  wavetape bench --workload vit-m --seconds 4 --threads 1 --profile
+  wavetape bench --workload vit-s --trace step.json      (then open it in ui.perfetto.dev)
+  wavetape bench --roofline --products")]
 pub(crate) struct BenchArgs {
     /// The workload; all of them, unless one is named.
     #[arg(long)]
@@ -180,7 +186,7 @@ impl Workload {
 }
 
 /// A model with the loss of a part of a fixed batch.
-enum Model {
+pub(crate) enum Model {
     Vit {
         model: Vit,
         images: Tensor,
@@ -189,6 +195,7 @@ enum Model {
     ImageGpt {
         model: ImageGpt,
         tokens: Vec<usize>,
+        classes: Vec<usize>,
     },
     /// Without matching: each query has a class, and boxes are drawn to 0.
     Detr {
@@ -245,7 +252,7 @@ fn screens(batch: usize, config: &CaptionerConfig, rng: &mut ChaCha8Rng) -> Scre
 }
 
 impl Model {
-    fn new(params: &mut Params, config: &ModelConfig, batch: usize) -> Result<Self> {
+    pub(crate) fn new(params: &mut Params, config: &ModelConfig, batch: usize) -> Result<Self> {
         let (mut init, mut rng) = (Init::new(params, 0), ChaCha8Rng::seed_from_u64(0));
         Ok(match config {
             ModelConfig::Vit(config) => {
@@ -259,7 +266,8 @@ impl Model {
             ModelConfig::ImageGpt(config) => {
                 let token = |_| rng.random_range(0..config.vocab);
                 let tokens = (0..batch * config.tokens()).map(token).collect();
-                Model::ImageGpt { model: ImageGpt::new(&mut init, config)?, tokens }
+                let classes = vec![0; if config.classes > 0 { batch } else { 0 }];
+                Model::ImageGpt { model: ImageGpt::new(&mut init, config)?, tokens, classes }
             }
             ModelConfig::Detr(config) => {
                 let [height, width] = config.image_size;
@@ -278,7 +286,7 @@ impl Model {
         })
     }
 
-    fn loss(&self, cx: &Context<'_>, part: Range<usize>, batch: usize) -> Var {
+    pub(crate) fn loss(&self, cx: &Context<'_>, part: Range<usize>, batch: usize) -> Var {
         match self {
             Model::Vit { model, images, labels } => {
                 let normalizer = Some(batch as f64);
@@ -286,9 +294,11 @@ impl Model {
                 let logits = model.forward(cx, &images.narrow(0, part.start, part.len()));
                 cross_entropy(&logits, &labels[part], &options)
             }
-            Model::ImageGpt { model, tokens } => {
+            Model::ImageGpt { model, tokens, classes } => {
                 let n = tokens.len() / batch;
-                model.loss(cx, &tokens[part.start * n..part.end * n], &[], tokens.len() as f64)
+                let classes = classes.get(part.clone()).unwrap_or_default();
+                let tokens_of_part = &tokens[part.start * n..part.end * n];
+                model.loss(cx, tokens_of_part, classes, tokens.len() as f64)
             }
             Model::Detr { model, images, labels } => {
                 let count = part.len();

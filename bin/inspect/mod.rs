@@ -1,31 +1,64 @@
-//! `wavetape inspect`: what a run has learnt.
+//! `wavetape inspect`: what a model is made of and takes, what a run has learnt, what is in a file of tensors.
 
+mod attention;
+mod cost;
+mod file;
+mod graph;
+mod layers;
 mod positions;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use nn::{Context, Params};
 use serde::Serialize;
 
+use self::attention::Attended;
+use self::cost::Cost;
+use self::layers::{Layer, Row};
+use crate::recipe::{ModelConfig, RECIPES, Recipe};
 use crate::run::Run;
+use crate::state::State;
+use crate::suggest;
 use crate::task::Task;
 use crate::trainer::Trainer;
 
-/// Print a run's parameters, and draw what its position encoding has learnt.
+/// Print what a model is made of and what it takes: parameters, operations, memory; draw what a run has learnt; list the tensors
+/// of a file.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  wavetape inspect vit-sample
+  wavetape inspect my.toml --batch 32
+  wavetape inspect vit-sample --graph tape.dot           (then: dot -Tsvg tape.dot -o tape.svg)
   wavetape inspect runs/vit-sample-001
-  wavetape inspect runs/vit-sample-001 --positions positions.png")]
+  wavetape inspect runs/vit-sample-001 --positions positions.png
+  wavetape inspect runs/vit-sample-001 --attention boot.png --out attention.png
+  wavetape inspect runs/vit-sample-001 --attention test:7
+  wavetape inspect runs/vit-sample-001/checkpoint.safetensors")]
 pub(crate) struct InspectArgs {
-    /// Folder of the run.
-    run: PathBuf,
-    /// Draw how alike the encoding finds places: a map for each place of a grid, and the frequencies of Fourier features.
+    /// Folder of a run, TOML file with a table `model`, recipe inside the program, or safetensors file.
+    #[arg(value_name = "RUN|MODEL.toml|RECIPE|FILE.safetensors")]
+    what: PathBuf,
+    /// Images of the forward pass whose operations and memory are measured.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    batch: u32,
+    /// Write the tape of that forward pass, ops and shapes, as a graph in DOT, which `dot -Tsvg` of Graphviz draws.
+    #[arg(long, value_name = "FILE.dot")]
+    graph: Option<PathBuf>,
+    /// Of a run: draw how alike the encoding finds places, a map for each place of a grid, and the frequencies of Fourier
+    /// features.
     #[arg(long, value_name = "OUT.png")]
     positions: Option<PathBuf>,
+    /// Of a ViT's run: draw which patches of this picture (PNG or JPEG), or of the Nth image of the test set, the decision draws
+    /// on, by attention rollout.
+    #[arg(long, value_name = "IMAGE|test:N")]
+    attention: Option<String>,
+    /// Where the picture of --attention goes.
+    #[arg(long, value_name = "FILE.png", default_value = "attention.png")]
+    out: PathBuf,
     /// Print the result as one JSON object and nothing else.
     #[arg(long)]
     json: bool,
@@ -33,104 +66,155 @@ pub(crate) struct InspectArgs {
 
 #[derive(Serialize)]
 struct Report {
-    run: String,
-    recipe: String,
-    step: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipe: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<u64>,
     params: usize,
     position: &'static str,
     parameters: Vec<Row>,
+    layers: Vec<Layer>,
+    cost: Cost,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attention: Option<Attended>,
 }
 
-#[derive(Serialize)]
-struct Row {
-    name: String,
-    shape: Vec<usize>,
-    trainable: bool,
-    mean: f64,
-    std: f64,
+/// A run that was opened.
+struct Trained {
+    run: Run,
+    recipe: Recipe,
+    task: Task,
+    state: State,
 }
 
 /// Prints, and draws.
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
-    let (run, recipe) = Run::open(&args.run)?;
-    let (task, mut state) = Trainer::untrained(&recipe)?;
-    run.restore(&mut state)?;
-    let params = state.evaluated();
-    let (position, config, grid) = match &task {
-        Task::Classify(classifier) => {
-            let vit = classifier.model();
-            let side = vit.config().image_size / vit.config().patch_size;
-            (vit.position(), &vit.config().position, side)
+    let is_tensors = args.what.extension().is_some_and(|extension| extension == "safetensors");
+    if is_tensors {
+        if args.graph.is_some() || args.positions.is_some() || args.attention.is_some() {
+            bail!("{}: a file of tensors has nothing to draw: a run expected", args.what.display());
         }
-        Task::Generate(generator) => {
-            let config = generator.model.config();
-            (generator.model.position(), &config.position, config.image_size)
-        }
-        Task::Detect(detector) => {
-            let config = detector.model.config();
-            (detector.model.position(), &config.position, config.grid()[0])
-        }
-        Task::Caption(captioner) => {
-            if args.positions.is_some() {
-                bail!("--positions: a model of images expected; this run encodes boxes");
-            }
-            (captioner.model.position(), &captioner.model.config().position, 0)
-        }
+        return file::print(&args.what, args.json);
+    }
+    let trained = args.what.is_dir().then(|| open(&args.what)).transpose()?;
+    let config = match &trained {
+        Some(Trained { recipe, .. }) => recipe.model.clone(),
+        None => model(&args.what)?,
     };
     if let Some(out) = &args.positions {
-        let cx = Context::eval(params);
-        let title = format!(
-            "{} after {} steps: positions `{}`",
-            run.name(),
-            state.counts.step,
-            config.name()
-        );
-        positions::draw(out, &title, position, &cx, grid)?;
+        draw_positions(needs_run(trained.as_ref(), "--positions")?, &config, out)?;
     }
-    let report = Report {
-        run: run.name(),
-        recipe: recipe.name.clone(),
-        step: state.counts.step,
-        params: params.elements(),
-        position: config.name(),
-        parameters: rows(params),
+    let attended = match &args.attention {
+        None => None,
+        Some(image) => {
+            let Trained { run, recipe, task, state } = needs_run(trained.as_ref(), "--attention")?;
+            Some(attention::draw(run, recipe, task, state.evaluated(), image, &args.out)?)
+        }
     };
+    let (fresh, cost, nodes) = cost::measure(&config, args.batch as usize)?;
+    if let Some(out) = &args.graph {
+        let title = format!("{}, batch {}", args.what.display(), args.batch);
+        graph::write(out, &title, &nodes, &fresh)?;
+    }
+    let params: &Params = trained.as_ref().map_or(&fresh, |trained| trained.state.evaluated());
+    let report = Report {
+        run: trained.as_ref().map(|trained| trained.run.name()),
+        recipe: trained.as_ref().map(|trained| trained.recipe.name.clone()),
+        step: trained.as_ref().map(|trained| trained.state.counts.step),
+        params: params.elements(),
+        position: config.position().name(),
+        parameters: layers::rows(params),
+        layers: layers::layers(params),
+        cost,
+        attention: attended,
+    };
+    print(&report, args)
+}
+
+/// Opens a run at its checkpoint.
+fn open(folder: &Path) -> Result<Trained> {
+    let (run, recipe) = Run::open(folder)?;
+    let (task, mut state) = Trainer::untrained(&recipe)?;
+    run.restore(&mut state)?;
+    Ok(Trained { run, recipe, task, state })
+}
+
+/// The model of a file or of a recipe inside the program.
+fn model(what: &Path) -> Result<ModelConfig> {
+    let name = what.display().to_string();
+    if what.exists() {
+        let text = std::fs::read_to_string(what).with_context(|| name.clone())?;
+        return ModelConfig::of_file(&name, &text);
+    }
+    match RECIPES.iter().find(|(known, _)| *known == name) {
+        Some((_, text)) => ModelConfig::of_file(&format!("recipe `{name}`"), text),
+        None => {
+            let known = RECIPES.map(|(name, _)| name);
+            bail!(
+                "neither a file nor a folder; recipe {}",
+                suggest::unknown("recipe", &name, &known)
+            )
+        }
+    }
+}
+
+fn needs_run<'a>(trained: Option<&'a Trained>, option: &str) -> Result<&'a Trained> {
+    trained.with_context(|| {
+        format!("{option}: the folder of a run expected, as nothing else has learnt")
+    })
+}
+
+fn draw_positions(trained: &Trained, config: &ModelConfig, out: &Path) -> Result<()> {
+    let Trained { run, task, state, .. } = trained;
+    let (position, grid) = match task {
+        Task::Classify(classifier) => {
+            let vit = classifier.model();
+            (vit.position(), vit.config().image_size / vit.config().patch_size)
+        }
+        Task::Generate(generator) => {
+            (generator.model.position(), generator.model.config().image_size)
+        }
+        Task::Detect(detector) => (detector.model.position(), detector.model.config().grid()[0]),
+        Task::Caption(_) => {
+            bail!("--positions: a model of images expected; this run encodes boxes")
+        }
+    };
+    let cx = Context::eval(state.evaluated());
+    let kind = config.position().name();
+    let title = format!("{} after {} steps: positions `{kind}`", run.name(), state.counts.step);
+    positions::draw(out, &title, position, &cx, grid)
+}
+
+fn print(report: &Report, args: &InspectArgs) -> Result<()> {
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::to_string(&report)?)?;
+        writeln!(out, "{}", serde_json::to_string(report)?)?;
         return Ok(());
     }
-    let width = report.parameters.iter().map(|row| row.name.len()).max().unwrap_or(0);
-    writeln!(out, "{:<width$}  shape                    mean       std", "parameter")?;
-    for Row { name, shape, trainable, mean, std } in &report.parameters {
-        let frozen = if *trainable { "" } else { "  (not trained)" };
-        let shape = format!("{shape:?}");
-        writeln!(out, "{name:<width$}  {shape:<20} {mean:>9.4} {std:>9.4}{frozen}")?;
+    layers::print(&report.parameters, &report.layers, &mut out)?;
+    report.cost.print(&mut out)?;
+    let Report { params, position, .. } = report;
+    match (&report.run, &report.recipe, report.step) {
+        (Some(run), Some(recipe), Some(step)) => {
+            writeln!(
+                out,
+                "\n{run} ({recipe}), step {step}: {params} parameters, positions `{position}`"
+            )?;
+        }
+        _ => {
+            writeln!(out, "\n{}: {params} parameters, positions `{position}`", args.what.display())?
+        }
     }
-    writeln!(
-        out,
-        "\n{} ({}), step {}: {} parameters, positions `{}`",
-        report.run, report.recipe, report.step, report.params, report.position
-    )?;
     if let Some(path) = &args.positions {
         writeln!(out, "positions → {}", path.display())?;
     }
+    if let Some(path) = &args.graph {
+        writeln!(out, "graph → {}; dot -Tsvg draws it", path.display())?;
+    }
+    if let Some(attended) = &report.attention {
+        attended.print(&mut out)?;
+    }
     Ok(())
-}
-
-fn rows(params: &Params) -> Vec<Row> {
-    let row = |param: &nn::Param| {
-        let values = param.value.cast::<f64>().to_vec();
-        let count = values.len().max(1) as f64;
-        let mean = values.iter().sum::<f64>() / count;
-        let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
-        Row {
-            name: param.name.clone(),
-            shape: param.value.dims().to_vec(),
-            trainable: param.trainable,
-            mean,
-            std: variance.sqrt(),
-        }
-    };
-    params.iter().map(row).collect()
 }

@@ -1,5 +1,7 @@
 //! Vision transformer (Dosovitskiy et al. 2021), under timm's parameter names.
 
+use std::borrow::Cow;
+
 use autograd::{Var, concat, linear};
 use nn::{
     Block, BlockConfig, Context, Fill, Init, LayerNorm, Linear, ParamId, Places, Position,
@@ -196,19 +198,48 @@ impl Vit {
         &self.config
     }
 
+    /// How much tokens take from each other in each block: images [B, C, H, W] → for each block [B, heads, N, N]. A class token
+    /// comes first. See [`attention_rollout`](crate::attention_rollout).
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    #[track_caller]
+    pub fn attention_weights<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        images: &Tensor<E>,
+    ) -> Vec<Tensor<E>> {
+        let places = self.places_of(images);
+        let sight = self.position.sight(cx, &places, false);
+        let mut x = self.embed(cx, images, &places);
+        let mut weights = Vec::new();
+        for (i, block) in self.blocks.iter().enumerate() {
+            weights.push(block.attention_weights(cx, &x, sight.of(i)).into_value());
+            x = block.forward(cx, &x, sight.of(i));
+        }
+        weights
+    }
+
+    /// Where the patches of these images are.
+    #[track_caller]
+    fn places_of<E: Float>(&self, images: &Tensor<E>) -> Cow<'_, Places> {
+        let &[_, _, height, width] = images.dims() else {
+            panic!("vit: images [B, C, H, W] expected, found {}", images.shape())
+        };
+        let grid = [height / self.config.patch_size, width / self.config.patch_size];
+        match grid == *self.places.sizes() {
+            true => Cow::Borrowed(&self.places),
+            false => Cow::Owned(Places::grid(grid[0], grid[1])),
+        }
+    }
+
     /// Images [B, C, H, W] → logits [B, classes].
     ///
     /// # Panics
     /// If the images have not the config's size, unless the position encoding serves any.
     #[track_caller]
     pub fn forward<E: Float>(&self, cx: &Context<'_, E>, images: &Tensor<E>) -> Var<E> {
-        let &[_, _, height, width] = images.dims() else {
-            panic!("vit: images [B, C, H, W] expected, found {}", images.shape())
-        };
-        let grid = [height / self.config.patch_size, width / self.config.patch_size];
-        let other = (grid != *self.places.sizes()).then(|| Places::grid(grid[0], grid[1]));
-        let places = other.as_ref().unwrap_or(&self.places);
-
+        let places = &self.places_of(images);
         let (mut x, sight) =
             (self.embed(cx, images, places), self.position.sight(cx, places, false));
         let (last, blocks) = self.blocks.split_last().expect("the config has at least one block");

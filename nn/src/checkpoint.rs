@@ -35,6 +35,19 @@ pub enum Error {
 /// The result of reading or writing.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// A tensor of a file, without its numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// The type of its numbers in the words of the format: `F32`, `I64`.
+    pub dtype: String,
+    /// Sizes of its axes.
+    pub shape: Vec<usize>,
+    /// Bytes of its numbers.
+    pub bytes: usize,
+}
+
 /// A safetensors file in memory.
 #[derive(Debug)]
 pub struct TensorFile {
@@ -72,6 +85,22 @@ impl TensorFile {
         let mut names: Vec<_> = self.parsed().names().into_iter().map(str::to_owned).collect();
         names.sort();
         names
+    }
+
+    /// What is there, sorted by name: tensors of any type.
+    ///
+    /// # Panics
+    /// Never: the header was checked when the file was read.
+    pub fn entries(&self) -> Vec<Entry> {
+        let entry = |(name, view): (String, TensorView<'_>)| Entry {
+            name,
+            dtype: view.dtype().to_string(),
+            shape: view.shape().to_vec(),
+            bytes: view.data().len(),
+        };
+        let mut entries: Vec<_> = self.parsed().tensors().into_iter().map(entry).collect();
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        entries
     }
 
     /// A tensor of type F32 or F64, in the precision asked for.
@@ -257,6 +286,13 @@ mod tests {
             (file.metadata(), file.names()),
             (&about, vec!["a.weight".to_owned(), "scale".to_owned()])
         );
+        let entry = Entry {
+            name: "a.weight".to_owned(),
+            dtype: "F32".to_owned(),
+            shape: vec![2, 3],
+            bytes: 24,
+        };
+        assert_eq!(file.entries()[0], entry);
         let mut other = params.clone();
         other.iter_mut().for_each(|param| param.value = Tensor::zeros(param.value.shape()));
         file.load("", &mut other).expect("the same names");

@@ -90,6 +90,20 @@ pub fn attention_composed<E: Float>(
     let &[batch, heads, nq, d] = q.dims() else {
         panic!("attention: [B, H, N, D] expected, found {}", q.shape())
     };
+    let out = attention_weights(q, k, options).matmul(v);
+    out.transpose(1, 2).reshape([batch, nq, heads * d])
+}
+
+/// The weights softmax(q·kᵀ/√D + mask) by which [`attention`](crate::attention) averages values, which it never holds:
+/// q [B, H, Nq, D], k [B, H, Nk, D] → [B, H, Nq, Nk].
+///
+/// # Panics
+/// If the shapes disagree.
+#[track_caller]
+pub fn attention_weights<E: Float>(q: &Var<E>, k: &Var<E>, options: &Attention<E>) -> Var<E> {
+    let &[_, _, nq, d] = q.dims() else {
+        panic!("attention: [B, H, N, D] expected, found {}", q.shape())
+    };
     let turned = |x: &Var<E>, i: usize| match &options.angles {
         Some(angles) => super::rotate(x, &angles[i]),
         None => x.clone(),
@@ -104,8 +118,7 @@ pub fn attention_composed<E: Float>(
             Tensor::from_fn([nq, nq], |i| if i % nq > i / nq { -E::INFINITY } else { E::ZERO });
         scores = scores.add(&hidden.into());
     }
-    let out = softmax_composed(&scores, -1).matmul(v);
-    out.transpose(1, 2).reshape([batch, nq, heads * d])
+    softmax_composed(&scores, -1)
 }
 
 /// [`self_attention`](crate::self_attention), composed.

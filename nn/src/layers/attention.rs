@@ -1,6 +1,6 @@
 //! Multi-head attention (Vaswani et al. 2017).
 
-use autograd::{Attention, Var, attention, self_attention};
+use autograd::{Attention, Var, attention, attention_weights, self_attention};
 use tensor::Float;
 
 use super::{KeyValues, Linear};
@@ -51,6 +51,22 @@ impl SelfAttention {
     ) -> Var<E> {
         let y = self_attention(&self.qkv.forward(cx, x), self.heads, options);
         self.proj.forward_add(cx, &y, residual)
+    }
+
+    /// How much each token takes from each other one, which [`forward`](Self::forward) never holds: x [B, N, dim] → [B, H, N, N],
+    /// rows that sum to 1.
+    #[track_caller]
+    pub fn weights<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        x: &Var<E>,
+        options: &Attention<E>,
+    ) -> Var<E> {
+        let dim = x.value().dim(-1);
+        let part = |i: usize| {
+            split_heads(&self.qkv.forward_part(cx, x, i * dim..(i + 1) * dim), self.heads)
+        };
+        attention_weights(&part(0), &part(1), options)
     }
 
     /// The first `count` tokens of what [`forward`](Self::forward) gives, without computing the others:
@@ -156,5 +172,51 @@ impl MultiHeadAttention {
         let heads = |layer: &Linear, x: &Var<E>| split_heads(&layer.forward(cx, x), self.heads);
         let y = attention(&heads(&self.q, q), &heads(&self.k, k), &heads(&self.v, v), options);
         self.proj.forward(cx, &y)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::ChaCha8Rng;
+    use tensor::Tensor;
+
+    use super::*;
+    use crate::Params;
+
+    #[test]
+    fn the_weights_are_those_by_which_forward_averages_values() {
+        let (dim, heads) = (6, 2);
+        let mut params = Params::new();
+        let attn = SelfAttention::new(&mut Init::new(&mut params, 1), dim, heads);
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        for param in params.iter_mut() {
+            param.value = Tensor::normal(param.value.shape(), 0.0, 1.0, &mut rng);
+        }
+        let identity = Tensor::from_fn([dim, dim], |i| if i / dim == i % dim { 1.0 } else { 0.0 });
+        // Values are the tokens themselves, and heads are not mixed.
+        for param in params.iter_mut() {
+            match param.name.as_str() {
+                "qkv.weight" => {
+                    let qk = param.value.narrow(0, 0, 2 * dim);
+                    param.value = Tensor::concat(&[&qk, &identity], 0);
+                }
+                "proj.weight" => param.value = identity.clone(),
+                _ => param.value = Tensor::zeros(param.value.shape()),
+            }
+        }
+        let params = params.cast::<f64>();
+        let x = Var::constant(Tensor::normal([2, 5, dim], 0.0, 1.0, &mut rng));
+        let cx = Context::eval(&params);
+        for causal in [false, true] {
+            let options = Attention { causal, ..Attention::default() };
+            let weights = attn.weights(&cx, &x, &options);
+            assert_eq!(weights.dims(), [2, heads, 5, 5]);
+            let averages = weights.matmul(&split_heads(&x, heads));
+            let averages = averages.transpose(1, 2).reshape([2, 5, dim]);
+            let forward = attn.forward(&cx, &x, &options);
+            let pairs = averages.value().to_vec().into_iter().zip(forward.value().to_vec());
+            assert!(pairs.into_iter().all(|(a, b): (f64, f64)| (a - b).abs() < 1e-12));
+        }
     }
 }

@@ -101,6 +101,20 @@ impl Block {
         self.residuals(cx, x, x, |x, to| self.attn.forward_add(cx, x, options, to))
     }
 
+    /// The weights of the attention on these tokens; see [`SelfAttention::weights`].
+    #[track_caller]
+    pub fn attention_weights<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        x: &Var<E>,
+        options: &Attention<E>,
+    ) -> Var<E> {
+        match self.order {
+            NormOrder::Pre => self.attn.weights(cx, &self.norm1.forward(cx, x), options),
+            NormOrder::Post => self.attn.weights(cx, x, options),
+        }
+    }
+
     /// The first `count` tokens of what [`forward`](Self::forward) gives, x [B, N, dim] → [B, count, dim], for a model
     /// that reads no others: all tokens give keys and values, but only these query and pass through the MLP.
     ///

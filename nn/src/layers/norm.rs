@@ -11,10 +11,10 @@ use crate::{Context, Fill, Init, ParamId};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NormKind {
-    /// [`LayerNorm`].
+    /// Layer norm: [`LayerNorm`].
     #[default]
     Layer,
-    /// [`RmsNorm`].
+    /// Without mean and bias: [`RmsNorm`].
     Rms,
 }
 

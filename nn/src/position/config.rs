@@ -39,13 +39,13 @@ pub enum PositionConfig {
         /// The longest wavelength is 2π times this.
         #[serde(default = "ten_thousand")]
         temperature: f64,
-        /// |H|.
+        /// Hidden features |H| of the MLP.
         #[serde(default = "thirty_two")]
         hidden: usize,
     },
     /// An MLP of the fractions themselves. (M + 1)|H| + (|H| + 1)D/G parameters. Elsewhere: goes on.
     Mlp {
-        /// |H|.
+        /// Hidden features |H| of the MLP.
         #[serde(default = "thirty_two")]
         hidden: usize,
     },
@@ -60,10 +60,10 @@ pub enum PositionConfig {
         /// Width γ of the first kernel, in fractions of the image.
         #[serde(default = "fifth")]
         gamma: f64,
-        /// |F|; 0 stands for the model's width.
+        /// Number |F| of Fourier features; 0 stands for the model's width.
         #[serde(default)]
         features: usize,
-        /// |H|.
+        /// Hidden features |H| of the MLP.
         #[serde(default = "thirty_two")]
         hidden: usize,
     },
@@ -78,10 +78,10 @@ pub enum PositionConfig {
         /// Width γ of the kernel, in fractions of the image.
         #[serde(default = "fifth")]
         gamma: f64,
-        /// |F|; 0 stands for the model's width.
+        /// Number |F| of Fourier features; 0 stands for the model's width.
         #[serde(default)]
         features: usize,
-        /// |H|.
+        /// Hidden features |H| of the MLP.
         #[serde(default = "thirty_two")]
         hidden: usize,
     },
@@ -107,7 +107,7 @@ pub enum PositionConfig {
     /// Scores with a bias that an MLP makes of the difference on a logarithmic scale (Liu et al. 2022).
     /// (C + 1)|H| + (|H| + 1)·heads parameters. Elsewhere: fractions, hence a denser sampling of the same range.
     RelativeMlp {
-        /// |H|.
+        /// Hidden features |H| of the MLP.
         #[serde(default = "thirty_two")]
         hidden: usize,
     },
@@ -116,10 +116,10 @@ pub enum PositionConfig {
         /// Width γ of the first kernel, in fractions of the image.
         #[serde(default = "fifth")]
         gamma: f64,
-        /// |F|; 0 stands for the model's width.
+        /// Number |F| of Fourier features; 0 stands for the model's width.
         #[serde(default)]
         features: usize,
-        /// |H|.
+        /// Hidden features |H| of the MLP.
         #[serde(default = "thirty_two")]
         hidden: usize,
     },

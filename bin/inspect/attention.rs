@@ -1,0 +1,185 @@
+//! Which patches of a picture a classifier's decision draws on.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use autograd::Var;
+use datasets::Normalize;
+use image::imageops::{FilterType, resize};
+use image::{GrayImage, Rgb, RgbImage};
+use models::{Vit, attention_map};
+use nn::{Context, Params};
+use plotters::prelude::{ColorMap as _, RGBColor, ViridisRGB};
+use serde::Serialize;
+use tensor::Tensor;
+
+use crate::data::Classes;
+use crate::picture::open;
+use crate::recipe::Recipe;
+use crate::run::Run;
+use crate::source::Source;
+use crate::task::Task;
+use crate::trainer::Trainer;
+
+/// Pixels of a side of each of the two pictures.
+const SIDE: usize = 448;
+/// How much of the map is seen over the picture.
+const OPACITY: f32 = 0.6;
+
+/// What was drawn.
+#[derive(Debug, Serialize)]
+pub(super) struct Attended {
+    picture: PathBuf,
+    /// The class that the model finds.
+    class: String,
+    /// Its probability.
+    probability: f32,
+    /// The share of each patch, row by row; they sum to 1.
+    map: Vec<Vec<f32>>,
+}
+
+/// Draws the picture as the model sees it, and beside it the same under the rollout of its attention.
+pub(super) fn draw(
+    run: &Run,
+    recipe: &Recipe,
+    task: &Task,
+    params: &Params,
+    image: &str,
+    out: &Path,
+) -> Result<Attended> {
+    let Task::Classify(classifier) = task else {
+        bail!("--attention: the run of a `vit` expected; {} trained another model", run.name())
+    };
+    if out.extension().is_none_or(|extension| extension != "png") {
+        bail!("--out {}: a name that ends in .png expected", out.display());
+    }
+    let model = classifier.model();
+    // The data say how bytes become inputs.
+    let (trainer, _) = Trainer::new(recipe.clone(), None, Some(run))?;
+    let Source::Images(loader) = &trainer.eval else { bail!("images with a label each expected") };
+    let normalize = &loader.options().normalize;
+    let bytes = match image.strip_prefix("test:") {
+        Some(number) => {
+            let images = loader.images();
+            let number = number.parse().ok().filter(|&number: &usize| number < images.len());
+            let expected =
+                || format!("--attention {image}: test:0 to test:{} expected", images.len() - 1);
+            images.image(number.with_context(expected)?).to_vec()
+        }
+        None => picture(model, Path::new(image))?,
+    };
+    let input = normalized(model, normalize, &bytes);
+    let cx = Context::eval(params);
+    let probabilities = Var::into_value(model.forward(&cx, &input).softmax(-1)).to_vec();
+    let best =
+        (0..probabilities.len()).max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
+    let best = best.context("at least one class")?;
+    let map = attention_map(model, &cx, &input);
+    let columns = map.dim(-1);
+    let map: Vec<Vec<f32>> = map.to_vec().chunks(columns).map(<[f32]>::to_vec).collect();
+    let drawn = side_by_side(&seen(model, &bytes), &map);
+    drawn.save(out).with_context(|| out.display().to_string())?;
+    let class = Classes::read(run).ok().and_then(|classes| Some(classes.0.get(best)?.name.clone()));
+    Ok(Attended {
+        picture: out.to_owned(),
+        class: class.unwrap_or_else(|| best.to_string()),
+        probability: probabilities[best],
+        map,
+    })
+}
+
+/// A picture of one's own in the model's size and channels: bytes, channel after channel.
+fn picture(model: &Vit, path: &Path) -> Result<Vec<u8>> {
+    let config = model.config();
+    let side = u32::try_from(config.image_size)?;
+    let picture = open(path)?;
+    match config.channels {
+        1 => Ok(resize(&picture.to_luma8(), side, side, FilterType::Triangle).into_raw()),
+        3 => {
+            let pixels = resize(&picture.to_rgb8(), side, side, FilterType::Triangle);
+            Ok((0..3)
+                .flat_map(|channel| pixels.pixels().map(move |pixel| pixel.0[channel]))
+                .collect())
+        }
+        other => bail!("model.channels = {other}: pictures have 1 or 3"),
+    }
+}
+
+/// Bytes → [1, C, H, W].
+fn normalized(model: &Vit, Normalize { mean, std }: &Normalize, bytes: &[u8]) -> Tensor {
+    let (channels, side) = (model.config().channels, model.config().image_size);
+    Tensor::from_fn([1, channels, side, side], |i| {
+        let channel = i / (side * side);
+        (f32::from(bytes[i]) / 255.0 - mean[channel]) / std[channel]
+    })
+}
+
+/// Bytes as a picture.
+fn seen(model: &Vit, bytes: &[u8]) -> RgbImage {
+    let (channels, side) = (model.config().channels, model.config().image_size);
+    RgbImage::from_fn(side as u32, side as u32, |x, y| {
+        let at = y as usize * side + x as usize;
+        let of = |channel: usize| bytes[channel.min(channels - 1) * side * side + at];
+        Rgb([of(0), of(1), of(2)])
+    })
+}
+
+/// The picture, and the same in grey under the map, whose patches have the colours of Viridis from the least to the greatest.
+fn side_by_side(picture: &RgbImage, map: &[Vec<f32>]) -> RgbImage {
+    let side = SIDE as u32;
+    let large = resize(picture, side, side, FilterType::Nearest);
+    let grey: GrayImage = image::DynamicImage::ImageRgb8(large.clone()).to_luma8();
+    let all = || map.iter().flatten().copied();
+    let (least, most) = (all().fold(f32::INFINITY, f32::min), all().fold(0.0, f32::max));
+    let gap = 12;
+    RgbImage::from_fn(2 * side + gap, side, |x, y| {
+        if x < side {
+            return *large.get_pixel(x, y);
+        }
+        if x < side + gap {
+            return Rgb([255; 3]);
+        }
+        let x = x - side - gap;
+        let cell = |at: u32, count: usize| at as usize * count / SIDE;
+        let share = map[cell(y, map.len())][cell(x, map[0].len())];
+        let colour = ViridisRGB.get_color_normalized(share, least, most.max(least + 1e-9));
+        let RGBColor(r, g, b) = colour;
+        let under = f32::from(grey.get_pixel(x, y).0[0]);
+        Rgb([r, g, b].map(|over| (OPACITY * f32::from(over) + (1.0 - OPACITY) * under) as u8))
+    })
+}
+
+impl Attended {
+    pub(super) fn print(&self, out: &mut impl Write) -> Result<()> {
+        let Attended { picture, class, probability, map } = self;
+        let most = map.iter().flatten().copied().fold(0.0, f32::max);
+        let even = 1.0 / map.iter().flatten().count().max(1) as f32;
+        writeln!(
+            out,
+            "attention → {}: `{class}` with probability {probability:.3}; a patch has up to {:.1} times its even share",
+            picture.display(),
+            most / even
+        )?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_greatest_share_is_drawn_bright_and_the_least_dark() {
+        let picture = RgbImage::from_pixel(4, 4, Rgb([200, 100, 0]));
+        let drawn = side_by_side(&picture, &[vec![0.1, 0.2], vec![0.3, 0.4]]);
+        assert_eq!(drawn.dimensions(), (908, 448));
+        assert_eq!(drawn.get_pixel(10, 10), &Rgb([200, 100, 0]));
+        assert_eq!(drawn.get_pixel(450, 10), &Rgb([255; 3]));
+        let brightness = |x, y| drawn.get_pixel(x, y).0.iter().map(|&c| u32::from(c)).sum::<u32>();
+        let (least, most) = (brightness(470, 10), brightness(900, 440));
+        assert!(most > least + 100, "{least} {most}");
+        // A map without differences is drawn too.
+        side_by_side(&picture, &[vec![0.5, 0.5]]);
+    }
+}
