@@ -16,7 +16,7 @@ pub(crate) enum Source {
 pub(crate) enum Batch {
     Images(datasets::Batch),
     Boxes(detection::Batch),
-    Screens(screens::Batch),
+    Screens(Box<screens::Batch>),
 }
 
 impl Source {
@@ -43,7 +43,9 @@ impl Source {
         match self {
             Source::Images(loader) => Box::new(loader.epoch(epoch, first).map(Batch::Images)),
             Source::Boxes(loader) => Box::new(loader.epoch(epoch, first).map(Batch::Boxes)),
-            Source::Screens(loader) => Box::new(loader.epoch(epoch, first).map(Batch::Screens)),
+            Source::Screens(loader) => {
+                Box::new(loader.epoch(epoch, first).map(|batch| Batch::Screens(Box::new(batch))))
+            }
         }
     }
 

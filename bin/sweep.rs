@@ -147,7 +147,7 @@ fn combinations(axes: &[Vec<String>]) -> Vec<Vec<String>> {
     axes.iter().fold(vec![Vec::new()], |all, axis| {
         let extended = |pairs: &Vec<String>| {
             let pairs = pairs.clone();
-            axis.iter().map(move |pair| [pairs.as_slice(), &[pair.clone()]].concat())
+            axis.iter().map(move |pair| [pairs.as_slice(), std::slice::from_ref(pair)].concat())
         };
         all.iter().flat_map(|pairs| extended(pairs).collect::<Vec<_>>()).collect()
     })

@@ -204,7 +204,11 @@ fn print(report: &Report, args: &InspectArgs) -> Result<()> {
             )?;
         }
         _ => {
-            writeln!(out, "\n{}: {params} parameters, positions `{position}`", args.what.display())?
+            writeln!(
+                out,
+                "\n{}: {params} parameters, positions `{position}`",
+                args.what.display()
+            )?;
         }
     }
     if let Some(path) = &args.positions {

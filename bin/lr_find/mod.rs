@@ -151,7 +151,7 @@ pub(crate) fn run(args: &LrFindArgs) -> Result<()> {
     };
     let (trainer, mut state) = Trainer::new(recipe, None, None)?;
     let rates = curve::rates(from, to, args.steps as usize);
-    let progress = Progress::new(rates.len() as u64, 0, args.quiet || args.json);
+    let progress = Progress::new(rates.len() as u64, 0, args.quiet || args.json, None);
     let (start, mut images) = (Instant::now(), 0usize);
     let losses = sweep(
         &trainer.task,
