@@ -56,6 +56,31 @@ fn attention_without_positions_permutes_with_its_tokens() {
 }
 
 #[test]
+fn attention_looks_where_its_weights_say() {
+    let mut params = Params::new();
+    let layer = SelfAttention::new(&mut Init::new(&mut params, 6), 12, 3);
+    let mut params = params.cast::<f64>();
+    let x = Var::constant(tokens(7));
+    let bias = Tensor::normal([3, 7, 7], 0.0, 2.0, &mut ChaCha8Rng::seed_from_u64(8));
+    let options = Attention { mask: Some(Var::constant(bias)), ..Attention::default() };
+    let weights = layer.weights(&Context::eval(&params), &x, &options).into_value();
+    assert_eq!(weights.dims(), [2, 3, 7, 7]);
+    // With values that are the inputs themselves and no projection, each head gives a mean of its part of the inputs.
+    let identity = Tensor::from_fn([12, 12], |i| if i % 12 == i / 12 { 1.0 } else { 0.0 });
+    for param in params.iter_mut() {
+        param.value = match param.name.as_str() {
+            "qkv.weight" => Tensor::concat(&[&param.value.narrow(0, 0, 24), &identity], 0),
+            "qkv.bias" => Tensor::concat(&[&param.value.narrow(0, 0, 24), &Tensor::zeros([12])], 0),
+            "proj.weight" => identity.clone(),
+            _ => Tensor::zeros([12]),
+        };
+    }
+    let heads = x.value().reshape([2, 7, 3, 4]).transpose(1, 2);
+    let means = weights.matmul(&heads).transpose(1, 2).reshape([2, 7, 12]);
+    close(&layer.forward(&Context::eval(&params), &x, &options).into_value(), &means);
+}
+
+#[test]
 fn evaluation_keeps_nothing_but_its_result() {
     let mut params = Params::new();
     let config = BlockConfig { dropout: 0.1, drop_path: 0.1, ..BlockConfig::new(32, 2, 64) };

@@ -1,13 +1,13 @@
 //! `wavetape inspect`: what a run has learnt.
 
-mod positions;
+pub(crate) mod positions;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use nn::{Context, Params};
+use nn::{Context, Params, Position, PositionConfig};
 use serde::Serialize;
 
 use crate::run::Run;
@@ -56,28 +56,11 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let (task, mut state) = Trainer::untrained(&recipe)?;
     run.restore(&mut state)?;
     let params = state.evaluated();
-    let (position, config, grid) = match &task {
-        Task::Classify(classifier) => {
-            let vit = classifier.model();
-            let side = vit.config().image_size / vit.config().patch_size;
-            (vit.position(), &vit.config().position, side)
-        }
-        Task::Generate(generator) => {
-            let config = generator.model.config();
-            (generator.model.position(), &config.position, config.image_size)
-        }
-        Task::Detect(detector) => {
-            let config = detector.model.config();
-            (detector.model.position(), &config.position, config.grid()[0])
-        }
-        Task::Caption(captioner) => {
-            if args.positions.is_some() {
-                bail!("--positions: a model of images expected; this run encodes boxes");
-            }
-            (captioner.model.position(), &captioner.model.config().position, 0)
-        }
-    };
+    let (position, config, grid) = position(&task);
     if let Some(out) = &args.positions {
+        let Some(grid) = grid else {
+            bail!("--positions: a model of images expected; this run encodes boxes")
+        };
         let cx = Context::eval(params);
         let title = format!(
             "{} after {} steps: positions `{}`",
@@ -116,6 +99,29 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
         writeln!(out, "positions → {}", path.display())?;
     }
     Ok(())
+}
+
+/// A model's position encoding, its config, and the side of the grid of places that it was trained on, if these are places of an
+/// image.
+pub(crate) fn position(task: &Task) -> (&Position, &PositionConfig, Option<usize>) {
+    match task {
+        Task::Classify(classifier) => {
+            let vit = classifier.model();
+            let side = vit.config().image_size / vit.config().patch_size;
+            (vit.position(), &vit.config().position, Some(side))
+        }
+        Task::Generate(generator) => {
+            let config = generator.model.config();
+            (generator.model.position(), &config.position, Some(config.image_size))
+        }
+        Task::Detect(detector) => {
+            let config = detector.model.config();
+            (detector.model.position(), &config.position, Some(config.grid()[0]))
+        }
+        Task::Caption(captioner) => {
+            (captioner.model.position(), &captioner.model.config().position, None)
+        }
+    }
 }
 
 fn rows(params: &Params) -> Vec<Row> {

@@ -202,13 +202,7 @@ impl Vit {
     /// If the images have not the config's size, unless the position encoding serves any.
     #[track_caller]
     pub fn forward<E: Float>(&self, cx: &Context<'_, E>, images: &Tensor<E>) -> Var<E> {
-        let &[_, _, height, width] = images.dims() else {
-            panic!("vit: images [B, C, H, W] expected, found {}", images.shape())
-        };
-        let grid = [height / self.config.patch_size, width / self.config.patch_size];
-        let other = (grid != *self.places.sizes()).then(|| Places::grid(grid[0], grid[1]));
-        let places = other.as_ref().unwrap_or(&self.places);
-
+        let places = &self.places_of(images);
         let (mut x, sight) =
             (self.embed(cx, images, places), self.position.sight(cx, places, false));
         let (last, blocks) = self.blocks.split_last().expect("the config has at least one block");
@@ -228,6 +222,36 @@ impl Vit {
             }
         };
         self.head.forward(cx, &pooled)
+    }
+
+    /// Where each token of each block looks, images [B, C, H, W] → [B, H, N, N] for each block, a class token first.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    #[track_caller]
+    pub fn attention<E: Float>(&self, cx: &Context<'_, E>, images: &Tensor<E>) -> Vec<Tensor<E>> {
+        let places = self.places_of(images);
+        let (mut x, sight) =
+            (self.embed(cx, images, &places), self.position.sight(cx, &places, false));
+        let look = |(i, block): (usize, &Block)| {
+            let weights = block.attention_weights(cx, &x, sight.of(i)).into_value();
+            x = block.forward(cx, &x, sight.of(i));
+            weights
+        };
+        self.blocks.iter().enumerate().map(look).collect()
+    }
+
+    /// The places of the patches of images [B, C, H, W].
+    #[track_caller]
+    fn places_of<E: Float>(&self, images: &Tensor<E>) -> Places {
+        let &[_, _, height, width] = images.dims() else {
+            panic!("vit: images [B, C, H, W] expected, found {}", images.shape())
+        };
+        let grid = [height / self.config.patch_size, width / self.config.patch_size];
+        match grid == *self.places.sizes() {
+            true => self.places.clone(),
+            false => Places::grid(grid[0], grid[1]),
+        }
     }
 
     /// Images [B, C, H, W] → tokens [B, N, D] with positions.

@@ -109,6 +109,8 @@ pub fn table() -> Vec<Entry> {
             |[q, k, v], pick| attention(q, k, v, &looking(q, k, pick));
         "attention_composed", "q: b h n d>0, k: b h m>0 d, v: b h m d -> b n h*d",
             |[q, k, v], pick| attention_composed(q, k, v, &looking(q, k, pick));
+        "attention_weights", "q: b h n d>0, k: b h m>0 d -> b h n m",
+            |[q, k], pick| attention_weights(q, k, &looking(q, k, pick));
         "attention with a bias", "q: b h n d>0, k: b h m>0 d, v: b h m d, bias: h n m -> b n h*d",
             |[q, k, v, bias], pick| attention(q, k, v, &biased(bias, pick));
         "attention_composed with a bias", "q: b h n d>0, k: b h m>0 d, v: b h m d, bias: h n m -> b n h*d",

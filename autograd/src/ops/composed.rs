@@ -76,18 +76,14 @@ pub fn linear_gelu_composed<E: Float>(
     gelu_composed(&linear_composed(x, weight, bias))
 }
 
-/// [`attention`](crate::attention), composed.
+/// Where each query of [`attention`](crate::attention) looks: softmax(q·kᵀ/√D + mask) for q [B, H, Nq, D] and k [B, H, Nk, D]; the
+/// result is [B, H, Nq, Nk], of which the fused op never holds more than a tile. For pictures of a model, and for its twin.
 ///
 /// # Panics
 /// If the shapes disagree.
 #[track_caller]
-pub fn attention_composed<E: Float>(
-    q: &Var<E>,
-    k: &Var<E>,
-    v: &Var<E>,
-    options: &Attention<E>,
-) -> Var<E> {
-    let &[batch, heads, nq, d] = q.dims() else {
+pub fn attention_weights<E: Float>(q: &Var<E>, k: &Var<E>, options: &Attention<E>) -> Var<E> {
+    let &[_, _, nq, d] = q.dims() else {
         panic!("attention: [B, H, N, D] expected, found {}", q.shape())
     };
     let turned = |x: &Var<E>, i: usize| match &options.angles {
@@ -104,7 +100,24 @@ pub fn attention_composed<E: Float>(
             Tensor::from_fn([nq, nq], |i| if i % nq > i / nq { -E::INFINITY } else { E::ZERO });
         scores = scores.add(&hidden.into());
     }
-    let out = softmax_composed(&scores, -1).matmul(v);
+    softmax_composed(&scores, -1)
+}
+
+/// [`attention`](crate::attention), composed.
+///
+/// # Panics
+/// If the shapes disagree.
+#[track_caller]
+pub fn attention_composed<E: Float>(
+    q: &Var<E>,
+    k: &Var<E>,
+    v: &Var<E>,
+    options: &Attention<E>,
+) -> Var<E> {
+    let &[batch, heads, nq, d] = q.dims() else {
+        panic!("attention: [B, H, N, D] expected, found {}", q.shape())
+    };
+    let out = attention_weights(q, k, options).matmul(v);
     out.transpose(1, 2).reshape([batch, nq, heads * d])
 }
 

@@ -1,6 +1,6 @@
 //! Multi-head attention (Vaswani et al. 2017).
 
-use autograd::{Attention, Var, attention, self_attention};
+use autograd::{Attention, Var, attention, attention_weights, self_attention};
 use tensor::Float;
 
 use super::{KeyValues, Linear};
@@ -72,6 +72,22 @@ impl SelfAttention {
         };
         let (q, k, v) = (part(&x.narrow(1, 0, count), 0), part(x, 1), part(x, 2));
         self.proj.forward(cx, &attention(&q, &k, &v, &of_first(options, count)))
+    }
+
+    /// Where each token looks, x [B, N, dim] → [B, H, N, N]: the probabilities of [`forward`](Self::forward), written down. For
+    /// pictures; N² numbers for each head are what the fused op avoids.
+    #[track_caller]
+    pub fn weights<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        x: &Var<E>,
+        options: &Attention<E>,
+    ) -> Var<E> {
+        let dim = x.value().dim(-1);
+        let part = |i: usize| {
+            split_heads(&self.qkv.forward_part(cx, x, i * dim..(i + 1) * dim), self.heads)
+        };
+        attention_weights(&part(0), &part(1), options)
     }
 
     /// The next token of a sequence that is decoded: x [B, 1, dim], which sees itself and the tokens in `cache`. `options` is

@@ -120,6 +120,20 @@ impl Block {
         })
     }
 
+    /// Where each token looks, x [B, N, dim] → [B, H, N, N]; see [`SelfAttention::weights`].
+    #[track_caller]
+    pub fn attention_weights<E: Float>(
+        &self,
+        cx: &Context<'_, E>,
+        x: &Var<E>,
+        options: &Attention<E>,
+    ) -> Var<E> {
+        match self.order {
+            NormOrder::Pre => self.attn.weights(cx, &self.norm1.forward(cx, x), options),
+            NormOrder::Post => self.attn.weights(cx, x, options),
+        }
+    }
+
     /// The next token of a sequence that is decoded; see [`SelfAttention::forward_next`].
     #[track_caller]
     pub fn forward_next<E: Float>(
