@@ -37,7 +37,7 @@ struct Place<'a> {
     style: usize,
 }
 
-/// The place of a number, if it has one. COCO's other figures are in a table.
+/// The place of a number, if it has one. Other figures of a summary are in a table.
 fn place<'a>(name: &'a str, metrics: &Metrics) -> Option<Place<'a>> {
     let place = |chart, line, style| Some(Place { chart, line, style });
     match name {
@@ -47,13 +47,15 @@ fn place<'a>(name: &'a str, metrics: &Metrics) -> Option<Place<'a>> {
         "train_loss" if !metrics.points("loss").is_empty() => None,
         "summary.ap50" => place("ap", "AP50", 1),
         "summary.ap75" => place("ap", "AP75", 2),
-        _ if name.starts_with("summary.ap") || name.starts_with("summary.ar") => None,
-        _ => match name.split_once(['_', '.']) {
+        "summary.bleu1" => place("bleu", "BLEU-1", 0),
+        "summary.bleu4" => place("bleu", "BLEU-4", 1),
+        "summary.rouge_l" => place("rouge_l", "", 0),
+        _ if name.starts_with("summary.") => None,
+        _ => match name.split_once('_') {
             Some(("train", of)) => place(of, "training", 0),
             Some(("test", "ap")) => place("ap", "AP", 0),
             Some(("test", of)) => place(of, "test", 1),
             Some(("validation", of)) => place(of, "validation", 1),
-            Some(("summary", of)) => place(of, "", 1),
             _ => place(name, "", 0),
         },
     }
@@ -124,6 +126,9 @@ pub(super) fn title(name: &str) -> String {
         "accuracy" => "Accuracy",
         "class_accuracy" => "Class accuracy of matched queries",
         "ap" => "Average precision",
+        "cider" => "CIDEr-D",
+        "bleu" => "BLEU",
+        "rouge_l" => "ROUGE-L",
         "bits_per_dim" => "Bits per dimension",
         "bits_per_pixel" => "Bits per pixel",
         "rate" => "Learning rate",
@@ -159,7 +164,7 @@ mod tests {
         let two = metrics("{\"step\":5,\"train_loss\":1,\"test_cider\":0.2}");
         let charts = charts(&[&one, &two]);
         let titles: Vec<&str> = charts.iter().map(|chart| chart.title.as_str()).collect();
-        assert_eq!(titles, ["Loss", "Average precision", "Cider", "Learning rate"]);
+        assert_eq!(titles, ["Loss", "Average precision", "CIDEr-D", "Learning rate"]);
         let lines = |i: usize| -> Vec<(usize, &str)> {
             charts[i].lines.iter().map(|line| (line.run, line.name.as_str())).collect()
         };

@@ -2,12 +2,12 @@
 
 mod attention;
 mod captions;
-mod coco;
 mod config;
 mod confusion;
 mod curves;
 mod data_uri;
 mod detections;
+mod figures;
 mod head;
 mod html;
 mod metrics;
@@ -101,7 +101,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
     let mut body = Html::default();
     head::write(&mut body, &subjects);
     page::curves(&mut body, !charts.is_empty());
-    coco::write(&mut body, &subjects);
+    figures::write(&mut body, &subjects);
     configs(&mut body, &subjects);
     for (subject, sections) in subjects.iter().zip(&sections) {
         page::sections(&mut body, &subject.name, sections);

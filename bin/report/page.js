@@ -31,7 +31,7 @@ function html(name, attributes = {}, ...inside) {
 function number(x) {
   if (!Number.isFinite(x)) return "—";
   const size = Math.abs(x);
-  if (size !== 0 && (size < 1e-3 || size >= 1e7)) return x.toExponential(2).replace("e+", "e");
+  if (size !== 0 && (size < 1e-3 || size >= 1e7)) return Number(x.toPrecision(3)).toExponential().replace("e+", "e");
   return x.toLocaleString("en", { maximumSignificantDigits: size >= 1e4 ? 7 : 4 });
 }
 
@@ -153,7 +153,7 @@ class Chart {
       this.svg.append(svg("line", { class: "grid", x1: left, x2: right, y1: y, y2: y }));
       this.svg.append(svg("text", { x: left - 6, y: y + 4, "text-anchor": "end" }, number(mark)));
     }
-    const marks = this.domain[1] > this.domain[0] ? ticks(...this.domain, Math.max(2, Math.floor(width / 110))) : [this.domain[0]];
+    const marks = this.domain[1] > this.domain[0] ? ticks(...this.domain, Math.max(3, Math.floor(width / 110))) : [this.domain[0]];
     const label = view.axis === "steps" ? number : time;
     for (const mark of marks) {
       const x = this.x(mark);
@@ -255,7 +255,9 @@ function startCurves() {
     legend.append(button);
   });
   document.getElementById("charts").append(...drawn.map((chart) => chart.element));
-  new ResizeObserver(draw).observe(document.getElementById("charts"));
+  let width = 0;
+  const isWider = () => width !== (width = document.getElementById("charts").clientWidth);
+  new ResizeObserver(() => isWider() && requestAnimationFrame(draw)).observe(document.getElementById("charts"));
 }
 
 const THEMES = ["auto", "light", "dark"];

@@ -1,10 +1,13 @@
-//! COCO's figures of detectors.
+//! What detectors and captioners are scored by besides their metric.
 
 use super::html::Html;
 use super::subject::Subject;
 
-/// Key and name of each figure, in pycocotools' order.
-const FIGURES: [(&str, &str); 12] = [
+/// A figure's key in the log's `summary`, and its name.
+type Figure = (&'static str, &'static str);
+
+/// COCO's figures, in pycocotools' order.
+const DETECTIONS: &[Figure] = &[
     ("ap", "AP, IoU 0.50 to 0.95"),
     ("ap50", "AP, IoU 0.50"),
     ("ap75", "AP, IoU 0.75"),
@@ -19,18 +22,34 @@ const FIGURES: [(&str, &str); 12] = [
     ("ar_large", "AR, large objects"),
 ];
 
-/// The last figures of all runs that have them: a row each, and a column for each run.
+/// pycocoevalcap's figures.
+const CAPTIONS: &[Figure] = &[
+    ("cider", "CIDEr-D"),
+    ("bleu1", "BLEU-1"),
+    ("bleu2", "BLEU-2"),
+    ("bleu3", "BLEU-3"),
+    ("bleu4", "BLEU-4"),
+    ("rouge_l", "ROUGE-L"),
+];
+
+/// The last figures of all runs that have them.
 pub(super) fn write(html: &mut Html, subjects: &[Subject]) {
+    table(html, subjects, "COCO's figures", DETECTIONS);
+    table(html, subjects, "Scores of captions", CAPTIONS);
+}
+
+/// A row for each figure, and a column for each run that has the first one.
+fn table(html: &mut Html, subjects: &[Subject], title: &str, figures: &[Figure]) {
     let last =
         |subject: &Subject, key: &str| Some(subject.metrics.last(&format!("summary.{key}"))?.value);
     let scored: Vec<&Subject> =
-        subjects.iter().filter(|subject| last(subject, "ap75").is_some()).collect();
+        subjects.iter().filter(|subject| last(subject, figures[0].0).is_some()).collect();
     if scored.is_empty() {
         return;
     }
-    html.leaf("h2", &[], "COCO's figures");
+    html.leaf("h2", &[], title);
     html.element("table", &[("class", "stack")], |html| {
-        html.leaf("caption", &[], "As last scored; — where there is no such object");
+        html.leaf("caption", &[], "As last scored; — where there is nothing to score");
         html.element("thead", &[], |html| {
             html.element("tr", &[], |html| {
                 html.leaf("th", &[("scope", "col")], "figure");
@@ -38,10 +57,11 @@ pub(super) fn write(html: &mut Html, subjects: &[Subject]) {
             });
         });
         html.element("tbody", &[], |html| {
-            for (key, name) in FIGURES {
+            for (key, name) in figures {
                 html.element("tr", &[], |html| {
                     html.leaf("th", &[("scope", "row")], name);
                     for run in &scored {
+                        // COCO's −1 stands for a figure that is not defined.
                         let value = last(run, key).filter(|value| *value >= 0.0);
                         let value = value.map_or("—".to_owned(), |value| format!("{value:.3}"));
                         html.leaf("td", &[("data-label", &run.name)], value);
