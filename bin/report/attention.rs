@@ -18,7 +18,7 @@ const MOST_TOKENS: usize = 1 << 11;
 const LEAST_SIDE: u32 = 112;
 
 /// Draws some test images beside the share of each of their patches in what the head reads; see [`models::Vit::rollout`].
-pub(super) fn write(html: &mut Html, model: &mut Model, extent: &Extent<'_>) -> Result<()> {
+pub(super) fn write(html: &mut Html, model: &Model, extent: &Extent<'_>) -> Result<()> {
     let (Task::Classify(classifier), Some(Source::Images(loader))) = (&model.task, model.eval())
     else {
         return Ok(());
@@ -28,11 +28,7 @@ pub(super) fn write(html: &mut Html, model: &mut Model, extent: &Extent<'_>) -> 
     if count == 0 || vit.config().tokens() > MOST_TOKENS {
         return Ok(());
     }
-    let options = datasets::Options {
-        batch_size: count,
-        prefetch: 1,
-        ..datasets::Options::eval(count, loader.options().normalize.clone())
-    };
+    let options = datasets::Options::eval(count, loader.options().normalize.clone());
     // Images of a data set are often sorted by class: some from all of it.
     let chosen: Vec<usize> = (0..count).map(|i| i * images.len() / count).collect();
     let chosen = datasets::Loader::new(images.subset(&chosen).into(), options)?;

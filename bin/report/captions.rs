@@ -13,7 +13,7 @@ use crate::task::Task;
 const OF_A_SCREEN: usize = 2;
 
 /// Writes a table of widgets that the run is scored on: what is seen of each, its caption, and its references.
-pub(super) fn write(html: &mut Html, model: &mut Model, extent: &Extent<'_>) -> Result<()> {
+pub(super) fn write(html: &mut Html, model: &Model, extent: &Extent<'_>) -> Result<()> {
     let (Task::Caption(captioner), Some(Source::Screens(loader))) = (&model.task, model.eval())
     else {
         return Ok(());

@@ -19,7 +19,7 @@ const MISTAKES: usize = 8;
 const PART: usize = 50;
 
 /// Writes the confusion matrix of the images that the run is scored on, and the most frequent mistakes.
-pub(super) fn write(html: &mut Html, model: &mut Model, _: &Extent<'_>) -> Result<()> {
+pub(super) fn write(html: &mut Html, model: &Model, _: &Extent<'_>) -> Result<()> {
     let (Task::Classify(classifier), Some(Source::Images(loader))) = (&model.task, model.eval())
     else {
         return Ok(());
@@ -88,7 +88,8 @@ fn matrix(html: &mut Html, counts: &[Vec<usize>], names: &[String]) {
                         let kind = if i == j { "right" } else { "wrong" };
                         let title =
                             format!("{}, found as {}: {count} of {all}", names[i], names[j]);
-                        let attributes = [("class", kind), ("style", &share), ("title", &title)];
+                        let attributes: [(&str, &str); 3] =
+                            [("class", kind), ("style", &share), ("title", &title)];
                         let shown = if count > 0 { count.to_string() } else { String::new() };
                         html.leaf("td", &attributes, shown);
                     }

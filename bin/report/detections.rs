@@ -15,7 +15,7 @@ use crate::task::Task;
 const THRESHOLD: f64 = 0.5;
 
 /// Draws what is found in the first pictures that the run is scored on.
-pub(super) fn write(html: &mut Html, model: &mut Model, extent: &Extent<'_>) -> Result<()> {
+pub(super) fn write(html: &mut Html, model: &Model, extent: &Extent<'_>) -> Result<()> {
     let (Task::Detect(detector), Some(Source::Boxes(loader))) = (&model.task, model.eval()) else {
         return Ok(());
     };

@@ -57,8 +57,8 @@ impl Model {
         }
         let (task, mut state) = Trainer::untrained(&recipe)?;
         restore(&subject.run, &mut state)?;
-        let trainer = extent.data.then(|| Trainer::new(recipe, None)).transpose();
-        let trainer = trainer.unwrap_or_else(|error| {
+        let trainer = extent.data.then(|| Ok(Trainer::new(recipe, None)?.0)).transpose();
+        let trainer = trainer.unwrap_or_else(|error: anyhow::Error| {
             subject.notes.push(format!("nothing is shown of the data: {error:#}"));
             None
         });
@@ -87,11 +87,11 @@ fn restore(run: &Run, state: &mut State) -> Result<()> {
     run.restore(state, false)
 }
 
-type Write = fn(&mut Html, &mut Model, &Extent<'_>) -> Result<()>;
+type Write = fn(&mut Html, &Model, &Extent<'_>) -> Result<()>;
 
 /// All that is shown of a run's model. What fails leaves a note and takes nothing else with it.
 pub(super) fn sections(subject: &mut Subject, extent: &Extent<'_>) -> Vec<Section> {
-    let mut model = match Model::load(subject, extent) {
+    let model = match Model::load(subject, extent) {
         Ok(Some(model)) => model,
         Ok(None) => return Vec::new(),
         Err(error) => {
@@ -112,7 +112,7 @@ pub(super) fn sections(subject: &mut Subject, extent: &Extent<'_>) -> Vec<Sectio
     let mut sections = Vec::new();
     for &(title, write) in of_task.iter().chain(&of_all) {
         let mut html = Html::default();
-        let written = write(&mut html, &mut model, extent).context(title);
+        let written = write(&mut html, &model, extent).context(title);
         written.unwrap_or_else(|error| subject.notes.push(format!("{error:#}")));
         if !html.as_str().is_empty() {
             sections.push(Section { title, html });

@@ -35,10 +35,12 @@ function number(x) {
   return x.toLocaleString("en", { maximumSignificantDigits: size >= 1e4 ? 7 : 4 });
 }
 
+const unitOf = (seconds) =>
+  [{ size: 3600, name: " h" }, { size: 60, name: " min" }].find((unit) => seconds >= 2 * unit.size) ?? { size: 1, name: " s" };
+
 function time(seconds) {
-  if (seconds < 60) return `${number(seconds)} s`;
-  if (seconds < 3600) return `${number(seconds / 60)} min`;
-  return `${number(seconds / 3600)} h`;
+  const unit = unitOf(seconds);
+  return number(seconds / unit.size) + unit.name;
 }
 
 /** Exponential moving average, each value divided by the weight of what it has seen, so that the start is not drawn to 0. */
@@ -153,13 +155,15 @@ class Chart {
       this.svg.append(svg("line", { class: "grid", x1: left, x2: right, y1: y, y2: y }));
       this.svg.append(svg("text", { x: left - 6, y: y + 4, "text-anchor": "end" }, number(mark)));
     }
-    const marks = this.domain[1] > this.domain[0] ? ticks(...this.domain, Math.max(3, Math.floor(width / 110))) : [this.domain[0]];
-    const label = view.axis === "steps" ? number : time;
+    const [first, last] = this.domain;
+    const unit = view.axis === "steps" ? { size: 1, name: "" } : unitOf(last);
+    const count = Math.max(3, Math.floor(width / 110));
+    const marks = last > first ? ticks(first / unit.size, last / unit.size, count) : [first / unit.size];
     for (const mark of marks) {
-      const x = this.x(mark);
+      const x = this.x(mark * unit.size);
       this.svg.append(svg("line", { class: "grid", x1: x, x2: x, y1: bottom, y2: bottom + 4 }));
       const anchor = x > right - 24 ? "end" : "middle";
-      this.svg.append(svg("text", { x, y: HEIGHT - 6, "text-anchor": anchor }, label(mark)));
+      this.svg.append(svg("text", { x, y: HEIGHT - 6, "text-anchor": anchor }, number(mark) + unit.name));
     }
     const clip = `${this.element.firstChild.id}-clip`;
     const frame = svg("clipPath", { id: clip });
@@ -239,7 +243,7 @@ function startCurves() {
     [view.scale, view.axis] = [chosen.get("scale"), chosen.get("axis")];
     view.smoothing = Number(chosen.get("smoothing"));
     view.at = null;
-    document.getElementById("smoothing").textContent = view.smoothing;
+    document.getElementById("smoothed").textContent = view.smoothing;
     draw();
   });
   const legend = document.getElementById("legend");

@@ -59,7 +59,7 @@ pub(super) fn curves(html: &mut Html, is_any: bool) {
                     ("value", "0"),
                 ]);
             });
-            html.leaf("output", &[("id", "smoothing")], "0");
+            html.leaf("output", &[("id", "smoothed")], "0");
         });
         html.leaf("div", &[("id", "legend"), ("role", "group"), ("aria-label", "Runs")], "");
     });
@@ -69,7 +69,7 @@ pub(super) fn curves(html: &mut Html, is_any: bool) {
 fn choice(html: &mut Html, name: &str, legend: &str, values: &[&str]) {
     html.element("fieldset", &[], |html| {
         html.leaf("legend", &[], legend);
-        for (i, value) in values.iter().enumerate() {
+        for (i, &value) in values.iter().enumerate() {
             html.element("label", &[], |html| {
                 let attributes =
                     [("type", "radio"), ("name", name), ("value", value), ("checked", "")];

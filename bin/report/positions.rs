@@ -9,7 +9,7 @@ use super::model::{Extent, Model};
 use crate::inspect;
 
 /// Draws the maps of `wavetape inspect --positions`, for encodings that can be drawn.
-pub(super) fn write(html: &mut Html, model: &mut Model, _: &Extent<'_>) -> Result<()> {
+pub(super) fn write(html: &mut Html, model: &Model, _: &Extent<'_>) -> Result<()> {
     let (position, config, Some(grid)) = inspect::position(&model.task) else { return Ok(()) };
     let cx = Context::eval(model.params());
     let title = format!("{}: positions `{}`", model.name, config.name());

@@ -10,7 +10,7 @@ use crate::generate::{MOST_TOKENS, grid, to_picture};
 use crate::task::Task;
 
 /// Draws a grid of images from nothing, of the classes in turn if there are any.
-pub(super) fn write(html: &mut Html, model: &mut Model, extent: &Extent<'_>) -> Result<()> {
+pub(super) fn write(html: &mut Html, model: &Model, extent: &Extent<'_>) -> Result<()> {
     let (Task::Generate(generator), count) = (&model.task, extent.samples) else { return Ok(()) };
     if count == 0 {
         return Ok(());
