@@ -57,7 +57,7 @@ impl Model {
         }
         let (task, mut state) = Trainer::untrained(&recipe)?;
         restore(&subject.run, &mut state)?;
-        let trainer = extent.data.then(|| Ok(Trainer::new(recipe, None)?.0)).transpose();
+        let trainer = extent.data.then(|| Ok(Trainer::new(recipe, None, Some(&subject.run))?.0)).transpose();
         let trainer = trainer.unwrap_or_else(|error: anyhow::Error| {
             subject.notes.push(format!("nothing is shown of the data: {error:#}"));
             None
