@@ -2,6 +2,7 @@
 
 use super::curves::title;
 use super::html::Html;
+use super::metrics::Metrics;
 use super::subject::Subject;
 
 /// Writes a card for each run.
@@ -70,14 +71,29 @@ fn card(html: &mut Html, place: usize, subject: &Subject) {
             let version = checkpoint.as_ref().and_then(|checkpoint| checkpoint.version());
             entry(html, "wavetape", version.map(str::to_owned));
         });
-        let warnings = metrics.warnings.iter().map(|(step, words)| format!("step {step}: {words}"));
-        let notes: Vec<String> = subject.notes.iter().cloned().chain(warnings).collect();
+        let notes: Vec<String> = subject.notes.iter().cloned().chain(warnings(metrics)).collect();
         if !notes.is_empty() {
             html.element("ul", &[("class", "notes")], |html| {
                 notes.iter().for_each(|note| html.leaf("li", &[], note));
             });
         }
     });
+}
+
+/// What training warned of, each once.
+fn warnings(metrics: &Metrics) -> Vec<String> {
+    let mut counts: Vec<(&str, u64, usize)> = Vec::new();
+    for (step, words) in &metrics.warnings {
+        match counts.iter_mut().find(|(known, ..)| known == words) {
+            Some((_, _, count)) => *count += 1,
+            None => counts.push((words, *step, 1)),
+        }
+    }
+    let told = |(words, step, count): (&str, u64, usize)| match count {
+        1 => format!("{words} at step {step}"),
+        _ => format!("{words}, {count} times, first at step {step}"),
+    };
+    counts.into_iter().map(told).collect()
 }
 
 fn entry(html: &mut Html, term: &str, value: Option<String>) {

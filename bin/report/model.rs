@@ -9,10 +9,10 @@ use super::html::Html;
 use super::subject::Subject;
 use super::{attention, captions, confusion, detections, positions, profile, samples};
 use crate::data::Classes;
-use crate::run::{Run, State};
 use crate::source::Source;
+use crate::state::State;
 use crate::task::Task;
-use crate::train::Trainer;
+use crate::trainer::Trainer;
 
 /// How much is computed.
 #[derive(Clone, Copy, Debug)]
@@ -56,8 +56,9 @@ impl Model {
             recipe.data.dir = Some(folder.to_owned());
         }
         let (task, mut state) = Trainer::untrained(&recipe)?;
-        restore(&subject.run, &mut state)?;
-        let trainer = extent.data.then(|| Ok(Trainer::new(recipe, None, Some(&subject.run))?.0)).transpose();
+        subject.run.restore(&mut state)?;
+        let trainer =
+            extent.data.then(|| Ok(Trainer::new(recipe, None, Some(&subject.run))?.0)).transpose();
         let trainer = trainer.unwrap_or_else(|error: anyhow::Error| {
             subject.notes.push(format!("nothing is shown of the data: {error:#}"));
             None
@@ -81,10 +82,6 @@ impl Model {
     pub(super) fn class(&self, class: usize) -> String {
         self.classes.get(class).cloned().unwrap_or_else(|| format!("class {class}"))
     }
-}
-
-fn restore(run: &Run, state: &mut State) -> Result<()> {
-    run.restore(state, false)
 }
 
 type Write = fn(&mut Html, &Model, &Extent<'_>) -> Result<()>;
