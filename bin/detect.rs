@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -102,8 +102,8 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
         Ok((annotated(&picture, channels, i as u64 + 1, &stems[i])?, picture.to_rgb8()))
     };
     for i in 0..count {
-        let (picture, drawn) = picture(i)?;
-        let size = [drawn.width(), drawn.height()].map(f64::from);
+        let (picture, plain) = picture(i)?;
+        let size = [plain.width(), plain.height()].map(f64::from);
         let found = find(&detector, state.evaluated(), &picture);
         let (mut boxes, mut drawn_queries) = (Vec::new(), HashSet::new());
         for found in &found {
@@ -124,7 +124,8 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
         objects += boxes.len();
         boxes.reverse(); // the surest on top
         let stem = picture.name.replace(['/', '\\', ' '], "-");
-        save(&drawn, &boxes, &args.out.join(format!("{stem}.png")))?;
+        let path = args.out.join(format!("{stem}.png"));
+        drawn(&plain, &boxes)?.save(&path).with_context(|| path.display().to_string())?;
     }
     let results = args.out.join("results.json");
     coco::write_results(&results, &lines)?;
@@ -187,7 +188,7 @@ fn annotated(
 }
 
 /// A picture to draw on.
-fn in_colour(picture: &Annotated) -> RgbImage {
+pub(crate) fn in_colour(picture: &Annotated) -> RgbImage {
     let [channels, height, width] = picture.shape;
     RgbImage::from_fn(width as u32, height as u32, |x, y| {
         let at = y as usize * width + x as usize;
@@ -197,7 +198,7 @@ fn in_colour(picture: &Annotated) -> RgbImage {
 }
 
 /// What the detector finds in a picture that is made as large as its canvas allows.
-fn find(detector: &Detector, params: &Params, picture: &Annotated) -> Vec<Found> {
+pub(crate) fn find(detector: &Detector, params: &Params, picture: &Annotated) -> Vec<Found> {
     let config = detector.model.config();
     let ([_, height, width], canvas) = (picture.shape, config.image_size);
     let view = View::plain([height, width], canvas);
@@ -210,8 +211,8 @@ fn find(detector: &Detector, params: &Params, picture: &Annotated) -> Vec<Found>
 /// Pixels that the longer side of a drawn picture has at least, so that labels can be read.
 const LEAST_SIDE: u32 = 384;
 
-/// Draws and writes; a small picture by a whole number of times larger than it is.
-fn save(picture: &RgbImage, boxes: &[(Corners, String, usize)], path: &Path) -> Result<()> {
+/// Draws; a small picture by a whole number of times larger than it is.
+pub(crate) fn drawn(picture: &RgbImage, boxes: &[(Corners, String, usize)]) -> Result<RgbImage> {
     let (width, height) = picture.dimensions();
     let times = LEAST_SIDE.div_ceil(width.max(height).max(1));
     let mut drawn = resize(picture, times * width, times * height, FilterType::Nearest);
@@ -220,5 +221,5 @@ fn save(picture: &RgbImage, boxes: &[(Corners, String, usize)], path: &Path) -> 
         (bounds.scaled(scale, scale), text.clone(), *colour)
     };
     draw::boxes(&mut drawn, &boxes.iter().map(larger).collect::<Vec<_>>())?;
-    drawn.save(path).with_context(|| path.display().to_string())
+    Ok(drawn)
 }

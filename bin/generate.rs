@@ -73,7 +73,7 @@ pub(crate) struct GenerateArgs {
 }
 
 /// Tokens of an image at most.
-const MOST_TOKENS: usize = 1 << 14;
+pub(crate) const MOST_TOKENS: usize = 1 << 14;
 /// Bytes of keys and values at most.
 const MOST_BYTES: u64 = 8 << 30;
 
@@ -233,7 +233,7 @@ fn pictures(
 }
 
 /// Tokens as pixels: bytes, or colours of the palette.
-fn to_picture(
+pub(crate) fn to_picture(
     model: &ImageGpt,
     params: &Params,
     tokens: &[usize],
@@ -258,7 +258,7 @@ fn to_picture(
 }
 
 /// Pictures of one size in rows, white between them.
-fn grid(pictures: &[RgbImage], columns: usize, scale: u32) -> RgbImage {
+pub(crate) fn grid(pictures: &[RgbImage], columns: usize, scale: u32) -> RgbImage {
     const GAP: u32 = 2;
     let (width, height) = pictures.first().map_or((1, 1), RgbImage::dimensions);
     let columns = columns.min(pictures.len()).max(1) as u32;

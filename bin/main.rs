@@ -25,6 +25,7 @@ mod parity;
 mod picture;
 mod progress;
 mod recipe;
+mod report;
 mod run;
 mod source;
 mod state;
@@ -66,6 +67,7 @@ enum Command {
     Generate(generate::GenerateArgs),
     Sweep(Box<sweep::SweepArgs>),
     Inspect(inspect::InspectArgs),
+    Report(report::ReportArgs),
     Bench(bench::BenchArgs),
     Gradcheck(gradcheck::GradcheckArgs),
     Parity(parity::ParityArgs),
@@ -90,6 +92,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Generate(args) => generate::run(args),
         Command::Sweep(args) => sweep::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Report(args) => report::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Gradcheck(args) => gradcheck::run(args),
         Command::Parity(args) => parity::run(args),

@@ -1,6 +1,6 @@
 //! `wavetape bench`: seconds of a training step on fixed workloads, where they go, and what the machine could do.
 
-mod profile;
+pub(crate) mod profile;
 mod roofline;
 
 use std::io::{self, Write};

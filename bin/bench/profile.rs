@@ -13,23 +13,23 @@ use tensor::profile::Counts;
 
 /// An op, its derivatives, or a part of the step, summed over all threads and divided by the number of steps.
 #[derive(Debug, Serialize)]
-pub(super) struct Row {
-    name: String,
-    calls: f64,
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) calls: f64,
     /// Milliseconds, those of what ran inside included.
-    total_ms: f64,
+    pub(crate) total_ms: f64,
     /// Milliseconds without what ran inside.
-    self_ms: f64,
+    pub(crate) self_ms: f64,
     /// Multiplications and additions of matrix products, per nanosecond of `total_ms`.
-    gflop_s: f64,
+    pub(crate) gflop_s: f64,
     /// Bytes of the tensors that were built, per nanosecond of `total_ms`.
-    gb_s: f64,
+    pub(crate) gb_s: f64,
     /// MiB by which the tensors alive grew: in a forward pass, what is kept for the backward pass.
-    kept_mb: f64,
+    pub(crate) kept_mb: f64,
 }
 
 /// The table, most self time first.
-pub(super) fn table(events: &[Event], steps: usize) -> Vec<Row> {
+pub(crate) fn table(events: &[Event], steps: usize) -> Vec<Row> {
     let mut sums: BTreeMap<(&str, Kind), (usize, Duration, Duration, Counts)> = BTreeMap::new();
     let mut by_thread: BTreeMap<usize, Vec<&Event>> = BTreeMap::new();
     events.iter().for_each(|event| by_thread.entry(event.thread).or_default().push(event));

@@ -5,14 +5,14 @@ mod cost;
 mod file;
 mod graph;
 mod layers;
-mod positions;
+pub(crate) mod positions;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use nn::{Context, Params};
+use nn::{Context, Params, Position, PositionConfig};
 use serde::Serialize;
 
 use self::attention::Attended;
@@ -104,7 +104,7 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
         None => model(&args.what)?,
     };
     if let Some(out) = &args.positions {
-        draw_positions(needs_run(trained.as_ref(), "--positions")?, &config, out)?;
+        draw_positions(needs_run(trained.as_ref(), "--positions")?, out)?;
     }
     let attended = match &args.attention {
         None => None,
@@ -166,25 +166,37 @@ fn needs_run<'a>(trained: Option<&'a Trained>, option: &str) -> Result<&'a Train
     })
 }
 
-fn draw_positions(trained: &Trained, config: &ModelConfig, out: &Path) -> Result<()> {
+fn draw_positions(trained: &Trained, out: &Path) -> Result<()> {
     let Trained { run, task, state, .. } = trained;
-    let (position, grid) = match task {
-        Task::Classify(classifier) => {
-            let vit = classifier.model();
-            (vit.position(), vit.config().image_size / vit.config().patch_size)
-        }
-        Task::Generate(generator) => {
-            (generator.model.position(), generator.model.config().image_size)
-        }
-        Task::Detect(detector) => (detector.model.position(), detector.model.config().grid()[0]),
-        Task::Caption(_) => {
-            bail!("--positions: a model of images expected; this run encodes boxes")
-        }
-    };
+    let (position, config, grid) = position(task);
+    let grid = grid.context("--positions: a model of images expected; this run encodes boxes")?;
     let cx = Context::eval(state.evaluated());
-    let kind = config.position().name();
+    let kind = config.name();
     let title = format!("{} after {} steps: positions `{kind}`", run.name(), state.counts.step);
     positions::draw(out, &title, position, &cx, grid)
+}
+
+/// A model's position encoding, its config, and the side of the grid of places that it was trained on, if these are places of an
+/// image.
+pub(crate) fn position(task: &Task) -> (&Position, &PositionConfig, Option<usize>) {
+    match task {
+        Task::Classify(classifier) => {
+            let vit = classifier.model();
+            let side = vit.config().image_size / vit.config().patch_size;
+            (vit.position(), &vit.config().position, Some(side))
+        }
+        Task::Generate(generator) => {
+            let config = generator.model.config();
+            (generator.model.position(), &config.position, Some(config.image_size))
+        }
+        Task::Detect(detector) => {
+            let config = detector.model.config();
+            (detector.model.position(), &config.position, Some(config.grid()[0]))
+        }
+        Task::Caption(captioner) => {
+            (captioner.model.position(), &captioner.model.config().position, None)
+        }
+    }
 }
 
 fn print(report: &Report, args: &InspectArgs) -> Result<()> {

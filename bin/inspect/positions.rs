@@ -18,8 +18,7 @@ const MAP: u32 = 230;
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 
-/// Draws how alike an encoding finds places of a grid: for each of 4 × 4 chosen places a map of all others, and the frequencies
-/// of Fourier features beside them.
+/// Writes the [`picture`] of an encoding.
 pub(crate) fn draw(
     out: &Path,
     title: &str,
@@ -27,11 +26,23 @@ pub(crate) fn draw(
     cx: &Context<'_>,
     side: usize,
 ) -> Result<()> {
-    font::register();
-    let places = Places::grid(side, side);
-    let Some(similarity) = position.similarity(cx, &places) else {
+    let Some(picture) = picture(title, position, cx, side)? else {
         bail!("this run's position encoding is `none`: there is nothing to draw")
     };
+    picture.save(out).with_context(|| out.display().to_string())
+}
+
+/// How alike an encoding finds places of a grid: for each of 4 × 4 chosen places a map of all others, and the frequencies of
+/// Fourier features beside them. Nothing for the encoding `none`.
+pub(crate) fn picture(
+    title: &str,
+    position: &Position,
+    cx: &Context<'_>,
+    side: usize,
+) -> Result<Option<RgbImage>> {
+    font::register();
+    let places = Places::grid(side, side);
+    let Some(similarity) = position.similarity(cx, &places) else { return Ok(None) };
     let frequencies = position.frequencies().map(|id| cx.params().get(id).value.contiguous());
     let frequencies = frequencies.filter(|w| w.dims()[1] == 2);
     let (maps, legend, head) = (MAPS as u32 * MAP, 90, 44);
@@ -61,8 +72,7 @@ pub(crate) fn draw(
         }
         root.present().map_err(failed)?;
     }
-    let picture = RgbImage::from_raw(width, height, pixels).context("as many pixels")?;
-    picture.save(out).with_context(|| out.display().to_string())
+    RgbImage::from_raw(width, height, pixels).context("as many pixels").map(Some)
 }
 
 fn failed<E: std::fmt::Display>(error: E) -> anyhow::Error {

@@ -1,0 +1,97 @@
+//! Where a vision transformer looks, by attention rollout.
+
+use anyhow::Result;
+use image::imageops::{FilterType, resize};
+use image::{Rgb, RgbImage};
+use nn::Context;
+use plotters::prelude::*;
+
+use super::data_uri;
+use super::html::Html;
+use super::model::{Extent, Model};
+use crate::source::Source;
+use crate::task::Task;
+
+/// Tokens up to which their N² weights for each head and block are computed.
+const MOST_TOKENS: usize = 1 << 11;
+/// Pixels of a picture's side at least.
+const LEAST_SIDE: u32 = 112;
+
+/// Draws some test images beside the share of each of their patches in what the head reads; see [`models::attention_map`].
+pub(super) fn write(html: &mut Html, model: &Model, extent: &Extent<'_>) -> Result<()> {
+    let (Task::Classify(classifier), Some(Source::Images(loader))) = (&model.task, model.eval())
+    else {
+        return Ok(());
+    };
+    let (vit, images) = (classifier.model(), loader.images());
+    let count = extent.pictures.min(images.len());
+    if count == 0 || vit.config().tokens() > MOST_TOKENS {
+        return Ok(());
+    }
+    let options = datasets::Options::eval(count, loader.options().normalize.clone());
+    // Images of a data set are often sorted by class: some from all of it.
+    let chosen: Vec<usize> = (0..count).map(|i| i * images.len() / count).collect();
+    let chosen = datasets::Loader::new(images.subset(&chosen).into(), options)?;
+    let Some(batch) = chosen.epoch(0, 0).next() else { return Ok(()) };
+    let cx = Context::eval(model.params());
+    let found = vit.forward(&cx, &batch.images).softmax(-1).into_value();
+    let shares = models::attention_map(vit, &cx, &batch.images);
+    let (classes, patches) = (found.argmax(-1), shares.dim(1) * shares.dim(2));
+    html.leaf(
+        "p",
+        &[],
+        "Attention rollout (Abnar and Zuidema 2020): the product over blocks of the mean over heads of softmax(q·kᵀ/√d), each averaged with the identity for the residual connection. Bright patches have more than an equal share in what the head reads, dark ones less.",
+    );
+    html.element("div", &[("class", "pictures")], |html| {
+        for (i, &class) in classes.iter().enumerate() {
+            let shares = shares.narrow(0, i, 1).squeeze(0);
+            let most = shares.to_vec().into_iter().fold(0.0, f32::max) * patches as f32;
+            let picture = picture(chosen.images().image(i), chosen.images().shape());
+            let drawn = beside(&picture, &shares.to_vec(), [shares.dim(0), shares.dim(1)]);
+            let Ok(address) = data_uri::png(&drawn) else { continue };
+            let (is, found_as) = (model.class(batch.labels[i]), model.class(class));
+            let probability = 100.0 * found.get(&[i, class]);
+            let words = format!("{is}, found as {found_as} ({probability:.0} %)");
+            html.element("figure", &[("class", "picture")], |html| {
+                html.image(&address, &format!("{words}: the image, and the shares of its patches"));
+                let largest = format!("{words}; largest share {most:.1} times an equal one");
+                html.leaf("figcaption", &[], largest);
+            });
+        }
+    });
+    Ok(())
+}
+
+fn picture(pixels: &[u8], [channels, height, width]: [usize; 3]) -> RgbImage {
+    RgbImage::from_fn(width as u32, height as u32, |x, y| {
+        let at = y as usize * width + x as usize;
+        Rgb([0, 1, 2].map(|c: usize| pixels[c.min(channels - 1) * height * width + at]))
+    })
+}
+
+/// A picture, and the same under the colours of its patches' shares.
+fn beside(picture: &RgbImage, shares: &[f32], [rows, columns]: [usize; 2]) -> RgbImage {
+    const GAP: u32 = 4;
+    let (width, height) = picture.dimensions();
+    let times = LEAST_SIDE.div_ceil(width.max(height).max(1));
+    let large = resize(picture, times * width, times * height, FilterType::Nearest);
+    let (width, height) = large.dimensions();
+    let least = shares.iter().copied().fold(f32::INFINITY, f32::min);
+    let most = shares.iter().copied().fold(f32::NEG_INFINITY, f32::max).max(least + 1e-12);
+    RgbImage::from_fn(2 * width + GAP, height, |x, y| {
+        if x < width {
+            return *large.get_pixel(x, y);
+        }
+        if x < width + GAP {
+            return Rgb([128; 3]);
+        }
+        let x = x - width - GAP;
+        let at = |place: u32, all: u32, count: usize| (place as usize * count) / all as usize;
+        let share = shares[at(y, height, rows) * columns + at(x, width, columns)];
+        let RGBColor(r, g, b) = ViridisRGB.get_color_normalized(share, least, most);
+        let mix =
+            |colour: u8, below: u8| ((3 * u16::from(colour) + 2 * u16::from(below)) / 5) as u8;
+        let Rgb(below) = *large.get_pixel(x, y);
+        Rgb([mix(r, below[0]), mix(g, below[1]), mix(b, below[2])])
+    })
+}

@@ -1,0 +1,80 @@
+//! What runs were told to do, and where they differ.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::{Table, Value};
+
+use super::html::Html;
+
+/// The values of a TOML table under dotted keys.
+pub(super) fn flat(table: &Table) -> BTreeMap<String, String> {
+    fn walk(prefix: &str, table: &Table, into: &mut BTreeMap<String, String>) {
+        for (key, value) in table {
+            let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+            match value {
+                Value::Table(table) => walk(&key, table, into),
+                value => {
+                    into.insert(key, value.to_string());
+                }
+            }
+        }
+    }
+    let mut values = BTreeMap::new();
+    walk("", table, &mut values);
+    values
+}
+
+/// The keys of some configs: those whose values differ, and the others.
+pub(super) fn keys(configs: &[&BTreeMap<String, String>]) -> (Vec<String>, Vec<String>) {
+    let all: BTreeSet<&String> = configs.iter().flat_map(|config| config.keys()).collect();
+    let differs = |key: &str| configs.windows(2).any(|two| two[0].get(key) != two[1].get(key));
+    all.into_iter().cloned().partition(|key| differs(key))
+}
+
+/// A table of values: a column for each run, or one if they are alike.
+pub(super) fn table(
+    html: &mut Html,
+    caption: &str,
+    keys: &[String],
+    columns: &[(String, &BTreeMap<String, String>)],
+) {
+    html.element("table", &[("class", "stack")], |html| {
+        html.leaf("caption", &[], caption);
+        html.element("thead", &[], |html| {
+            html.element("tr", &[], |html| {
+                html.leaf("th", &[("scope", "col")], "key");
+                columns.iter().for_each(|(name, _)| html.leaf("th", &[("scope", "col")], name));
+            });
+        });
+        html.element("tbody", &[], |html| {
+            for key in keys {
+                html.element("tr", &[], |html| {
+                    html.leaf("th", &[("scope", "row")], key);
+                    for (name, config) in columns {
+                        let value = config.get(key).map_or("—", String::as_str);
+                        html.leaf("td", &[("data-label", name)], value);
+                    }
+                });
+            }
+        });
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_differ_are_told_from_those_that_do_not() {
+        let read = |text: &str| flat(&toml::from_str(text).expect("TOML"));
+        let one = read("name = 'a'\nseed = 1\n[model]\ndim = 8\nposition = { kind = 'none' }");
+        let two = read(
+            "name = 'a'\nseed = 2\n[model]\ndim = 8\nposition = { kind = 'none', gamma = 1.0 }",
+        );
+        let (differ, agree) = keys(&[&one, &two]);
+        assert_eq!(differ, ["model.position.gamma", "seed"]);
+        assert_eq!(agree, ["model.dim", "model.position.kind", "name"]);
+        assert_eq!(keys(&[&one]).0.len(), 0);
+        assert_eq!(one["model.position.kind"], "\"none\"");
+    }
+}

@@ -1,0 +1,94 @@
+//! HTML that is balanced and escaped by the way it is written.
+
+use std::fmt::{Display, Write as _};
+
+/// A part of a page.
+#[derive(Debug, Default)]
+pub(super) struct Html(String);
+
+impl Html {
+    /// An element with what `inside` writes.
+    pub(super) fn element(
+        &mut self,
+        name: &str,
+        attributes: &[(&str, &str)],
+        inside: impl FnOnce(&mut Self),
+    ) {
+        self.open(name, attributes);
+        inside(self);
+        let _ = writeln!(self.0, "</{name}>");
+    }
+
+    /// An element with a text.
+    pub(super) fn leaf(&mut self, name: &str, attributes: &[(&str, &str)], text: impl Display) {
+        self.open(name, attributes);
+        let _ = writeln!(self.0, "{}</{name}>", escape(&text.to_string()));
+    }
+
+    /// A picture from a `data:` address, with what it shows in words.
+    pub(super) fn image(&mut self, address: &str, shows: &str) {
+        self.open("img", &[("src", address), ("alt", shows), ("loading", "lazy")]);
+        self.0.push('\n');
+    }
+
+    /// A control of a form.
+    pub(super) fn input(&mut self, attributes: &[(&str, &str)]) {
+        self.open("input", attributes);
+        self.0.push('\n');
+    }
+
+    /// A term and what belongs to it, inside of a `dl`.
+    pub(super) fn entry(&mut self, term: &str, value: impl Display) {
+        self.element("div", &[], |html| {
+            html.leaf("dt", &[], term);
+            html.leaf("dd", &[], value);
+        });
+    }
+
+    /// What was written elsewhere.
+    pub(super) fn part(&mut self, part: &Html) {
+        self.0.push_str(&part.0);
+    }
+
+    /// The text of the page.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn open(&mut self, name: &str, attributes: &[(&str, &str)]) {
+        let _ = write!(self.0, "<{name}");
+        for (key, value) in attributes {
+            let _ = write!(self.0, " {key}=\"{}\"", escape(value));
+        }
+        self.0.push('>');
+    }
+}
+
+/// Text as it stands between tags or inside of a quoted attribute.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_closed_and_texts_and_attributes_are_escaped() {
+        let mut html = Html::default();
+        html.element("p", &[("title", "\"a\" & 'b'")], |html| html.leaf("b", &[], "<script>"));
+        let expected = "<p title=\"&quot;a&quot; &amp; &#39;b&#39;\"><b>&lt;script&gt;</b>\n</p>\n";
+        assert_eq!(html.as_str(), expected);
+    }
+}

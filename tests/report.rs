@@ -1,0 +1,223 @@
+//! Pages about runs: what is on them, that they are whole, and what becomes of text that is not meant for them.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// Four screens and their captions.
+const SCREENS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/datasets/tests/fixtures/screens");
+
+const CLASSIFIER: [&str; 9] = [
+    "model.dim=16",
+    "model.depth=2",
+    "model.heads=2",
+    "model.mlp_dim=32",
+    "model.patch_size=14",
+    "model.position={ kind = \"lff-mlp\", features = 16 }",
+    "train.batch_size=32",
+    "train.log_every=4",
+    "train.steps=12",
+];
+
+const GENERATOR: [&str; 7] = [
+    "model.dim=16",
+    "model.depth=1",
+    "model.heads=2",
+    "model.mlp_dim=16",
+    "train.batch_size=2",
+    "train.steps=2",
+    "data.hold_out=3",
+];
+
+const DETECTOR: [&str; 10] = [
+    "model.image_size=[32, 32]",
+    "model.backbone={ kind = \"residual\", channels = [8, 8, 16], blocks = 1 }",
+    "model.dim=16",
+    "model.heads=2",
+    "model.mlp_dim=16",
+    "model.queries=6",
+    "model.position={ kind = \"lff-mlp\", features = 8, hidden = 8 }",
+    "data.scenes={ objects = \"sample\", train = 8, test = 6, max_objects = 3, sides = [8, 16] }",
+    "train.batch_size=8",
+    "train.steps=1",
+];
+
+const CAPTIONER: [&str; 9] = [
+    "model.dim=16",
+    "model.heads=2",
+    "model.mlp_dim=16",
+    "model.encoder_depth=1",
+    "model.decoder_depth=1",
+    "model.pixels=[4, 8]",
+    "model.position={ kind = \"lff-mlp\", features = 8, hidden = 8 }",
+    "data.screens={}",
+    "train.batch_size=2",
+];
+
+fn wavetape(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wavetape")).args(args).output().expect("started")
+}
+
+fn json(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("one JSON object on stdout and nothing else")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+fn train(recipe: &str, out: &Path, set: &[&str], more: &[&str]) -> Value {
+    let mut args = vec!["train", recipe, "--json", "--out", text(out)];
+    set.iter().for_each(|pair| args.extend(["--set", pair]));
+    args.extend(more);
+    json(&wavetape(&args))
+}
+
+/// What `report` says of these runs, and the page.
+fn report(runs: &[&Path], more: &[&str]) -> (Value, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("page.html");
+    let mut args = vec!["report", "--json", "--out", text(&out)];
+    args.extend(runs.iter().map(|run| text(run)));
+    args.extend(more);
+    let told = json(&wavetape(&args));
+    let page = fs::read_to_string(&out).expect("written");
+    assert_eq!(told["bytes"], page.len());
+    check(&page);
+    (told, page)
+}
+
+/// Checks that elements are balanced, attributes quoted, and nothing is fetched; returns what the page's script draws.
+fn check(page: &str) -> Value {
+    let rest = page.strip_prefix("<!doctype html>").expect("a document");
+    let (mut rest, mut open, mut data) = (rest, Vec::new(), None);
+    while let Some((before, after)) = rest.split_once('<') {
+        assert!(!before.contains('>'), "a `>` that is not escaped: {before}");
+        let (tag, after) = after.split_once('>').expect("a tag that ends");
+        rest = after;
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name), "</{name}> after …{before}");
+            continue;
+        }
+        assert!(tag.matches('"').count() % 2 == 0, "<{tag}>");
+        let (name, attributes) = tag.split_once(' ').unwrap_or((tag, ""));
+        assert!(name.bytes().all(|b| b.is_ascii_alphanumeric()), "<{tag}>");
+        for address in ["src=\"", "href=\""] {
+            let address = attributes.split_once(address).map(|(_, address)| address);
+            assert!(address.is_none_or(|address| address.starts_with("data:")), "<{tag}>");
+        }
+        if name == "img" {
+            assert!(attributes.contains("alt=\"") && !attributes.contains("alt=\"\""), "<{tag}>");
+        }
+        if matches!(name, "script" | "style") {
+            let end = format!("</{name}>");
+            let (inside, after) = rest.split_once(&end).expect("an element that ends");
+            if attributes.contains("application/json") {
+                data = Some(serde_json::from_str(inside).expect("JSON"));
+            }
+            rest = after;
+        } else if !matches!(name, "meta" | "img" | "input") {
+            open.push(name);
+        }
+    }
+    assert_eq!(open, Vec::<&str>::new(), "elements that do not end");
+    data.expect("data of the curves")
+}
+
+fn sections(told: &Value, run: usize) -> Vec<&str> {
+    let sections = told["runs"][run]["sections"].as_array().expect("a list");
+    sections.iter().map(|section| section.as_str().expect("a title")).collect()
+}
+
+#[test]
+fn a_classifier_is_told_with_its_curves_its_mistakes_and_where_it_looks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run <script>alert(1)</script> & \"so\"");
+    let trained = train("vit-sample", &run, &CLASSIFIER, &[]);
+    let (told, page) = report(&[&run], &["--profile", "--pictures", "3"]);
+    assert_eq!(
+        sections(&told, 0),
+        ["Confusion matrix", "Attention", "Positions", "Where the time goes"]
+    );
+    assert_eq!(told["runs"][0]["notes"].as_array().map(Vec::len), Some(0), "{told}");
+    assert!(!page.contains("<script>alert") && !page.contains("</script> &"));
+    assert!(page.contains("run &lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;so&quot;"));
+
+    let accuracy = trained["value"].as_f64().expect("a number");
+    assert!(page.contains(&format!("{:.2} %", 100.0 * accuracy)), "{accuracy}");
+    let right = (1000.0 * accuracy).round();
+    assert!(page.contains(&format!("{right} of 1000 images were given their class")));
+    assert!(page.contains("Ankle boot") || page.contains("ankle boot"));
+    assert!(page.contains("lff-mlp") && page.contains("self_attention"));
+    assert_eq!(page.matches("<img").count(), 3 + 1, "three pictures and the maps");
+
+    let data = check(&page);
+    assert_eq!(data["runs"][0], "run <script>alert(1)</script> & \"so\"");
+    let loss = &data["charts"][0];
+    assert_eq!((&loss["title"], &loss["lines"][0]["name"]), (&"Loss".into(), &"training".into()));
+    assert_eq!(loss["lines"][0]["steps"], serde_json::json!([4, 8, 12]));
+    let last = loss["lines"][1]["values"][0].as_f64().expect("a number");
+    assert!((last - trained["loss"].as_f64().expect("a number")).abs() < 1e-5);
+}
+
+#[test]
+fn a_generator_draws_and_a_detector_and_a_captioner_show_what_they_find() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    train("igpt-sample", &at("generator"), &GENERATOR, &[]);
+    train("detr-scenes", &at("detector"), &DETECTOR, &[]);
+    let screens = ["--data", SCREENS, "--steps", "1"];
+    train("caption-web", &at("captioner"), &CAPTIONER, &screens);
+    let runs = [at("generator"), at("detector"), at("captioner")];
+    let runs: Vec<&Path> = runs.iter().map(|run| run.as_path()).collect();
+    let (told, page) = report(&runs, &["--samples", "2", "--pictures", "2"]);
+    assert_eq!(sections(&told, 0), ["Samples", "Positions"], "{told}");
+    assert_eq!(sections(&told, 1), ["Detections", "Positions"], "{told}");
+    assert_eq!(sections(&told, 2), ["Captions"], "{told}");
+    assert!(page.contains("2 images drawn at temperature 1"));
+    assert!(page.contains("AP, IoU 0.75") && page.contains("BLEU-4"));
+    assert!(page.contains("Values that differ") && page.contains("&quot;image-gpt&quot;"));
+    let titles: Vec<&str> =
+        told["charts"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+    for title in ["Loss", "Bits per dimension", "Average precision", "CIDEr-D", "Learning rate"] {
+        assert!(titles.contains(&title), "{title} in {titles:?}");
+    }
+
+    let (told, page) = report(&runs, &["--samples", "0", "--no-data"]);
+    assert_eq!(sections(&told, 0), ["Positions"]);
+    assert_eq!(sections(&told, 2), [""; 0]);
+    assert_eq!(page.matches("<img").count(), 2, "the maps of positions need no data");
+}
+
+#[test]
+fn what_is_broken_is_counted_and_what_is_missing_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run");
+    fs::create_dir(&run).expect("made");
+    let refused = wavetape(&["report", text(&run)]);
+    assert_eq!(refused.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert!(stderr.contains("config.toml: the folder of a run expected"), "{stderr}");
+
+    // A config of another version, and neither numbers nor parameters.
+    fs::write(run.join("config.toml"), "name = \"old\"\n[model]\nkind = \"</style>\"\n")
+        .expect("written");
+    let (told, page) = report(&[&run], &[]);
+    assert_eq!(told["charts"], serde_json::json!([]));
+    for words in ["There are no metrics yet.", "nothing is computed", "&lt;/style&gt;"] {
+        assert!(page.contains(words), "{words}");
+    }
+
+    let log = "{\"step\":1,\"loss\":2.5,\"seconds\":1}\n{\"step\":2,\"lo\n\n{\"step\":2,\"loss\":null}\nnull\n";
+    fs::write(run.join("metrics.jsonl"), log).expect("written");
+    fs::write(run.join("checkpoint.safetensors"), "not one").expect("written");
+    let (told, page) = report(&[&run, &run], &[]);
+    assert_eq!((&told["runs"][1]["lines"], &told["runs"][1]["broken"]), (&4.into(), &2.into()));
+    assert!(page.contains("2 of 4 lines of metrics.jsonl are broken and were passed over"));
+    assert!(page.contains("not a safetensors file") && page.contains("All values are the same."));
+    let data = check(&page);
+    assert_eq!(data["charts"][0]["lines"][1]["values"], serde_json::json!([2.5]));
+}
