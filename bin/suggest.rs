@@ -7,7 +7,12 @@ const LEAST: f64 = 0.77;
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |name: &str| name.to_lowercase().replace('_', "-");
     let name = plain(name);
-    let likeness = |other: &&str| strsim::jaro_winkler(&name, &plain(other));
+    let likeness = |other: &&str| {
+        let other = plain(other);
+        // Two letters in the wrong order are a long way in a short name.
+        let is_slip = name.len() >= 3 && strsim::damerau_levenshtein(&name, &other) == 1;
+        strsim::jaro_winkler(&name, &other).max(if is_slip { LEAST } else { 0.0 })
+    };
     let near = known.into_iter().map(|known| (likeness(&known), known));
     let near = near.filter(|(likeness, _)| *likeness >= LEAST);
     // The first of equals, so that the order of the list decides.

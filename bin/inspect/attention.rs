@@ -143,6 +143,7 @@ fn side_by_side(picture: &RgbImage, map: &[Vec<f32>]) -> RgbImage {
         let x = x - side - gap;
         let cell = |at: u32, count: usize| at as usize * count / SIDE;
         let share = map[cell(y, map.len())][cell(x, map[0].len())];
+        let [share, least, most] = [share, least, most].map(f64::from);
         let colour = ViridisRGB.get_color_normalized(share, least, most.max(least + 1e-9));
         let RGBColor(r, g, b) = colour;
         let under = f32::from(grey.get_pixel(x, y).0[0]);

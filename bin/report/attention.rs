@@ -77,7 +77,7 @@ fn beside(picture: &RgbImage, shares: &[f32], [rows, columns]: [usize; 2]) -> Rg
     let large = resize(picture, times * width, times * height, FilterType::Nearest);
     let (width, height) = large.dimensions();
     let least = shares.iter().copied().fold(f32::INFINITY, f32::min);
-    let most = shares.iter().copied().fold(f32::NEG_INFINITY, f32::max).max(least + 1e-12);
+    let most = shares.iter().copied().fold(f32::NEG_INFINITY, f32::max).max(least + 1e-6);
     RgbImage::from_fn(2 * width + GAP, height, |x, y| {
         if x < width {
             return *large.get_pixel(x, y);
@@ -88,6 +88,7 @@ fn beside(picture: &RgbImage, shares: &[f32], [rows, columns]: [usize; 2]) -> Rg
         let x = x - width - GAP;
         let at = |place: u32, all: u32, count: usize| (place as usize * count) / all as usize;
         let share = shares[at(y, height, rows) * columns + at(x, width, columns)];
+        let [share, least, most] = [share, least, most].map(f64::from);
         let RGBColor(r, g, b) = ViridisRGB.get_color_normalized(share, least, most);
         let mix =
             |colour: u8, below: u8| ((3 * u16::from(colour) + 2 * u16::from(below)) / 5) as u8;

@@ -77,6 +77,12 @@ pub fn table() -> Vec<Entry> {
                 let options = Attention { causal: false, ..looking(all, all, pick) };
                 attention.forward_first(cx, x, first, &options)
             }),
+        check_layer!("SelfAttention, its weights", "x: b<4 n>0<8 h>0<4*d>0<8 -> b h n n",
+            |init, pick| -> SelfAttention { SelfAttention::new(init, heads(pick) * pick.case().size("d"), heads(pick)) },
+            |attention, cx, [x], pick| {
+                let causal = pick.coin();
+                attention.weights(cx, x, &Attention { causal, ..Attention::default() })
+            }),
         check_layer!("MultiHeadAttention", "q: b<4 n<8 h>0<4*d>0<8, k: b m>0<8 h*d, v: b m h*d -> b n h*d",
             |init, pick| -> MultiHeadAttention { MultiHeadAttention::new(init, heads(pick) * pick.case().size("d"), heads(pick)) },
             |attention, cx, [q, k, v], pick| attention.forward(cx, [q, k, v], &looking(q.dims()[1], k.dims()[1], pick))),
@@ -89,6 +95,12 @@ pub fn table() -> Vec<Entry> {
                 let (first, all) = (pick.case().size("m"), x.dims()[1]);
                 let options = Attention { causal: false, ..looking(all, all, pick) };
                 block.forward_first(cx, x, first, &options)
+            }),
+        check_layer!("Block, its attention's weights", "x: b<4 n>0<8 h>0<4*d>0<8 -> b h n n",
+            |init, pick| -> Block { block(init, pick) },
+            |block, cx, [x], pick| {
+                let causal = pick.coin();
+                block.attention_weights(cx, x, &Attention { causal, ..Attention::default() })
             }),
         check_layer!("LearnableFourier", "-> n g>0*d>0",
             |init, pick| -> LearnableFourier { fourier(init, pick) },
