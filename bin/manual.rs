@@ -12,7 +12,7 @@ use clap_mangen::Man;
 use crate::recipe::RECIPES;
 use crate::suggest;
 
-/// Print a script that completes commands, options and recipes in a shell.
+/// Print a script that completes commands and options in a shell; in Bash and Zsh recipes too.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

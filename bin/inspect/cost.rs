@@ -5,7 +5,7 @@ use std::io::Write;
 
 use anyhow::Result;
 use autograd::NodeView;
-use autograd::profile::{Kind, finish as finish_record, start as start_record};
+use autograd::profile::{Event, Kind, finish as finish_record, span, start as start_record};
 use models::CaptionerConfig;
 use nn::{Context, Params};
 use rand::SeedableRng;
@@ -15,6 +15,9 @@ use tensor::profile::counts;
 
 use crate::bench::Model;
 use crate::recipe::ModelConfig;
+
+/// The span of the forward pass.
+const FORWARD: &str = "forward pass";
 
 /// Operations and memory of a forward pass with its loss.
 #[derive(Debug, Serialize)]
@@ -54,8 +57,10 @@ pub(super) fn measure(config: &ModelConfig, batch: usize) -> Result<(Params, Cos
 
     let before = counts();
     start_record();
+    let this_thread = span(FORWARD);
     let cx = Context::train(&params, ChaCha8Rng::seed_from_u64(0));
     let loss = model.loss(&cx, 0..batch, batch);
+    drop(this_thread);
     let events = finish_record();
     let kept_bytes = (counts() - before).live;
     let nodes = cx.tape().map(|tape| tape.nodes()).unwrap_or_default();
@@ -65,7 +70,10 @@ pub(super) fn measure(config: &ModelConfig, batch: usize) -> Result<(Params, Cos
     drop((cx, loss));
 
     let mut by_op: BTreeMap<&'static str, OpCost> = BTreeMap::new();
-    for event in events.iter().filter(|event| event.kind == Kind::Forward) {
+    // A record is of all threads: what another one computes meanwhile is none of ours.
+    let ours = events.iter().find(|event| event.name == FORWARD).map(|event| event.thread);
+    let is_ours = |event: &&Event| Some(event.thread) == ours && event.kind == Kind::Forward;
+    for event in events.iter().filter(is_ours) {
         let none = OpCost { op: event.name, calls: 0, flop: 0, kept_bytes: 0 };
         let cost = by_op.entry(event.name).or_insert(none);
         cost.calls += 1;
@@ -102,7 +110,7 @@ impl Cost {
         writeln!(
             out,
             "\n{images} of {tokens} tokens: {:.2} MFLOP in the products of a forward pass, {:.2} of a backward pass; {:.2} MiB kept for it\n\
-             (training keeps that of one shard a thread at a time; train.micro_batch)",
+             (an op that frees what another one made keeps less than nothing; training keeps that of one shard a thread at a time)",
             mflop(*forward_flop),
             mflop(*backward_flop),
             *kept_bytes as f64 / f64::from(1 << 20)

@@ -132,7 +132,7 @@ mod tests {
             "one hard batch"
         );
         assert!(![1.0, 1.0, 1.0].iter().any(|&loss| watch.has_exploded(loss)));
-        assert!([8.0, 9.0, 10.0].iter().any(|&loss| watch.has_exploded(loss)));
+        assert!([8.0, 10.0, 12.0].iter().any(|&loss| watch.has_exploded(loss)));
         assert!(Watch::default().has_exploded(f64::NAN));
     }
 }
