@@ -26,7 +26,8 @@ fn card(html: &mut Html, place: usize, subject: &Subject) {
         {
             html.element("p", &[("class", "value")], |html| {
                 html.leaf("strong", &[], number(metric, last.value));
-                html.leaf("span", &[], title(metric));
+                let (split, of) = metric.split_once('_').unwrap_or(("", metric));
+                html.leaf("span", &[], format!("{}, {split}", title(of)));
             });
         }
         html.element("dl", &[], |html| {

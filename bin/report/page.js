@@ -157,7 +157,7 @@ class Chart {
     }
     const [first, last] = this.domain;
     const unit = view.axis === "steps" ? { size: 1, name: "" } : unitOf(last);
-    const count = Math.max(3, Math.floor(width / 110));
+    const count = Math.max(4, Math.floor(width / 110));
     const marks = last > first ? ticks(first / unit.size, last / unit.size, count) : [first / unit.size];
     for (const mark of marks) {
       const x = this.x(mark * unit.size);
@@ -258,10 +258,15 @@ function startCurves() {
     });
     legend.append(button);
   });
-  document.getElementById("charts").append(...drawn.map((chart) => chart.element));
-  let width = 0;
-  const isWider = () => width !== (width = document.getElementById("charts").clientWidth);
-  new ResizeObserver(() => isWider() && requestAnimationFrame(draw)).observe(document.getElementById("charts"));
+  const place = document.getElementById("charts");
+  place.append(...drawn.map((chart) => chart.element));
+  draw();
+  let width = place.clientWidth;
+  new ResizeObserver(() => {
+    if (place.clientWidth === width) return;
+    width = place.clientWidth;
+    requestAnimationFrame(draw);
+  }).observe(place);
 }
 
 const THEMES = ["auto", "light", "dark"];
