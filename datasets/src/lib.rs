@@ -14,6 +14,7 @@ mod palette;
 mod picture;
 mod prefetch;
 mod random;
+mod repairs;
 pub mod sample;
 pub mod screens;
 mod source;
@@ -26,6 +27,7 @@ pub use loader::{Batch, Loader, Options};
 pub use normalize::Normalize;
 pub use palette::{nearest, palette};
 pub use prefetch::Prefetch;
+pub use repairs::Repairs;
 
 /// The two parts in which a data set is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

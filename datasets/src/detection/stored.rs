@@ -118,7 +118,7 @@ pub(super) fn read(
                 return Err(Error::record(&draft.picture, "the pixels", expected, found));
             }
             pictures.push(picture);
-            repairs.append(of_picture);
+            repairs.append(&of_picture);
         }
     }
     Ok(Detection::with(pictures, classes, class_ids, repairs))

@@ -1,6 +1,5 @@
 //! What was put right or left out while screens were read.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// What can be wrong with a screen or a caption and yet leave the rest of a data set of use.
@@ -36,9 +35,9 @@ pub enum Repair {
     WrongType,
 }
 
-impl Repair {
-    fn words(self) -> &'static str {
-        match self {
+impl fmt::Display for Repair {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
             Repair::Unpublished => "rows left out of screens that were not published",
             Repair::Wordless => "rows left out whose captions have no word",
             Repair::EmptyCaption => "captions left out that have no word",
@@ -53,80 +52,9 @@ impl Repair {
             Repair::NoArea => "bounds kept that have no area on the canvas",
             Repair::ResourceId => "resource ids read that have not just one slash",
             Repair::WrongType => "values left out that are not of the type of their key",
-        }
+        })
     }
 }
 
-/// How often each [`Repair`] was made and where first, in the order of the files.
-///
-/// Its text is one line for each kind, empty if nothing had to be put right:
-///
-/// ```text
-/// 12 bounds clipped that reached out of the canvas, first in 4711.json: node 0.2.1: [-3, 0, 1440, 90]
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Repairs {
-    found: BTreeMap<Repair, (usize, String)>,
-}
-
-impl Repairs {
-    /// How often.
-    pub fn count(&self, repair: Repair) -> usize {
-        self.found.get(&repair).map_or(0, |&(count, _)| count)
-    }
-
-    /// The place of the first one.
-    pub fn first(&self, repair: Repair) -> Option<&str> {
-        self.found.get(&repair).map(|(_, first)| first.as_str())
-    }
-
-    /// Whether nothing was put right.
-    pub fn is_empty(&self) -> bool {
-        self.found.is_empty()
-    }
-
-    pub(super) fn add(&mut self, repair: Repair, place: impl fmt::Display) {
-        self.found.entry(repair).or_insert_with(|| (0, place.to_string())).0 += 1;
-    }
-
-    /// Those of a later file behind these.
-    pub(super) fn append(&mut self, later: &Repairs) {
-        for (&repair, (count, first)) in &later.found {
-            self.found.entry(repair).or_insert_with(|| (0, first.clone())).0 += count;
-        }
-    }
-}
-
-impl fmt::Display for Repairs {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        for (i, (repair, (count, first))) in self.found.iter().enumerate() {
-            let line = if i == 0 { "" } else { "\n" };
-            write!(f, "{line}{count} {}, first in {first}", repair.words())?;
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn repairs_are_counted_and_told_in_words() {
-        let mut repairs = Repairs::default();
-        assert!(repairs.is_empty() && repairs.to_string().is_empty());
-        repairs.add(Repair::NoArea, "b.json: node 0.1");
-        let mut later = Repairs::default();
-        later.add(Repair::NoArea, "c.json: node 0");
-        later.add(Repair::NoArea, "c.json: node 0.0");
-        later.add(Repair::NoNode, "captions.csv: line 2");
-        repairs.append(&later);
-        assert_eq!(
-            repairs.to_string(),
-            "1 rows left out whose node is not on the screen, first in captions.csv: line 2\n\
-             3 bounds kept that have no area on the canvas, first in b.json: node 0.1"
-        );
-        assert_eq!((repairs.count(Repair::NoArea), repairs.count(Repair::NoClass)), (3, 0));
-        assert_eq!(repairs.first(Repair::NoClass), None);
-    }
-}
+/// How often each [`Repair`] was made and where first.
+pub type Repairs = crate::repairs::Repairs<Repair>;
