@@ -18,7 +18,7 @@ use tensor::Tensor;
 use crate::data::{Classes, normalize};
 use crate::detector::{Detector, Found};
 use crate::draw;
-use crate::picture::open;
+use crate::picture::{in_colour, open};
 use crate::run::Run;
 use crate::source::Source;
 use crate::task::Task;
@@ -95,7 +95,7 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
     let picture = |i: usize| -> Result<(Annotated, RgbImage)> {
         if let Some(Source::Boxes(loader)) = &source {
             let picture = loader.source().picture(i).into_owned();
-            let drawn = in_colour(&picture);
+            let drawn = in_colour(&picture.pixels, picture.shape);
             return Ok((picture, drawn));
         }
         let picture = open(&args.images[i])?;
@@ -184,16 +184,6 @@ fn annotated(
         shape: [channels, height, width],
         pixels: (0..channels).flat_map(plane).collect(),
         objects: Vec::new(),
-    })
-}
-
-/// A picture to draw on.
-pub(crate) fn in_colour(picture: &Annotated) -> RgbImage {
-    let [channels, height, width] = picture.shape;
-    RgbImage::from_fn(width as u32, height as u32, |x, y| {
-        let at = y as usize * width + x as usize;
-        let channel = |c: usize| picture.pixels[c.min(channels - 1) * height * width + at];
-        image::Rgb([0, 1, 2].map(channel))
     })
 }
 

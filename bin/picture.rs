@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use image::DynamicImage;
+use image::{DynamicImage, Rgb, RgbImage};
 
 /// Reads a PNG or JPEG file of at most 16,384 pixels a side.
 pub(crate) fn open(path: &Path) -> Result<DynamicImage> {
@@ -13,4 +13,12 @@ pub(crate) fn open(path: &Path) -> Result<DynamicImage> {
     (limits.max_image_width, limits.max_image_height) = (Some(1 << 14), Some(1 << 14));
     reader.limits(limits);
     reader.decode().with_context(|| format!("{}: a PNG or JPEG picture expected", path.display()))
+}
+
+/// Bytes of one or three channels, one channel after the other, as a picture.
+pub(crate) fn in_colour(pixels: &[u8], [channels, height, width]: [usize; 3]) -> RgbImage {
+    RgbImage::from_fn(width as u32, height as u32, |x, y| {
+        let at = y as usize * width + x as usize;
+        Rgb([0, 1, 2].map(|c: usize| pixels[c.min(channels - 1) * height * width + at]))
+    })
 }

@@ -15,7 +15,7 @@ use serde::Serialize;
 use tensor::Tensor;
 
 use crate::data::Classes;
-use crate::picture::open;
+use crate::picture::{in_colour, open};
 use crate::recipe::Recipe;
 use crate::run::Run;
 use crate::source::Source;
@@ -23,7 +23,7 @@ use crate::task::Task;
 use crate::trainer::Trainer;
 
 /// Pixels of a side of each of the two pictures.
-const SIDE: usize = 448;
+const SIDE: u32 = 448;
 /// How much of the map is seen over the picture.
 const OPACITY: f32 = 0.6;
 
@@ -78,7 +78,8 @@ pub(super) fn draw(
     let map = attention_map(model, &cx, &input);
     let columns = map.dim(-1);
     let map: Vec<Vec<f32>> = map.to_vec().chunks(columns).map(<[f32]>::to_vec).collect();
-    let drawn = side_by_side(&seen(model, &bytes), &map);
+    let shape = [model.config().channels, model.config().image_size, model.config().image_size];
+    let drawn = side_by_side(&in_colour(&bytes, shape), &map, SIDE);
     drawn.save(out).with_context(|| out.display().to_string())?;
     let class = Classes::read(run).ok().and_then(|classes| Some(classes.0.get(best)?.name.clone()));
     Ok(Attended {
@@ -115,24 +116,14 @@ fn normalized(model: &Vit, Normalize { mean, std }: &Normalize, bytes: &[u8]) ->
     })
 }
 
-/// Bytes as a picture.
-fn seen(model: &Vit, bytes: &[u8]) -> RgbImage {
-    let (channels, side) = (model.config().channels, model.config().image_size);
-    RgbImage::from_fn(side as u32, side as u32, |x, y| {
-        let at = y as usize * side + x as usize;
-        let of = |channel: usize| bytes[channel.min(channels - 1) * side * side + at];
-        Rgb([of(0), of(1), of(2)])
-    })
-}
-
 /// The picture, and the same in grey under the map, whose patches have the colours of Viridis from the least to the greatest.
-fn side_by_side(picture: &RgbImage, map: &[Vec<f32>]) -> RgbImage {
-    let side = SIDE as u32;
+/// Both have `side` pixels in height and width.
+pub(crate) fn side_by_side(picture: &RgbImage, map: &[Vec<f32>], side: u32) -> RgbImage {
     let large = resize(picture, side, side, FilterType::Nearest);
     let grey: GrayImage = image::DynamicImage::ImageRgb8(large.clone()).to_luma8();
     let all = || map.iter().flatten().copied();
     let (least, most) = (all().fold(f32::INFINITY, f32::min), all().fold(0.0, f32::max));
-    let gap = 12;
+    let gap = side / 37;
     RgbImage::from_fn(2 * side + gap, side, |x, y| {
         if x < side {
             return *large.get_pixel(x, y);
@@ -141,11 +132,12 @@ fn side_by_side(picture: &RgbImage, map: &[Vec<f32>]) -> RgbImage {
             return Rgb([255; 3]);
         }
         let x = x - side - gap;
-        let cell = |at: u32, count: usize| at as usize * count / SIDE;
+        let cell = |at: u32, count: usize| at as usize * count / side as usize;
         let share = map[cell(y, map.len())][cell(x, map[0].len())];
-        let [share, least, most] = [share, least, most].map(f64::from);
-        let colour = ViridisRGB.get_color_normalized(share, least, most.max(least + 1e-9));
-        let RGBColor(r, g, b) = colour;
+        // Equal shares, and those of a model that is not finite, have no place between the others.
+        let place = f64::from((share - least) / (most - least));
+        let place = if place.is_finite() { place } else { 0.5 };
+        let RGBColor(r, g, b) = ViridisRGB.get_color_normalized(place, 0.0, 1.0);
         let under = f32::from(grey.get_pixel(x, y).0[0]);
         Rgb([r, g, b].map(|over| (OPACITY * f32::from(over) + (1.0 - OPACITY) * under) as u8))
     })
@@ -173,14 +165,16 @@ mod tests {
     #[test]
     fn the_greatest_share_is_drawn_bright_and_the_least_dark() {
         let picture = RgbImage::from_pixel(4, 4, Rgb([200, 100, 0]));
-        let drawn = side_by_side(&picture, &[vec![0.1, 0.2], vec![0.3, 0.4]]);
+        let drawn = side_by_side(&picture, &[vec![0.1, 0.2], vec![0.3, 0.4]], 448);
         assert_eq!(drawn.dimensions(), (908, 448));
         assert_eq!(drawn.get_pixel(10, 10), &Rgb([200, 100, 0]));
         assert_eq!(drawn.get_pixel(450, 10), &Rgb([255; 3]));
         let brightness = |x, y| drawn.get_pixel(x, y).0.iter().map(|&c| u32::from(c)).sum::<u32>();
         let (least, most) = (brightness(470, 10), brightness(900, 440));
         assert!(most > least + 100, "{least} {most}");
-        // A map without differences is drawn too.
-        side_by_side(&picture, &[vec![0.5, 0.5]]);
+        // A map without differences is drawn too, and that of a model that is not finite.
+        for share in [0.5, 0.0, f32::NAN, f32::INFINITY] {
+            side_by_side(&picture, &[vec![share, share]], 112);
+        }
     }
 }

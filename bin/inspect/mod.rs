@@ -1,6 +1,6 @@
 //! `wavetape inspect`: what a model is made of and takes, what a run has learnt, what is in a file of tensors.
 
-mod attention;
+pub(crate) mod attention;
 mod cost;
 mod file;
 mod graph;

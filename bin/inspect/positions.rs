@@ -56,6 +56,9 @@ pub(crate) fn picture(
         let (left, right) = all.split_horizontally(maps);
         let (bar, right) = right.split_horizontally(legend);
         let values = similarity.to_vec();
+        if values.iter().any(|x| !x.is_finite()) {
+            bail!("the position encoding gives numbers that are not finite");
+        }
         let least = values.iter().copied().fold(f32::INFINITY, f32::min);
         let most = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let colour = |x: f32| ViridisRGB.get_color_normalized(x, least, most.max(least + 1e-6));

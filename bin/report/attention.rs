@@ -1,14 +1,13 @@
 //! Where a vision transformer looks, by attention rollout.
 
 use anyhow::Result;
-use image::imageops::{FilterType, resize};
-use image::{Rgb, RgbImage};
 use nn::Context;
-use plotters::prelude::*;
 
 use super::data_uri;
 use super::html::Html;
 use super::model::{Extent, Model};
+use crate::inspect::attention::side_by_side;
+use crate::picture::in_colour;
 use crate::source::Source;
 use crate::task::Task;
 
@@ -46,8 +45,12 @@ pub(super) fn write(html: &mut Html, model: &Model, extent: &Extent<'_>) -> Resu
         for (i, &class) in classes.iter().enumerate() {
             let shares = shares.narrow(0, i, 1).squeeze(0);
             let most = shares.to_vec().into_iter().fold(0.0, f32::max) * patches as f32;
-            let picture = picture(chosen.images().image(i), chosen.images().shape());
-            let drawn = beside(&picture, &shares.to_vec(), [shares.dim(0), shares.dim(1)]);
+            let picture = in_colour(chosen.images().image(i), chosen.images().shape());
+            let columns = shares.dim(1);
+            let rows: Vec<Vec<f32>> =
+                shares.to_vec().chunks(columns).map(<[f32]>::to_vec).collect();
+            let side = LEAST_SIDE.div_ceil(picture.width().max(1)) * picture.width();
+            let drawn = side_by_side(&picture, &rows, side);
             let Ok(address) = data_uri::png(&drawn) else { continue };
             let (is, found_as) = (model.class(batch.labels[i]), model.class(class));
             let probability = 100.0 * found.get(&[i, class]);
@@ -60,39 +63,4 @@ pub(super) fn write(html: &mut Html, model: &Model, extent: &Extent<'_>) -> Resu
         }
     });
     Ok(())
-}
-
-fn picture(pixels: &[u8], [channels, height, width]: [usize; 3]) -> RgbImage {
-    RgbImage::from_fn(width as u32, height as u32, |x, y| {
-        let at = y as usize * width + x as usize;
-        Rgb([0, 1, 2].map(|c: usize| pixels[c.min(channels - 1) * height * width + at]))
-    })
-}
-
-/// A picture, and the same under the colours of its patches' shares.
-fn beside(picture: &RgbImage, shares: &[f32], [rows, columns]: [usize; 2]) -> RgbImage {
-    const GAP: u32 = 4;
-    let (width, height) = picture.dimensions();
-    let times = LEAST_SIDE.div_ceil(width.max(height).max(1));
-    let large = resize(picture, times * width, times * height, FilterType::Nearest);
-    let (width, height) = large.dimensions();
-    let least = shares.iter().copied().fold(f32::INFINITY, f32::min);
-    let most = shares.iter().copied().fold(f32::NEG_INFINITY, f32::max).max(least + 1e-6);
-    RgbImage::from_fn(2 * width + GAP, height, |x, y| {
-        if x < width {
-            return *large.get_pixel(x, y);
-        }
-        if x < width + GAP {
-            return Rgb([128; 3]);
-        }
-        let x = x - width - GAP;
-        let at = |place: u32, all: u32, count: usize| (place as usize * count) / all as usize;
-        let share = shares[at(y, height, rows) * columns + at(x, width, columns)];
-        let [share, least, most] = [share, least, most].map(f64::from);
-        let RGBColor(r, g, b) = ViridisRGB.get_color_normalized(share, least, most);
-        let mix =
-            |colour: u8, below: u8| ((3 * u16::from(colour) + 2 * u16::from(below)) / 5) as u8;
-        let Rgb(below) = *large.get_pixel(x, y);
-        Rgb([mix(r, below[0]), mix(g, below[1]), mix(b, below[2])])
-    })
 }

@@ -1,11 +1,11 @@
 //! Captions that a captioner writes, beside those that people wrote.
 
 use anyhow::Result;
-use image::{Rgb, RgbImage};
 
 use super::data_uri;
 use super::html::Html;
 use super::model::{Extent, Model};
+use crate::picture::in_colour;
 use crate::source::Source;
 use crate::task::Task;
 
@@ -32,11 +32,8 @@ pub(super) fn write(html: &mut Html, model: &Model, extent: &Extent<'_>) -> Resu
                 continue;
             }
             let shown = &loader.screens().screens()[batch.indices[of]];
-            let pixels = shown.pixels(widget);
             let side = datasets::screens::SIDE;
-            let seen = RgbImage::from_fn(side as u32, side as u32, |x, y| {
-                Rgb([pixels[y as usize * side + x as usize]; 3])
-            });
+            let seen = in_colour(shown.pixels(widget), [1, side, side]);
             let caption = loader.vocabulary().decode(words);
             rows.push((data_uri::png(&seen)?, caption, shown.widgets[widget].captions.clone()));
         }

@@ -7,7 +7,8 @@ use anyhow::Result;
 use super::data_uri;
 use super::html::Html;
 use super::model::{Extent, Model};
-use crate::detect::{drawn, find, in_colour};
+use crate::detect::{drawn, find};
+use crate::picture::in_colour;
 use crate::source::Source;
 use crate::task::Task;
 
@@ -23,7 +24,7 @@ pub(super) fn write(html: &mut Html, model: &Model, extent: &Extent<'_>) -> Resu
     let mut figures = Vec::new();
     for i in 0..count {
         let picture = loader.source().picture(i);
-        let plain = in_colour(&picture);
+        let plain = in_colour(&picture.pixels, picture.shape);
         let mut found = find(detector, model.params(), &picture);
         // Of what a query has found, the most probable is drawn; they come in this order.
         let mut queries = HashSet::new();
