@@ -76,7 +76,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     let start = Instant::now();
     let score = trainer.task.score(state.evaluated(), &trainer.eval)?;
     let (images, seconds) = (trainer.eval.len() as u64, start.elapsed().as_secs_f64());
-    let mut report = Report::of(&trainer, &run, &state, score, images, seconds);
+    let mut report = Report::of(&trainer, &run, &state, Some(score), images, seconds);
     if args.baselines {
         report.baselines = Some(match (&trainer.train, &trainer.eval) {
             (Source::Screens(train), Source::Screens(eval)) => {

@@ -76,7 +76,7 @@ enum Command {
     Man(manual::ManArgs),
 }
 
-fn run(cli: &Cli) -> Result<ExitCode> {
+fn run(cli: &Cli) -> Result<()> {
     if cli.threads == Some(0) {
         bail!("--threads 0: at least 1 expected");
     }
@@ -84,7 +84,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(cli.threads.unwrap_or(0));
     pool.build_global().context("threads cannot be started")?;
     match &cli.command {
-        Command::Train(args) => return train::run(args),
+        Command::Train(args) => train::run(args),
         Command::LrFind(args) => lr_find::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Detect(args) => detect::run(args),
@@ -99,8 +99,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Config(args) => config::run(args),
         Command::Completions(args) => manual::completions(args, Cli::command()),
         Command::Man(args) => manual::man(args, Cli::command()),
-    }?;
-    Ok(ExitCode::SUCCESS)
+    }
 }
 
 fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -118,7 +117,7 @@ fn report(error: &str) {
 
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
-        Ok(code) => code,
+        Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output has seen enough.
         Err(error) if error.chain().any(is_broken_pipe) => ExitCode::SUCCESS,
         Err(error) => {

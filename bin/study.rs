@@ -14,7 +14,6 @@ use serde_json::{Map, Value};
 
 use crate::recipe::{Changes, ModelConfig, Recipe};
 use crate::run::Run;
-use crate::train::INTERRUPTED;
 
 /// One run of a study.
 #[derive(Clone, Debug)]
@@ -163,9 +162,6 @@ impl Cell {
             .stdin(Stdio::null())
             .output()
             .with_context(|| format!("starting {}", self.command()))?;
-        if output.status.code() == Some(INTERRUPTED.into()) {
-            return Ok(None);
-        }
         if !output.status.success() {
             let message = String::from_utf8_lossy(&output.stderr);
             bail!("{}: {}", self.command(), message.trim().trim_start_matches("error: "));

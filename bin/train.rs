@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -89,13 +88,14 @@ pub(crate) struct Report {
     metric: String,
     #[serde(skip)]
     words: String,
-    value: f64,
+    /// None of a run that was interrupted before it was scored.
+    value: Option<f64>,
     /// Standard error of the value over the images.
     #[serde(skip_serializing_if = "Option::is_none")]
     standard_error: Option<f64>,
     seconds: f64,
     img_s: f64,
-    loss: f64,
+    loss: Option<f64>,
     step: u64,
     /// The best value so far; its parameters are in best.safetensors.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,7 +121,7 @@ impl Report {
         trainer: &Trainer,
         run: &Run,
         state: &State,
-        score: Score,
+        score: Option<Score>,
         images: u64,
         seconds: f64,
     ) -> Self {
@@ -129,12 +129,15 @@ impl Report {
             run: run.name(),
             recipe: trainer.recipe.name.clone(),
             metric: format!("{}_{}", trainer.split(), trainer.task.metric()),
-            words: format!("{} {}", trainer.split(), trainer.task.words(&score)),
-            value: score.value,
-            standard_error: score.error,
+            words: score.map_or("not scored".to_owned(), |score| {
+                let words = trainer.task.words(&score);
+                format!("{} {words} (loss {:.3})", trainer.split(), score.loss)
+            }),
+            value: score.map(|score| score.value),
+            standard_error: score.and_then(|score| score.error),
             seconds,
             img_s: images as f64 / seconds.max(1e-9),
-            loss: score.loss,
+            loss: score.map(|score| score.loss),
             step: state.counts.step,
             best: state.counts.best,
             finished: trainer.is_finished(state) && !trainer.is_due(state),
@@ -142,8 +145,8 @@ impl Report {
             threads: rayon::current_num_threads(),
             rss_mb: system::peak_memory_mb(),
             baselines: None,
-            summary: score.summary,
-            captions: score.captions,
+            summary: score.and_then(|score| score.summary),
+            captions: score.and_then(|score| score.captions),
         }
     }
 
@@ -155,10 +158,9 @@ impl Report {
         }
         writeln!(
             out,
-            "{}{} (loss {:.3}) after {} steps, {:.1} s, {:.0} images/s; run {}",
+            "{}{} after {} steps, {:.1} s, {:.0} images/s; run {}",
             if self.finished { "" } else { "unfinished; " },
             self.words,
-            self.loss,
             self.step,
             self.seconds,
             self.img_s,
@@ -198,7 +200,7 @@ fn dashboard(trainer: &Trainer, run: &Run, step: u64, stop: &Stop) -> Result<Das
 }
 
 /// Trains, and prints the report.
-pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &TrainArgs) -> Result<()> {
     let resolve = |origin: &str, text: &str| {
         let TrainArgs { data, epochs, steps, seed, set, .. } = args;
         let data = data.as_deref();
@@ -220,7 +222,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     };
     if args.print_config {
         print!("{}", toml::to_string(&recipe)?);
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
     let (trainer, mut state) = Trainer::new(recipe, None, resumed.as_ref())?;
     let resuming = resumed.is_some();
@@ -263,28 +265,22 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     if !is_finished {
         let command = command(&run.folder);
         sinks.progress.warn(&format!("stopped; continue with: {command}"));
-        if stop.interrupted() {
-            return Ok(ExitCode::from(INTERRUPTED));
-        }
     }
     let score = match score {
-        Some(score) => score,
-        None => trainer.task.score(state.evaluated(), &trainer.eval)?,
+        // Somebody waits for the program to end.
+        None if !stop.interrupted() => Some(trainer.task.score(state.evaluated(), &trainer.eval)?),
+        score => score,
     };
     let (images, seconds) = (state.counts.images, state.counts.seconds);
-    Report::of(&trainer, &run, &state, score, images, seconds).print(args.json)?;
-    Ok(ExitCode::SUCCESS)
+    Report::of(&trainer, &run, &state, score, images, seconds).print(args.json)
 }
-
-/// The exit code of a program that Ctrl-C ends: 128 + SIGINT.
-pub(crate) const INTERRUPTED: u8 = 130;
 
 /// The first Ctrl-C (or SIGTERM, or a terminal that closes) asks the loop to stop after its step; a second one ends the program at
 /// once.
 fn handle_interrupts(flag: Arc<AtomicBool>) -> Result<()> {
     let handler = move || {
         if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(INTERRUPTED.into());
+            std::process::exit(1);
         }
         let _ = writeln!(
             io::stderr(),
