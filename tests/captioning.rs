@@ -1,14 +1,12 @@
 //! The captioner from the command line: training, scoring, captioning, and the mistakes that are made with it.
 
+mod program;
+
 use std::path::Path;
-use std::process::{Command, Output};
 
-use nn::checkpoint::TensorFile;
 use serde_json::Value;
-use tensor::Tensor;
 
-/// Four screens and their captions.
-const SCREENS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/datasets/tests/fixtures/screens");
+use program::{SCREENS, checkpoint, json, text, wavetape};
 
 /// A captioner so small that it takes no time.
 const SMALL: [&str; 10] = [
@@ -24,31 +22,8 @@ const SMALL: [&str; 10] = [
     "train.batch_size=2",
 ];
 
-fn wavetape(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_wavetape")).args(args).output().expect("started")
-}
-
-fn json(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("one JSON object on stdout and nothing else")
-}
-
 fn train(out: &Path, more: &[&str]) -> Value {
-    let mut args = vec!["train", "caption-web", "--json", "--data", SCREENS, "--out", text(out)];
-    SMALL.iter().for_each(|pair| args.extend(["--set", pair]));
-    args.extend(more);
-    json(&wavetape(&args))
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("UTF-8")
-}
-
-/// All tensors of a checkpoint.
-fn checkpoint(folder: &Path) -> Vec<(String, Tensor)> {
-    let file = TensorFile::read(&folder.join("checkpoint.safetensors")).expect("written");
-    let tensor = |name: String| (name.clone(), file.tensor(&name).expect("listed"));
-    file.names().into_iter().map(tensor).collect()
+    program::train("caption-web", out, &SMALL, &[&["--data", SCREENS], more].concat())
 }
 
 #[test]

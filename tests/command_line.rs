@@ -1,13 +1,12 @@
 //! What the program says about itself, about mistakes, about recipes, models and files.
 
+mod program;
+
 use std::path::Path;
-use std::process::{Command, Output};
 
 use serde_json::Value;
 
-fn wavetape(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_wavetape")).args(args).output().expect("started")
-}
+use program::{text, wavetape};
 
 fn stdout(args: &[&str]) -> String {
     let output = wavetape(args);
@@ -25,10 +24,6 @@ fn refused(args: &[&str]) -> String {
     assert_eq!(output.status.code(), Some(1), "{args:?}");
     assert!(output.stdout.is_empty(), "{args:?}");
     String::from_utf8(output.stderr).expect("UTF-8")
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("UTF-8")
 }
 
 /// Changes that make the first recipe small.

@@ -1,11 +1,12 @@
 //! The detector from the command line: training, scoring, finding, and the mistakes that are made with it.
 
-use std::path::Path;
-use std::process::{Command, Output};
+mod program;
 
-use nn::checkpoint::TensorFile;
+use std::path::Path;
+
 use serde_json::Value;
-use tensor::Tensor;
+
+use program::{checkpoint, json, text, wavetape};
 
 /// A detector so small that scenes of 32 × 32 pixels take no time.
 const SMALL: [&str; 13] = [
@@ -24,31 +25,8 @@ const SMALL: [&str; 13] = [
     "train.log_every=2",
 ];
 
-fn wavetape(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_wavetape")).args(args).output().expect("started")
-}
-
-fn json(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("one JSON object on stdout and nothing else")
-}
-
 fn train(out: &Path, more: &[&str]) -> Value {
-    let mut args = vec!["train", "detr-scenes", "--json", "--out", text(out)];
-    SMALL.iter().for_each(|pair| args.extend(["--set", pair]));
-    args.extend(more);
-    json(&wavetape(&args))
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("UTF-8")
-}
-
-/// All tensors of a checkpoint.
-fn checkpoint(folder: &Path) -> Vec<(String, Tensor)> {
-    let file = TensorFile::read(&folder.join("checkpoint.safetensors")).expect("written");
-    let tensor = |name: String| (name.clone(), file.tensor(&name).expect("listed"));
-    file.names().into_iter().map(tensor).collect()
+    program::train("detr-scenes", out, &SMALL, more)
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! Pages about runs: what is on them, that they are whole, and what becomes of text that is not meant for them.
 
+mod program;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// Four screens and their captions.
-const SCREENS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/datasets/tests/fixtures/screens");
+use program::{SCREENS, json, text, train, wavetape};
 
 const CLASSIFIER: [&str; 9] = [
     "model.dim=16",
@@ -55,26 +55,6 @@ const CAPTIONER: [&str; 9] = [
     "data.screens={}",
     "train.batch_size=2",
 ];
-
-fn wavetape(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_wavetape")).args(args).output().expect("started")
-}
-
-fn json(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("one JSON object on stdout and nothing else")
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("UTF-8")
-}
-
-fn train(recipe: &str, out: &Path, set: &[&str], more: &[&str]) -> Value {
-    let mut args = vec!["train", recipe, "--json", "--out", text(out)];
-    set.iter().for_each(|pair| args.extend(["--set", pair]));
-    args.extend(more);
-    json(&wavetape(&args))
-}
 
 /// What `report` says of these runs, and the page.
 fn report(runs: &[&Path], more: &[&str]) -> (Value, String) {

@@ -1,9 +1,13 @@
 //! Sweeps from the command line.
 
+mod program;
+
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::Value;
+
+use program::{json, text, wavetape};
 
 fn sweep(out: &Path, more: &[&str]) -> Output {
     let small = [
@@ -27,13 +31,7 @@ fn sweep(out: &Path, more: &[&str]) -> Output {
         "train.batch_size=8",
         "--out",
     ];
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wavetape"));
-    command.args(small).arg(out).args(more).output().expect("started")
-}
-
-fn json(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("one JSON object on stdout and nothing else")
+    wavetape(&[&small[..], &[text(out)], more].concat())
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! The program as its users run it: training, stopping, resuming, scoring, and what it says to wrong input.
 
+mod program;
+
 use std::path::Path;
-use std::process::{Command, Output};
 
 use nn::checkpoint::TensorFile;
 use serde_json::Value;
 use tensor::Tensor;
+
+use program::{checkpoint, json, wavetape};
 
 /// Changes that make the first recipe small: two blocks of width 16 on batches of 32.
 const SMALL: [&str; 9] = [
@@ -20,28 +23,8 @@ const SMALL: [&str; 9] = [
     "train.log_every=7",
 ];
 
-fn wavetape(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_wavetape")).args(args).output().expect("started")
-}
-
 fn train(out: &Path, more: &[&str]) -> Value {
-    let out = out.to_str().expect("UTF-8");
-    let mut args = vec!["train", "--json", "--out", out];
-    SMALL.iter().for_each(|pair| args.extend(["--set", pair]));
-    args.extend(more);
-    json(&wavetape(&args))
-}
-
-fn json(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("one JSON object on stdout and nothing else")
-}
-
-/// All tensors of a checkpoint: parameters, their average, both moments.
-fn checkpoint(folder: &Path) -> Vec<(String, Tensor)> {
-    let file = TensorFile::read(&folder.join("checkpoint.safetensors")).expect("written");
-    let tensor = |name: String| (name.clone(), file.tensor(&name).expect("listed"));
-    file.names().into_iter().map(tensor).collect()
+    program::train("vit-sample", out, &SMALL, more)
 }
 
 /// The lines of a run's log, without what the clock and the machine decide.
@@ -193,11 +176,7 @@ const SMALL_GENERATOR: [&str; 8] = [
 ];
 
 fn train_generator(out: &Path, more: &[&str]) -> Value {
-    let out = out.to_str().expect("UTF-8");
-    let mut args = vec!["train", "igpt-sample", "--json", "--out", out];
-    SMALL_GENERATOR.iter().for_each(|pair| args.extend(["--set", pair]));
-    args.extend(more);
-    json(&wavetape(&args))
+    program::train("igpt-sample", out, &SMALL_GENERATOR, more)
 }
 
 #[test]
