@@ -2,6 +2,7 @@
 
 pub(crate) mod tables;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -175,6 +176,22 @@ impl Recipe {
             None => Ok(()),
         }
     }
+}
+
+/// The values of a table and of those inside of it, under dotted keys.
+pub(crate) fn flat(table: Table) -> BTreeMap<String, Value> {
+    fn walk(prefix: &str, table: Table, into: &mut BTreeMap<String, Value>) {
+        for (key, value) in table {
+            let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+            match value {
+                Value::Table(table) => walk(&key, table, into),
+                value => drop(into.insert(key, value)),
+            }
+        }
+    }
+    let mut values = BTreeMap::new();
+    walk("", table, &mut values);
+    values
 }
 
 /// `model.position = "rope-mixed"` stands for that kind with its usual numbers.

@@ -1,6 +1,6 @@
 //! Everything that changes while training, and the checkpoint that holds it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -8,9 +8,9 @@ use nn::checkpoint::{TensorFile, write};
 use nn::{AdamW, Ema, Params};
 use serde::{Deserialize, Serialize};
 use tensor::Tensor;
-use toml::{Table, Value};
+use toml::Value;
 
-use crate::recipe::{Changes, Recipe};
+use crate::recipe::{Changes, Recipe, flat};
 use crate::watch::Watch;
 
 /// The version of the checkpoint's format. 1 had no `watch`, `best`, `stale` and `identity`; it is read as if nothing had been seen.
@@ -206,11 +206,9 @@ impl Identity {
         let origin = format!("{}: the recipe that it was made with", path.display());
         // Both with the defaults of this program.
         let theirs = Recipe::resolve(&origin, &self.config, &Changes::default())?;
-        let theirs = flat(&toml::to_string(&theirs)?)?;
-        let ours = flat(&run.config)?;
-        let mut keys: Vec<&String> = ours.keys().chain(theirs.keys()).collect();
-        keys.sort();
-        keys.dedup();
+        let theirs = flat(toml::from_str(&toml::to_string(&theirs)?)?);
+        let ours = flat(toml::from_str(&run.config)?);
+        let keys: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
         let show = |value: Option<&Value>| value.map_or("absent".to_owned(), Value::to_string);
         let differs =
             |key: &&String| !FREE.contains(&key.as_str()) && ours.get(*key) != theirs.get(*key);
@@ -235,22 +233,4 @@ impl Identity {
         }
         Ok(())
     }
-}
-
-/// The values of a TOML text under dotted keys.
-fn flat(text: &str) -> Result<HashMap<String, Value>> {
-    fn walk(prefix: &str, table: Table, into: &mut HashMap<String, Value>) {
-        for (key, value) in table {
-            let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
-            match value {
-                Value::Table(table) => walk(&key, table, into),
-                value => {
-                    into.insert(key, value);
-                }
-            }
-        }
-    }
-    let mut values = HashMap::new();
-    walk("", toml::from_str(text)?, &mut values);
-    Ok(values)
 }

@@ -15,7 +15,7 @@ use super::*;
 use crate::recipe::tables::ScreensConfig;
 use crate::recipe::{
     AugmentConfig, Changes, DataConfig, DataKind, ModelConfig, OptimizerConfig, RECIPES, Recipe,
-    ScenesConfig, TrainConfig,
+    ScenesConfig, TrainConfig, flat,
 };
 
 /// The fields or words that serde says it expects in place of one that cannot be.
@@ -228,22 +228,12 @@ fn defaults_are_what_a_recipe_without_the_key_has_and_required_keys_are_required
 
 #[test]
 fn every_key_of_every_recipe_inside_the_program_is_in_the_table() {
-    fn leaves(prefix: &str, table: &Table, into: &mut Vec<String>) {
-        for (name, value) in table {
-            let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-            match value {
-                Value::Table(table) => leaves(&path, table, into),
-                _ => into.push(path),
-            }
-        }
-    }
     for (name, text) in RECIPES {
         let recipe = Recipe::resolve(name, text, &Changes::default()).expect(name);
         let table = Table::try_from(&recipe).expect("a table");
-        let mut paths = Vec::new();
-        leaves("", &table, &mut paths);
-        assert!(paths.len() > 20, "{name}");
-        for path in paths {
+        let values = flat(table);
+        assert!(values.len() > 20, "{name}");
+        for path in values.into_keys() {
             assert!(KEYS.iter().any(|key| key.path == path), "{name}: {path}");
         }
     }

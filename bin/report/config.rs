@@ -2,27 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use toml::{Table, Value};
-
 use super::html::Html;
-
-/// The values of a TOML table under dotted keys.
-pub(super) fn flat(table: &Table) -> BTreeMap<String, String> {
-    fn walk(prefix: &str, table: &Table, into: &mut BTreeMap<String, String>) {
-        for (key, value) in table {
-            let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-            match value {
-                Value::Table(table) => walk(&key, table, into),
-                value => {
-                    into.insert(key, value.to_string());
-                }
-            }
-        }
-    }
-    let mut values = BTreeMap::new();
-    walk("", table, &mut values);
-    values
-}
 
 /// The keys of some configs: those whose values differ, and the others.
 pub(super) fn keys(configs: &[&BTreeMap<String, String>]) -> (Vec<String>, Vec<String>) {
@@ -63,10 +43,14 @@ pub(super) fn table(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::flat;
 
     #[test]
     fn keys_that_differ_are_told_from_those_that_do_not() {
-        let read = |text: &str| flat(&toml::from_str(text).expect("TOML"));
+        let read = |text: &str| -> BTreeMap<String, String> {
+            let values = flat(toml::from_str(text).expect("TOML")).into_iter();
+            values.map(|(key, value)| (key, value.to_string())).collect()
+        };
         let one = read("name = 'a'\nseed = 1\n[model]\ndim = 8\nposition = { kind = 'none' }");
         let two = read(
             "name = 'a'\nseed = 2\n[model]\ndim = 8\nposition = { kind = 'none', gamma = 1.0 }",

@@ -8,9 +8,8 @@ use nn::checkpoint::TensorFile;
 use serde_json::Value;
 use toml::Table;
 
-use super::config;
 use super::metrics::Metrics;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, flat};
 use crate::run::Run;
 
 /// A run that is reported on.
@@ -78,9 +77,13 @@ impl Subject {
         if checkpoint.is_none() {
             notes.push("no checkpoint that can be read: nothing that needs parameters".to_owned());
         }
+        let values = flat(table).into_iter();
         let result = std::fs::read(folder.join("result.json")).ok();
         let result = result.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let (result, config) = (result.unwrap_or_default(), config::flat(&table));
+        let (result, config) = (
+            result.unwrap_or_default(),
+            values.map(|(key, value)| (key, value.to_string())).collect(),
+        );
         Ok(Self { run, name, config, recipe, metrics, checkpoint, result, notes })
     }
 
