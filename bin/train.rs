@@ -1,11 +1,11 @@
 //! `wavetape train`: trains a model as a recipe says.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use models::average_precision::Summary;
 use serde::Serialize;
@@ -223,6 +223,9 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
     if args.print_config {
         print!("{}", toml::to_string(&recipe)?);
         return Ok(());
+    }
+    if args.tui && !io::stderr().is_terminal() {
+        bail!("--tui: a terminal on stderr expected");
     }
     let (trainer, mut state) = Trainer::new(recipe, None, resumed.as_ref())?;
     let resuming = resumed.is_some();

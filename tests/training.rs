@@ -95,7 +95,8 @@ fn mistakes_are_named_with_what_was_expected_and_exit_codes_tell_their_kind() {
     let broken = folder.path().join("broken.toml");
     std::fs::write(&broken, "name = \"x\"\nseeed = 1\n").expect("written");
     let broken = broken.to_str().expect("UTF-8");
-    let cases: [(&[&str], i32, &str); 9] = [
+    let cases: [(&[&str], i32, &str); 10] = [
+        (&["train", "--tui", "--out", "never-made"], 1, "a terminal on stderr expected"),
         (&["train", "vit-simple"], 1, "known are vit-sample, vit-fashion"),
         (
             &["train", "--set", "train.epoch=3"],
