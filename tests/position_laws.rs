@@ -1,7 +1,7 @@
 //! What position encodings promise whatever their parameters are.
 
 use autograd::{Var, rotate};
-use nn::{Context, Init, Params, Places, Position, PositionConfig, PositionShape};
+use nn::{Context, Init, Params, Places, Position, PositionConfig, PositionShape, Reading};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use tensor::Tensor;
@@ -143,6 +143,93 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn readings_agree_bit_for_bit_at_the_size_trained_on(at in positions(6, 1)) {
+        for config in PositionConfig::all(0.3) {
+            for places in [Places::grid(5, 4), Places::new(at.clone(), &[5, 4])] {
+                let [own, dense, farther] = Reading::ALL.map(|reading| seen(&config, &[5, 4], reading, &places));
+                prop_assert_eq!(&own, &dense, "{}", config.name());
+                prop_assert_eq!(&own, &farther, "{}", config.name());
+            }
+        }
+    }
+
+    #[test]
+    fn a_grid_twice_as_dense_has_the_encodings_trained_on_in_every_second_row_and_column(
+        h in 1..6usize, w in 1..6usize
+    ) {
+        for config in PositionConfig::all(0.3) {
+            let trained = seen(&config, &[h, w], Reading::Dense, &Places::grid(h, w));
+            let denser = seen(&config, &[h, w], Reading::Dense, &Places::grid(2 * h, 2 * w));
+            let first = match config.name() {
+                "embed-1d" | "embed-2d" => continue, // interpolated in between
+                "sine-2d" | "sine-mlp" => 1, // read the far end of a place
+                _ => 0,
+            };
+            let every_second: Vec<usize> = (0..h * w)
+                .map(|i| (2 * (i / w) + first) * 2 * w + 2 * (i % w) + first)
+                .collect();
+            denser.at(&every_second).assert_close(config.name(), &trained);
+        }
+    }
+
+    #[test]
+    fn a_grid_that_goes_farther_has_the_encodings_trained_on_at_its_start(
+        h in 1..6usize, w in 1..6usize, more in prop::array::uniform2(0..5usize)
+    ) {
+        for config in PositionConfig::all(0.3) {
+            // One index for all coordinates means another place if rows are longer.
+            let [rows, columns] = [h + more[0], if config.name() == "sine-1d" { w } else { w + more[1] }];
+            let trained = seen(&config, &[h, w], Reading::Farther, &Places::grid(h, w));
+            let farther = seen(&config, &[h, w], Reading::Farther, &Places::grid(rows, columns));
+            let start: Vec<usize> = (0..h * w).map(|i| i / w * columns + i % w).collect();
+            farther.at(&start).assert_close(config.name(), &trained);
+        }
+    }
+}
+
+/// What an encoder made for these sizes says of places: what it adds to them, and for each layer how they see each other.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    rows: Option<Tensor<f64>>,
+    angles: Vec<Tensor<f64>>,
+    biases: Vec<Tensor<f64>>,
+}
+
+fn seen(config: &PositionConfig, sizes: &[usize], reading: Reading, places: &Places) -> Seen {
+    let (mut position, params) = encoder(config, shape(sizes, 1));
+    position.set_reading(reading);
+    let sight = position.sight(&Context::eval(&params), places, false);
+    let layers: Vec<_> = (0..2).map(|layer| sight.of(layer)).collect();
+    let angles = layers.iter().filter_map(|layer| Some(layer.angles.as_ref()?[0].value().clone()));
+    let biases = layers.iter().filter_map(|layer| Some(layer.mask.as_ref()?.value().clone()));
+    Seen {
+        rows: embed(&position, &params, places),
+        angles: angles.collect(),
+        biases: biases.collect(),
+    }
+}
+
+impl Seen {
+    /// Of some of the places only.
+    fn at(&self, places: &[usize]) -> Self {
+        let pairs = |bias: &Tensor<f64>| bias.gather(1, places).gather(2, places);
+        Self {
+            rows: self.rows.as_ref().map(|rows| rows.gather(0, places)),
+            angles: self.angles.iter().map(|angles| angles.gather(-2, places)).collect(),
+            biases: self.biases.iter().map(pairs).collect(),
+        }
+    }
+
+    fn assert_close(&self, what: &str, expected: &Self) {
+        let all = |seen: &Self| -> Vec<Tensor<f64>> {
+            seen.rows.iter().chain(&seen.angles).chain(&seen.biases).cloned().collect()
+        };
+        let (found, expected) = (all(self), all(expected));
+        assert_eq!(found.len(), expected.len(), "{what}");
+        found.iter().zip(&expected).for_each(|(a, b)| assert_close(what, a, b, 1e-9));
+    }
 }
 
 #[test]
@@ -192,6 +279,60 @@ fn the_numbers_of_parameters_are_those_of_the_docs() {
         (config.name(), trained.map(|param| param.value.len()).sum())
     });
     assert_eq!(found.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn what_encoders_do_by_themselves_is_the_reading_of_the_docs() {
+    let expected = [
+        ("none", "either"),
+        ("embed-1d", "dense"),
+        ("embed-2d", "dense"),
+        ("sine-1d", "farther"),
+        ("sine-2d", "dense"),
+        ("sine-mlp", "dense"),
+        ("mlp", "dense"),
+        ("lff", "dense"),
+        ("lff-mlp", "dense"),
+        ("fixed-fourier", "dense"),
+        ("fixed-fourier-mlp", "dense"),
+        ("factorized", "dense"),
+        ("rope-axial", "farther"),
+        ("rope-mixed", "farther"),
+        ("alibi", "farther"),
+        ("relative-mlp", "dense"),
+        ("relative-lff", "dense"),
+    ];
+    let places = Places::grid(7, 9);
+    let found = PositionConfig::all(0.3).into_iter().map(|config| {
+        let [own, dense, farther] =
+            Reading::ALL.map(|reading| seen(&config, &[5, 4], reading, &places));
+        let own = match (own == dense, own == farther) {
+            (true, true) => "either",
+            (true, false) => "dense",
+            (false, true) => "farther",
+            (false, false) => "neither",
+        };
+        (config.name(), own)
+    });
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn beyond_its_end_a_table_has_its_last_row_and_between_two_rows_an_index_is_no_whole_one() {
+    let farther = |config: &PositionConfig, places: &Places| {
+        seen(config, &[3, 4], Reading::Farther, places).rows.expect("absolute")
+    };
+    for config in
+        [PositionConfig::Embed1d {}, PositionConfig::Embed2d {}, PositionConfig::Factorized {}]
+    {
+        let trained = farther(&config, &Places::grid(3, 4));
+        let found = farther(&config, &Places::grid(6, 7)); // row 4, column 2; row 5, column 6
+        assert_eq!(found.gather(0, &[4 * 7 + 2, 5 * 7 + 6]), trained.gather(0, &[2 * 4 + 2, 11]));
+    }
+    let sine = PositionConfig::Sine1d { temperature: 10_000.0 };
+    let found = seen(&sine, &[3, 4], Reading::Dense, &Places::grid(6, 8)).rows.expect("absolute");
+    let first = found.gather(0, &[3 * 8 + 5]).to_vec()[0]; // row 1½, column 2½ of 3 × 4 places
+    assert!((first - 8.5f64.sin()).abs() < 1e-12, "{first}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use autograd::{CrossEntropy, Var, cross_entropy};
 use nn::{
     Activation, Block, BlockConfig, Context, Embedding, Fill, Init, LayerNorm, Linear, Norm,
-    NormKind, ParamId, Places, Position, PositionConfig, PositionShape, Sight,
+    NormKind, ParamId, Places, Position, PositionConfig, PositionShape, Reading, Sight,
 };
 use serde::{Deserialize, Serialize};
 use tensor::Float;
@@ -209,6 +209,11 @@ impl ImageGpt {
     /// The position encoder.
     pub fn position(&self) -> &Position {
         &self.position
+    }
+
+    /// Reads places of images of other sizes than trained on in this way from now on.
+    pub fn set_reading(&mut self, reading: Reading) {
+        self.position.set_reading(reading);
     }
 
     /// The sizes.

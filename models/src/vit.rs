@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use autograd::{Var, concat, linear};
 use nn::{
     Block, BlockConfig, Context, Fill, Init, LayerNorm, Linear, ParamId, Places, Position,
-    PositionConfig, PositionShape,
+    PositionConfig, PositionShape, Reading,
 };
 use serde::{Deserialize, Serialize};
 use tensor::{Float, Tensor};
@@ -191,6 +191,11 @@ impl Vit {
     /// The position encoder.
     pub fn position(&self) -> &Position {
         &self.position
+    }
+
+    /// Reads places of images of other sizes than trained on in this way from now on.
+    pub fn set_reading(&mut self, reading: Reading) {
+        self.position.set_reading(reading);
     }
 
     /// The sizes.

@@ -4,7 +4,9 @@ mod config;
 mod transformer;
 
 use autograd::{Attention, Var, concat, linear};
-use nn::{Context, Fill, Init, LayerNorm, Linear, NormOrder, ParamId, Places, Position, Sight};
+use nn::{
+    Context, Fill, Init, LayerNorm, Linear, NormOrder, ParamId, Places, Position, Reading, Sight,
+};
 use tensor::{Float, Tensor};
 
 use self::transformer::{DecoderLayer, EPS, EncoderLayer, plus};
@@ -90,6 +92,11 @@ impl Detr {
     /// The position encoder.
     pub fn position(&self) -> &Position {
         &self.position
+    }
+
+    /// Reads places of images of other sizes than trained on in this way from now on.
+    pub fn set_reading(&mut self, reading: Reading) {
+        self.position.set_reading(reading);
     }
 
     /// The sizes.

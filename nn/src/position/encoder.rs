@@ -1,5 +1,7 @@
 //! Any encoder: what it adds to tokens, and what it does to attention.
 
+use std::borrow::Cow;
+
 use autograd::{Attention, Var, concat};
 use tensor::{Float, Tensor};
 
@@ -8,7 +10,9 @@ use super::mlp::side_by_side;
 use super::rotary::Rotary;
 use super::sine::{sine_of_coordinates, sine_of_index};
 use super::table::resized;
-use super::{AxisTables, LearnableFourier, Places, PositionConfig, PositionMlp, PositionShape};
+use super::{
+    AxisTables, LearnableFourier, Places, PositionConfig, PositionMlp, PositionShape, Reading,
+};
 use crate::{Context, Fill, Init, ParamId};
 
 /// A position encoder of any kind. Absolute ones map places to vectors that are added to the tokens; relative ones turn queries
@@ -17,6 +21,7 @@ use crate::{Context, Fill, Init, ParamId};
 pub struct Position {
     kind: Kind,
     shape: PositionShape,
+    reading: Reading,
 }
 
 #[derive(Clone, Debug)]
@@ -61,7 +66,7 @@ impl Position {
             let rows = extra + sizes.iter().product::<usize>();
             let fill = Fill::TruncatedNormal(0.02);
             let kind = Kind::Embed1d(init.param("pos_embed", [1, rows, dim], fill, false));
-            return Self { kind, shape };
+            return Self { kind, shape, reading: Reading::Own };
         }
         let mut scope = init.scope("pe");
         let init = &mut scope;
@@ -115,7 +120,21 @@ impl Position {
                 Kind::Bias(RelativeBias::Fourier(encoder))
             }
         };
-        Self { kind, shape }
+        Self { kind, shape, reading: Reading::Own }
+    }
+
+    /// Reads places at sizes that the encoder was not made for in this way from now on.
+    pub fn set_reading(&mut self, reading: Reading) {
+        self.reading = reading;
+    }
+
+    /// The places as they are read; other than given only at sizes that the encoder was not made for.
+    fn read<'p>(&self, places: &'p Places) -> Cow<'p, Places> {
+        let counts = matches!(
+            self.kind,
+            Kind::Sine1d(_) | Kind::Rotary(_) | Kind::Bias(RelativeBias::Alibi { .. })
+        );
+        self.reading.of(places, &self.shape.sizes, counts)
     }
 
     /// What is added to the tokens at these places, [N, D], and to the tokens in front of them, [extra, D]; `None` if nothing is.
@@ -128,14 +147,21 @@ impl Position {
         cx: &Context<'_, E>,
         places: &Places,
     ) -> (Option<Var<E>>, Option<Var<E>>) {
-        let dim = self.shape.dim;
+        let (dim, read) = (self.shape.dim, self.read(places));
+        let places = &*read;
         let width = dim / self.shape.groups.max(1) / self.shape.sizes.len().max(1);
         let embedded = match &self.kind {
             Kind::None | Kind::Rotary(_) | Kind::Bias(_) => return (None, None),
             Kind::Embed1d(table) => return self.embed_1d(&cx.param(*table).squeeze(0), places),
             Kind::Tables(tables) => side_by_side(&tables.forward(cx, places)),
             Kind::Sine1d(temperature) => {
-                Var::constant(sine_of_index(places, dim, *temperature)).squeeze(1)
+                let indices = match &read {
+                    Cow::Borrowed(places) => {
+                        places.flat_indices().into_iter().map(|i| i as f64).collect()
+                    }
+                    Cow::Owned(places) => places.flat_positions(), // between those trained on
+                };
+                Var::constant(sine_of_index(&indices, dim, *temperature))
             }
             Kind::Sine(temperature, mlp) => {
                 let features = Var::constant(sine_of_coordinates(places, width, *temperature));
@@ -181,6 +207,7 @@ impl Position {
             let rows = &rows / &length;
             return Some(rows.matmul(&rows.transpose(0, 1)));
         }
+        let places = &*self.read(places);
         match &self.kind {
             Kind::Rotary(rotary) => {
                 let layers = rotary.angles(cx, places).into_iter().map(|angles| {
@@ -215,7 +242,7 @@ impl Position {
     /// What attention looks at in each layer, between these places and the tokens in front of them, which are neither turned nor
     /// biased.
     pub fn sight<E: Float>(&self, cx: &Context<'_, E>, places: &Places, causal: bool) -> Sight<E> {
-        let extra = self.shape.extra;
+        let (extra, places) = (self.shape.extra, &*self.read(places));
         let plain = Attention { causal, ..Attention::default() };
         let layers = match &self.kind {
             Kind::Rotary(rotary) => rotary

@@ -69,6 +69,18 @@ impl Places {
         Self::new(each.reshape([n * times, groups, coordinates]), &self.sizes)
     }
 
+    /// The same fractions of a grid of other sizes: a denser or coarser sampling of its range, between whole indices.
+    pub(crate) fn sampling(&self, sizes: &[usize]) -> Self {
+        Self::new(self.fractions.clone(), sizes)
+    }
+
+    /// The same indices in a grid of other sizes, beyond which they may go: fractions are those of that grid.
+    pub(crate) fn continuing(&self, sizes: &[usize]) -> Self {
+        let ratios = self.sizes.iter().zip(sizes).map(|(&own, &of)| own as f64 / of as f64);
+        let ratios = Tensor::from_vec([sizes.len()], ratios.collect());
+        Self::new(&self.fractions * &ratios, sizes)
+    }
+
     /// N.
     pub fn len(&self) -> usize {
         self.fractions.dims()[0]
@@ -103,6 +115,15 @@ impl Places {
             flat.iter_mut().zip(indices).for_each(|(flat, i)| *flat = *flat * size + i);
         }
         flat
+    }
+
+    /// The position in row-major order of each place of one group, which lies between indices where its coordinates do.
+    pub(crate) fn flat_positions(&self) -> Vec<f64> {
+        let flat = |at: &[f64]| {
+            let coordinates = at.iter().zip(&self.sizes);
+            coordinates.fold(0.0, |flat, (at, &size)| (flat + at) * size as f64)
+        };
+        self.fractions.to_vec().chunks(self.sizes.len()).map(flat).collect()
     }
 
     /// The differences of all pairs, found once.

@@ -25,11 +25,10 @@ pub(crate) fn sine_of_coordinates<E: Float>(
     })
 }
 
-/// Sines of the index in row-major order, [N, 1, D], for one group; the index goes on beyond what was seen.
-pub(crate) fn sine_of_index<E: Float>(places: &Places, dim: usize, temperature: f64) -> Tensor<E> {
-    let indices = places.flat_indices();
-    Tensor::from_fn([places.len(), 1, dim], |i| {
-        E::from_f64(wave(indices[i / dim] as f64, i % dim, dim, temperature))
+/// Sines of indices in row-major order, [N, D], for one group; an index goes on beyond what was seen, and may lie between two.
+pub(crate) fn sine_of_index<E: Float>(indices: &[f64], dim: usize, temperature: f64) -> Tensor<E> {
+    Tensor::from_fn([indices.len(), dim], |i| {
+        E::from_f64(wave(indices[i / dim], i % dim, dim, temperature))
     })
 }
 
