@@ -15,7 +15,7 @@ use crate::task::{Score, StepResult};
 /// A model and how its loss is computed.
 #[derive(Debug)]
 pub(crate) struct Classifier {
-    model: Vit,
+    pub(crate) model: Vit,
     loss: CrossEntropy,
     micro_batch: usize,
     seed: u64,
@@ -37,11 +37,6 @@ impl Classifier {
         let loss =
             CrossEntropy { label_smoothing: train.label_smoothing, ..CrossEntropy::default() };
         Ok((Self { model, loss, micro_batch, seed }, params))
-    }
-
-    /// The model.
-    pub(crate) fn model(&self) -> &Vit {
-        &self.model
     }
 
     /// Loss and gradients of a batch, and how many images it got right.

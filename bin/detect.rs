@@ -15,6 +15,7 @@ use nn::Params;
 use serde::Serialize;
 use tensor::Tensor;
 
+use crate::asked::Asked;
 use crate::data::{Classes, normalize};
 use crate::detector::{Detector, Found};
 use crate::draw;
@@ -78,7 +79,10 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
         let none = || format!("{}: no class {} in classes.json", args.run.display(), found.class);
         classes.0.get(found.class).with_context(none)
     };
-    let source = args.test.map(|_| Trainer::new(recipe.clone(), None, Some(&run))).transpose()?;
+    let source = args
+        .test
+        .map(|_| Trainer::new(recipe.clone(), Asked::default(), Some(&run)))
+        .transpose()?;
     let source = source.map(|(trainer, _)| trainer.eval);
     let count = match (&source, args.test) {
         (Some(source), Some(count)) if count > source.len() => {

@@ -5,11 +5,13 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use nn::Reading;
 
+use crate::asked::Asked;
 use crate::baselines::{self, Baselines};
 use crate::caption_baselines;
 use crate::coco;
-use crate::data::Canvas;
 use crate::run::Run;
 use crate::source::Source;
 use crate::train::Report;
@@ -22,6 +24,7 @@ use crate::trainer::Trainer;
 Examples:
   wavetape eval runs/vit-sample-001
   wavetape eval runs/igpt-fashion-001 --baselines
+  wavetape eval runs/vit-sample-001 --size 56 --reading dense
   wavetape eval runs/detr-scenes-001 --size 96 --zoom
   wavetape eval --coco instances.json --results results.json --json")]
 pub(crate) struct EvalArgs {
@@ -36,11 +39,16 @@ pub(crate) struct EvalArgs {
     best: bool,
     /// Score two baselines as well. Of a generator of bytes: a histogram for each place, and the sizes of PNG files. Of a captioner:
     /// the most frequent caption of the widget's class, and that of the training widget whose box is nearest.
-    #[arg(long, requires = "run")]
+    #[arg(long, requires = "run", conflicts_with = "size")]
     baselines: bool,
-    /// Of a detector: score it on images of this height and width, instead of those that it was trained on.
+    /// Score the model on images of this height and width, instead of those that it was trained on: a detector on scenes or pictures
+    /// of that size, a classifier or a generator on images that are resized to it.
     #[arg(long, value_name = "PIXELS", requires = "run")]
     size: Option<usize>,
+    /// How places of another size are read: as the encoding does by itself, as a denser sampling of what was seen, or as places that
+    /// go on beyond it.
+    #[arg(long, value_name = "READING", requires = "run", value_parser = readings())]
+    reading: Option<Reading>,
     /// With --size, of scenes: objects grow with the image, instead of keeping their size in pixels.
     #[arg(long, requires = "size")]
     zoom: bool,
@@ -55,6 +63,11 @@ pub(crate) struct EvalArgs {
     json: bool,
 }
 
+fn readings() -> impl TypedValueParser<Value = Reading> {
+    PossibleValuesParser::new(Reading::ALL.map(Reading::name))
+        .map(|name| Reading::named(&name).unwrap_or_default())
+}
+
 /// Scores, and prints the report.
 pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     if let (Some(truth), Some(results)) = (&args.coco, &args.results) {
@@ -67,8 +80,8 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     if let Some(data) = &args.data {
         recipe.data.dir = Some(data.clone());
     }
-    let canvas = args.size.map(|size| Canvas { size: [size; 2], zoom: args.zoom });
-    let (trainer, mut state) = Trainer::new(recipe, canvas, Some(&run))?;
+    let asked = Asked { size: args.size, zoom: args.zoom, reading: args.reading };
+    let (trainer, mut state) = Trainer::new(recipe, asked, Some(&run))?;
     match args.best {
         true => run.restore_best(&mut state)?,
         false => run.restore(&mut state)?,
@@ -77,6 +90,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     let score = trainer.task.score(state.evaluated(), &trainer.eval)?;
     let (images, seconds) = (trainer.eval.len() as u64, start.elapsed().as_secs_f64());
     let mut report = Report::of(&trainer, &run, &state, Some(score), images, seconds);
+    (report.size, report.reading) = (args.size, args.reading);
     if args.baselines {
         report.baselines = Some(match (&trainer.train, &trainer.eval) {
             (Source::Screens(train), Source::Screens(eval)) => {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use autograd::{Tape, Var};
 use datasets::{Batch, Images, Loader};
 use models::{ImageGpt, ImageGptConfig};
-use nn::{Context, Init, Params, Shards, micro_batch};
+use nn::{Context, Init, Params, Places, Reading, Shards, micro_batch};
 use rayon::prelude::*;
 use tensor::Tensor;
 
@@ -15,6 +15,8 @@ use crate::task::{Score, StepResult};
 #[derive(Debug)]
 pub(crate) struct Generator {
     pub(crate) model: ImageGpt,
+    /// Those of the tokens of an image.
+    places: Places,
     micro_batch: usize,
     seed: u64,
 }
@@ -32,7 +34,16 @@ impl Generator {
             0 => micro_batch(train.batch_size, config.tokens()),
             given => given,
         };
-        Ok((Self { model, micro_batch, seed }, params))
+        let places = model.places().clone();
+        Ok((Self { model, places, micro_batch, seed }, params))
+    }
+
+    /// Makes the model read images of this height and width, if one is given, and their places in this way.
+    pub(crate) fn ask(&mut self, size: Option<usize>, reading: Reading) {
+        self.model.set_reading(reading);
+        if let Some(size) = size {
+            self.places = self.model.places_of([size; 2]);
+        }
     }
 
     /// The palette of these images, if tokens are colours.
@@ -68,8 +79,9 @@ impl Generator {
         images: f64,
     ) -> Var {
         let tokens = self.tokens(cx.params(), &batch.images.narrow(0, start, count));
-        let normalizer = images * self.model.places().len() as f64;
-        self.model.loss(cx, &tokens, &batch.labels[start..start + count], normalizer)
+        let normalizer = images * self.places.len() as f64;
+        let classes = &batch.labels[start..start + count];
+        self.model.loss(cx, &tokens, classes, &self.places, normalizer)
     }
 
     /// Loss and gradients of a batch.

@@ -1,5 +1,6 @@
 //! The `wavetape` program: each subcommand is a file.
 
+mod asked;
 mod baselines;
 mod bench;
 mod caption;

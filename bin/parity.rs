@@ -145,7 +145,7 @@ fn image_gpt(args: &ParityArgs, config: &ImageGptConfig) -> Result<()> {
         count => indices(args, "classes", input.indices("classes")?, &[batch], count)?,
     };
     let cx = if args.grads { Context::differentiate(&params) } else { Context::eval(&params) };
-    let logits = model.forward(&cx, &tokens, &classes);
+    let logits = model.forward(&cx, &tokens, &classes, model.places());
     let rows = logits.reshape([tokens.len(), config.vocab]);
     let loss = cross_entropy(&rows, &tokens, &CrossEntropy::default());
     let outs = vec![("logits".to_owned(), logits.value().clone())];

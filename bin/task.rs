@@ -5,6 +5,7 @@ use datasets::{Images, Normalize};
 use models::average_precision::Summary;
 use nn::{Grads, Params};
 
+use crate::asked::Asked;
 use crate::captioner::{self, Captioner};
 use crate::classifier::Classifier;
 use crate::detector::Detector;
@@ -75,6 +76,17 @@ impl Task {
                 (Task::Caption(Box::new(captioner)), params)
             }
         })
+    }
+
+    /// Makes the model read images and places as it is asked to.
+    pub(crate) fn ask(&mut self, asked: Asked) {
+        let reading = asked.reading.unwrap_or_default();
+        match self {
+            Task::Classify(classifier) => classifier.model.set_reading(reading),
+            Task::Generate(generator) => generator.ask(asked.size, reading),
+            Task::Detect(detector) => detector.model.set_reading(reading),
+            Task::Caption(_) => {}
+        }
     }
 
     /// What is learnt from the training images before training: a palette.

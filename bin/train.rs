@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use models::average_precision::Summary;
+use nn::Reading;
 use serde::Serialize;
 
+use crate::asked::Asked;
 use crate::baselines::Baselines;
 use crate::caption_baselines;
 use crate::captioner;
@@ -104,6 +106,12 @@ pub(crate) struct Report {
     params: usize,
     threads: usize,
     rss_mb: Option<u64>,
+    /// Height and width of the images, if they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) size: Option<usize>,
+    /// How places were read, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reading: Option<Reading>,
     /// What models without a model reach.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) baselines: Option<Baselines>,
@@ -144,6 +152,8 @@ impl Report {
             params: state.params.elements(),
             threads: rayon::current_num_threads(),
             rss_mb: system::peak_memory_mb(),
+            size: None,
+            reading: None,
             baselines: None,
             summary: score.and_then(|score| score.summary),
             captions: score.and_then(|score| score.captions),
@@ -227,7 +237,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
     if args.tui && !io::stderr().is_terminal() {
         bail!("--tui: a terminal on stderr expected");
     }
-    let (trainer, mut state) = Trainer::new(recipe, None, resumed.as_ref())?;
+    let (trainer, mut state) = Trainer::new(recipe, Asked::default(), resumed.as_ref())?;
     let resuming = resumed.is_some();
     let run = match resumed {
         Some(run) => run,

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use nn::{Grads, WarmupCosine, clip_scale};
 
-use crate::data::{self, Canvas, Names};
+use crate::asked::Asked;
+use crate::data::{self, Names};
 use crate::log::Log;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
@@ -63,18 +64,19 @@ impl Stop {
 }
 
 impl Trainer {
-    /// The run at its start, to be evaluated on another canvas if one is given; with the words of a run if it is not a new one.
+    /// The run at its start, to be evaluated as it is asked for; with the words of a run if it is not a new one.
     pub(crate) fn new(
         mut recipe: Recipe,
-        canvas: Option<Canvas>,
+        asked: Asked,
         run: Option<&Run>,
     ) -> Result<(Self, State)> {
+        asked.check(&recipe)?;
         let screens = data::screens(&mut recipe, run)?;
-        let (task, mut params) = Task::new(&recipe)?;
+        let (mut task, mut params) = Task::new(&recipe)?;
+        task.ask(asked);
         let (train, eval, names) = match screens {
-            Some(_) if canvas.is_some() => bail!("another size of images: a detector expected"),
             Some(screens) => screens,
-            None => data::load(&recipe, &task, &mut params, canvas)?,
+            None => data::load(&recipe, &task, &mut params, asked)?,
         };
         let (batch, accumulate) = (recipe.train.batch_size, recipe.train.accumulate);
         let steps = (train.batches() / accumulate) as u64;

@@ -136,7 +136,12 @@ fn mistakes_are_told() {
     let deep = folder.path().join("deep.json");
     let nested = "{\"children\":[".repeat(10_000) + &"]}".repeat(10_000);
     std::fs::write(&deep, format!("{{\"activity\": {{\"root\": {nested}}}}}")).expect("written");
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 8] = [
+        (
+            &["eval", run, "--size", "32"],
+            "--size: a classifier, a generator or a detector expected",
+        ),
+        (&["eval", run, "--reading", "dense"], "a detector expected, not a captioner"),
         (&["caption", run, &screen, "--node", "0.9.9"], "no such node"),
         (&["caption", run, text(&alone)], "alone"),
         (&["caption", run, text(&broken)], "broken.json"),

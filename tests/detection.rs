@@ -60,6 +60,10 @@ fn a_detector_is_scored_at_other_sizes_and_finds_objects_in_pictures() {
     let larger = json(&wavetape(&["eval", run, "--json", "--size", "48"]));
     let denser = json(&wavetape(&["eval", run, "--json", "--size", "48", "--zoom"]));
     assert!(larger["loss"] != denser["loss"] && larger["loss"] != scored["loss"]);
+    let farther = ["eval", run, "--json", "--size", "48", "--reading", "farther"];
+    assert!(json(&wavetape(&farther))["loss"] != larger["loss"]);
+    let same = json(&wavetape(&["eval", run, "--json", "--reading", "farther"]));
+    assert_eq!((&same["loss"], &same["reading"]), (&scored["loss"], &Value::from("farther")));
 
     let picture = folder.path().join("17.png");
     image::RgbImage::from_fn(50, 40, |x, y| image::Rgb([5 * x as u8, 6 * y as u8, 90]))

@@ -125,7 +125,7 @@ impl Model {
                 let n = tokens.len() / batch;
                 let classes = classes.get(part.clone()).unwrap_or_default();
                 let tokens_of_part = &tokens[part.start * n..part.end * n];
-                model.loss(cx, tokens_of_part, classes, tokens.len() as f64)
+                model.loss(cx, tokens_of_part, classes, model.places(), tokens.len() as f64)
             }
             Model::Detr { model, images, labels } => {
                 let count = part.len();

@@ -14,6 +14,7 @@ use plotters::prelude::{ColorMap as _, RGBColor, ViridisRGB};
 use serde::Serialize;
 use tensor::Tensor;
 
+use crate::asked::Asked;
 use crate::data::Classes;
 use crate::picture::{in_colour, open};
 use crate::recipe::Recipe;
@@ -54,9 +55,9 @@ pub(super) fn draw(
     if out.extension().is_none_or(|extension| extension != "png") {
         bail!("--out {}: a name that ends in .png expected", out.display());
     }
-    let model = classifier.model();
+    let model = &classifier.model;
     // The data say how bytes become inputs.
-    let (trainer, _) = Trainer::new(recipe.clone(), None, Some(run))?;
+    let (trainer, _) = Trainer::new(recipe.clone(), Asked::default(), Some(run))?;
     let Source::Images(loader) = &trainer.eval else { bail!("images with a label each expected") };
     let normalize = &loader.options().normalize;
     let bytes = match image.strip_prefix("test:") {

@@ -181,7 +181,7 @@ fn draw_positions(trained: &Trained, out: &Path) -> Result<()> {
 pub(crate) fn position(task: &Task) -> (&Position, &PositionConfig, Option<usize>) {
     match task {
         Task::Classify(classifier) => {
-            let vit = classifier.model();
+            let vit = &classifier.model;
             let side = vit.config().image_size / vit.config().patch_size;
             (vit.position(), &vit.config().position, Some(side))
         }

@@ -13,6 +13,7 @@ use nn::{AdamW, Grads, Params, clip_scale};
 use serde::Serialize;
 
 use self::curve::{Point, Suggestion, Watch};
+use crate::asked::Asked;
 use crate::progress::Progress;
 use crate::recipe::{Changes, RECIPES, Recipe};
 use crate::source::Batch;
@@ -149,7 +150,7 @@ pub(crate) fn run(args: &LrFindArgs) -> Result<()> {
             Recipe::resolve(&format!("recipe `{}`", args.recipe), text, &changes)?
         }
     };
-    let (trainer, mut state) = Trainer::new(recipe, None, None)?;
+    let (trainer, mut state) = Trainer::new(recipe, Asked::default(), None)?;
     let rates = curve::rates(from, to, args.steps as usize);
     let progress = Progress::new(rates.len() as u64, 0, args.quiet || args.json, None);
     let (start, mut images) = (Instant::now(), 0usize);

@@ -22,7 +22,7 @@ pub(super) fn write(html: &mut Html, model: &Model, extent: &Extent<'_>) -> Resu
     else {
         return Ok(());
     };
-    let (vit, images) = (classifier.model(), loader.images());
+    let (vit, images) = (&classifier.model, loader.images());
     let count = extent.pictures.min(images.len());
     if count == 0 || vit.config().tokens() > MOST_TOKENS {
         return Ok(());

@@ -8,6 +8,7 @@ use nn::Params;
 use super::html::Html;
 use super::subject::Subject;
 use super::{attention, captions, confusion, detections, positions, profile, samples};
+use crate::asked::Asked;
 use crate::data::Classes;
 use crate::source::Source;
 use crate::state::State;
@@ -57,8 +58,10 @@ impl Model {
         }
         let (task, mut state) = Trainer::untrained(&recipe)?;
         subject.run.restore(&mut state)?;
-        let trainer =
-            extent.data.then(|| Ok(Trainer::new(recipe, None, Some(&subject.run))?.0)).transpose();
+        let trainer = extent
+            .data
+            .then(|| Ok(Trainer::new(recipe, Asked::default(), Some(&subject.run))?.0))
+            .transpose();
         let trainer = trainer.unwrap_or_else(|error: anyhow::Error| {
             subject.notes.push(format!("nothing is shown of the data: {error:#}"));
             None

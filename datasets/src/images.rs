@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::picture::Picture;
 use crate::random::{self, Purpose};
 
 /// Images of one size with a class label each, as bytes.
@@ -126,6 +127,22 @@ impl Images {
         (self.subset(kept), self.subset(held))
     }
 
+    /// The images at another height and width, by a triangle filter, which averages where it shrinks.
+    ///
+    /// # Panics
+    ///
+    /// If one of the two is 0.
+    #[must_use]
+    #[track_caller]
+    pub fn resized(&self, height: usize, width: usize) -> Images {
+        assert!(height > 0 && width > 0, "images: a size without pixels: {height} × {width}");
+        let shape = [self.shape[0], height, width];
+        let resized =
+            |i| Picture { shape: self.shape, pixels: self.image(i).to_vec() }.resized(shape);
+        let pixels = (0..self.len()).flat_map(|i| resized(i).pixels).collect();
+        Images { shape, pixels, labels: self.labels.clone(), classes: self.classes.clone() }
+    }
+
     /// The number of bytes of an image.
     fn size(&self) -> usize {
         self.shape.iter().product()
@@ -175,6 +192,19 @@ mod tests {
         firsts.sort_unstable();
         assert_eq!(firsts, [0, 2, 4, 6, 8, 10]);
         assert_eq!(six().hold_out(2, 1), (kept, held));
+    }
+
+    #[test]
+    fn images_that_shrink_are_averaged_and_keep_their_classes() {
+        let classes = vec!["a".to_string()];
+        let pixels = vec![10, 10, 30, 30, 10, 10, 30, 30, 0, 0, 0, 0, 80, 80, 80, 80];
+        let images = Images::new([2, 2, 4], pixels, vec![0], classes);
+        let half = images.resized(1, 2);
+        assert_eq!((half.shape(), half.label(0)), ([2, 1, 2], 0));
+        let [left, right, both, same] = *half.image(0) else { panic!("four pixels") };
+        assert!(10 <= left && left < right && right <= 30, "{left}, {right}");
+        assert_eq!((both, same), (40, 40));
+        assert_eq!(images.resized(2, 4), images);
     }
 
     #[test]

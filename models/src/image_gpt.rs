@@ -231,8 +231,14 @@ impl ImageGpt {
         &self.places
     }
 
-    /// Images, as tokens side by side (B·N of them, rows of pixels from the top, the channels of a pixel together), and the
-    /// class of each if there are classes → logits [B, N, vocab] of each token, given those before it.
+    /// The places of all tokens of an image of this height and width, which may be other than trained on.
+    pub fn places_of(&self, [height, width]: [usize; 2]) -> Places {
+        Places::grid(height, width).repeated(self.config.channels)
+    }
+
+    /// Images, as tokens side by side (B·N of them, rows of pixels from the top, the channels of a pixel together), the class of
+    /// each if there are classes, and the places of the tokens of an image ([`places`](Self::places), or
+    /// [`places_of`](Self::places_of) another size) → logits [B, N, vocab] of each token, given those before it.
     ///
     /// # Panics
     /// If the tokens are no whole number of images, or one is not below `vocab`.
@@ -242,19 +248,20 @@ impl ImageGpt {
         cx: &Context<'_, E>,
         tokens: &[usize],
         classes: &[usize],
+        places: &Places,
     ) -> Var<E> {
-        let n = self.places.len();
+        let n = places.len();
         let batch = tokens.len() / n;
         assert!(batch * n == tokens.len(), "image gpt: {} tokens in images of {n}", tokens.len());
         let fed: Vec<usize> = (0..tokens.len())
             .map(|i| if i % n == 0 { self.start(classes, i / n) } else { tokens[i - 1] })
             .collect();
         let x = self.emb.forward(cx, &fed).reshape([batch, n, self.config.dim]);
-        let x = match self.placed(cx, &self.places) {
-            Some(places) => &x + &places,
+        let x = match self.placed(cx, places) {
+            Some(placed) => &x + &placed,
             None => x,
         };
-        let sight = self.position.sight(cx, &self.places, true);
+        let sight = self.sight(cx, places);
         let x = self
             .blocks
             .iter()
@@ -270,9 +277,10 @@ impl ImageGpt {
         cx: &Context<'_, E>,
         tokens: &[usize],
         classes: &[usize],
+        places: &Places,
         normalizer: f64,
     ) -> Var<E> {
-        let logits = self.forward(cx, tokens, classes);
+        let logits = self.forward(cx, tokens, classes, places);
         let logits = logits.reshape([tokens.len(), self.config.vocab]);
         let options = CrossEntropy { normalizer: Some(normalizer), ..CrossEntropy::default() };
         cross_entropy(&logits, tokens, &options)

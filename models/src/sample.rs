@@ -1,7 +1,7 @@
 //! Sampling images from an [`ImageGpt`], token by token.
 
 use autograd::Var;
-use nn::{Context, Params, Places};
+use nn::{Context, Params};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
@@ -82,7 +82,7 @@ impl ImageGpt {
         mut progress: impl FnMut(usize),
     ) -> Vec<Vec<usize>> {
         let (config, batch) = (self.config(), prompts.len());
-        let places = Places::grid(size[0], size[1]).repeated(config.channels);
+        let places = self.places_of(size);
         let given = prompts.first().map_or(0, Vec::len);
         let fits = prompts.iter().all(|prompt| prompt.len() == given) && given <= places.len();
         assert!(fits, "generate: prompts of one length up to {} expected", places.len());
@@ -163,7 +163,9 @@ mod tests {
                 while again.len() < n {
                     let mut padded = again.clone();
                     padded.resize(n, 0);
-                    let logits = model.forward(&cx, &padded, &classes[image..=image]).into_value();
+                    let logits = model
+                        .forward(&cx, &padded, &classes[image..=image], model.places())
+                        .into_value();
                     let row = logits.narrow(1, again.len(), 1).to_vec();
                     again.push(sampler.draw(&row, &mut rng));
                 }
@@ -226,7 +228,8 @@ mod tests {
     fn a_token_depends_on_those_before_it_alone() {
         let (model, params) = model(PositionConfig::RopeAxial { temperature: 100.0 }, 1);
         let cx = Context::eval(&params);
-        let logits = |tokens: &[usize]| model.forward(&cx, tokens, &[1]).into_value();
+        let logits =
+            |tokens: &[usize]| model.forward(&cx, tokens, &[1], model.places()).into_value();
         let tokens: Vec<usize> = (0..36).map(|i| i * 5 % 7).collect();
         let mut changed = tokens.clone();
         changed[20..].iter_mut().for_each(|token| *token = (*token + 1) % 7);

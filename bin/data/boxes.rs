@@ -1,0 +1,159 @@
+//! Pictures with boxes that a recipe asks for: made-up scenes, and those in files.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use datasets::detection::scenes;
+use datasets::{Normalize, Split, detection, image_folder};
+use models::DetrConfig;
+
+use super::{Classes, Names, check_classes, folder, read};
+use crate::asked::Asked;
+use crate::recipe::{DataKind, Recipe, ScenesConfig};
+use crate::source::Source;
+
+/// The map from bytes to a detector's inputs. It is the same for all data, so that a model can be asked about any picture: that of
+/// ImageNet in colour, as in DETR, and −2 to 2 in grey.
+pub(crate) fn normalize(channels: usize) -> Normalize {
+    match channels {
+        3 => Normalize { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225] },
+        _ => Normalize { mean: vec![0.5; channels], std: vec![0.25; channels] },
+    }
+}
+
+/// Pictures with boxes.
+pub(super) fn boxes(
+    recipe: &Recipe,
+    model: &DetrConfig,
+    asked: Asked,
+) -> Result<(Source, Source, Names)> {
+    let (train, eval, ids) = match recipe.data.kind {
+        DataKind::Scenes => {
+            let (train, eval) = scenes(recipe, model, asked)?;
+            (train, eval, None)
+        }
+        _ => {
+            let [train, eval] = stored(recipe, model)?;
+            let ids = train.class_ids().to_vec();
+            if train.classes() != eval.classes() {
+                bail!(
+                    "classes {:?} to train on, and {:?} to test",
+                    train.classes(),
+                    eval.classes()
+                );
+            }
+            let [train, eval] =
+                [train, eval].map(|part| detection::Source::Pictures(Arc::new(part)));
+            (train, eval, Some(ids))
+        }
+    };
+    for source in [&train, &eval] {
+        check_classes(source.classes().len(), model.classes)?;
+        if source.channels() != model.channels {
+            bail!("{} channels; the model has {}", source.channels(), model.channels);
+        }
+    }
+    report_crowded(&train, model.queries);
+    let ids: Vec<u64> = ids.unwrap_or_else(|| (1..=train.classes().len() as u64).collect());
+    let classes = Classes::new(ids, train.classes());
+    let normalize = normalize(model.channels);
+    let batch = recipe.train.batch_size;
+    let options = detection::Options {
+        augment: recipe.augment.boxes,
+        ..detection::Options::train(batch, recipe.seed, model.image_size, normalize.clone())
+    };
+    let train = detection::Loader::new(train, options)?;
+    let options = detection::Options::eval(64, canvas(model, asked), normalize);
+    let eval = detection::Loader::new(eval, options)?;
+    Ok((Source::Boxes(train), Source::Boxes(eval), Names::Classes(classes)))
+}
+
+/// Height and width of the images to evaluate on.
+fn canvas(model: &DetrConfig, asked: Asked) -> [usize; 2] {
+    asked.size.map_or(model.image_size, |size| [size; 2])
+}
+
+/// Says how many pictures have more objects than can be found in one: of those, the ones that fit best are learnt.
+fn report_crowded(source: &detection::Source, queries: usize) {
+    let crowded =
+        match source {
+            detection::Source::Pictures(part) => {
+                let objects =
+                    |p: &detection::Annotated| p.objects.iter().filter(|o| !o.crowd).count();
+                part.pictures().iter().filter(|picture| objects(picture) > queries).count()
+            }
+            detection::Source::Scenes { scenes, len, .. } => {
+                if scenes.options().max_objects > queries { *len } else { 0 }
+            }
+        };
+    if crowded > 0 {
+        let all = source.len();
+        eprintln!(
+            "{crowded} of {all} pictures may have more objects than model.queries = {queries}: as many are learnt"
+        );
+    }
+}
+
+/// Scenes to train on, others in each epoch, and scenes to evaluate on, of other objects.
+fn scenes(
+    recipe: &Recipe,
+    model: &DetrConfig,
+    asked: Asked,
+) -> Result<(detection::Source, detection::Source)> {
+    let config = recipe.data.scenes.as_ref().context("data.scenes: a table expected")?;
+    let &ScenesConfig { objects, train, test, max_objects, sides } = config;
+    let channels = match model.channels {
+        1 => image_folder::Channels::Grey,
+        3 => image_folder::Channels::Rgb,
+        other => bail!("model.channels = {other}: scenes have 1 or 3"),
+    };
+    let base =
+        scenes::Options { channels, max_objects, sides, ..scenes::Options::new(model.image_size) };
+    let canvas = canvas(model, asked);
+    let seen = match asked.zoom {
+        true => base.zoomed(canvas[0] as f32 / model.image_size[0] as f32),
+        false => base.extended(canvas),
+    };
+    if seen.canvas != canvas {
+        bail!("scenes can grow in proportion only: {canvas:?} of {:?}", model.image_size);
+    }
+    let make = |split, options| -> Result<Arc<detection::Scenes>> {
+        let images = read(&recipe.data, objects, split)?;
+        Ok(Arc::new(detection::Scenes::new(&images, split, recipe.seed, options)?))
+    };
+    let train =
+        detection::Source::Scenes { scenes: make(Split::Train, base)?, len: train, fresh: true };
+    let scenes = make(Split::Test, seen)?;
+    Ok((train, detection::Source::Scenes { scenes, len: test, fresh: false }))
+}
+
+/// Pictures in files, to train on and to evaluate on. They are kept at twice the size of the model's canvas at most.
+fn stored(recipe: &Recipe, model: &DetrConfig) -> Result<[detection::Detection; 2]> {
+    let (config, dir) = (&recipe.data, folder(&recipe.data)?);
+    let channels = match model.channels {
+        1 => image_folder::Channels::Grey,
+        3 => image_folder::Channels::Rgb,
+        other => bail!("model.channels = {other}: pictures have 1 or 3"),
+    };
+    let longest = model.image_size[0].max(model.image_size[1]);
+    let reading = detection::Reading { channels, fit: detection::Fit::Within(2 * longest) };
+    let usual = if config.kind == DataKind::Voc { "test" } else { "val" };
+    let splits = config.splits.clone().unwrap_or_else(|| ["train".to_owned(), usual.to_owned()]);
+    let read = |split: &String| -> Result<detection::Detection> {
+        let read = match config.kind {
+            DataKind::Voc => detection::voc::read(dir, Some(split), None, &reading),
+            DataKind::Coco => {
+                let file = dir.join(format!("annotations/instances_{split}.json"));
+                detection::coco::read_pictures(&file, &dir.join(split), &reading)
+            }
+            DataKind::Yolo => detection::yolo::read(dir, split, &reading),
+            kind => bail!("images with boxes expected, not `{kind:?}`"),
+        };
+        let read = read.with_context(|| format!("reading {}", dir.display()))?;
+        if !read.repairs().is_empty() {
+            eprintln!("{split}: {}", read.repairs());
+        }
+        Ok(read)
+    };
+    Ok([read(&splits[0])?, read(&splits[1])?])
+}

@@ -1,0 +1,109 @@
+//! `wavetape eval` as its users run it: at other sizes than trained on, and places read in other ways.
+
+mod program;
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use program::{json, text, wavetape};
+
+/// Changes that make the first recipe small: a block of width 16 on four patches.
+const SMALL: [&str; 7] = [
+    "model.dim=16",
+    "model.depth=1",
+    "model.heads=2",
+    "model.mlp_dim=16",
+    "model.patch_size=14",
+    "model.position={ kind = \"lff-mlp\", features = 16 }",
+    "data.hold_out=40",
+];
+
+/// The same of generators of images of 8 × 8 pixels.
+const SMALL_GENERATOR: [&str; 7] = [
+    "model.dim=16",
+    "model.depth=1",
+    "model.heads=2",
+    "model.mlp_dim=16",
+    "model.image_size=8",
+    "data.resize=8",
+    "train.batch_size=2",
+];
+
+fn eval(run: &Path, more: &[&str]) -> Value {
+    json(&wavetape(&[&["eval", text(run), "--json"], more].concat()))
+}
+
+fn refused(args: &[&str], message: &str) {
+    let output = wavetape(args);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && told.contains(message), "{args:?}: {told}");
+}
+
+/// Coloured pictures of two classes.
+fn pictures(folder: &Path) {
+    for (part, count) in [("train", 6), ("test", 3)] {
+        for (class, shade) in [("dark", 40), ("light", 200)] {
+            let folder = folder.join(part).join(class);
+            std::fs::create_dir_all(&folder).expect("made");
+            for i in 0..count {
+                let pixel = |x: u32, y: u32| image::Rgb([shade, 20 * (x as u8 + i), 20 * y as u8]);
+                let picture = image::RgbImage::from_fn(8, 8, pixel);
+                picture.save(folder.join(format!("{i}.png"))).expect("written");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_classifier_is_scored_on_images_of_other_sizes_in_each_reading() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run");
+    let trained = program::train("vit-sample", &run, &SMALL, &["--steps", "3"]);
+    let same = eval(&run, &["--size", "28", "--reading", "farther"]);
+    assert_eq!((&same["value"], &same["loss"]), (&trained["value"], &trained["loss"]));
+    assert_eq!((&same["size"], &same["reading"]), (&Value::from(28), &Value::from("farther")));
+    let plain = eval(&run, &["--reading", "dense"]);
+    assert_eq!((&plain["loss"], plain.get("size")), (&trained["loss"], None));
+
+    let of = |reading: &str| eval(&run, &["--size", "56", "--reading", reading])["loss"].clone();
+    let larger = eval(&run, &["--size", "56"])["loss"].clone();
+    assert_eq!((&of("own"), &of("dense")), (&larger, &larger));
+    assert!(larger != trained["loss"] && larger != of("farther"));
+    eval(&run, &["--size", "14"]);
+
+    let run = text(&run);
+    refused(&["eval", run, "--size", "30"], "a multiple of model.patch_size = 14 expected");
+    refused(&["eval", run, "--size", "0"], "a multiple of model.patch_size = 14 expected");
+    refused(&["eval", run, "--size", "2800"], "at most 16384 tokens expected, not 40000");
+    refused(&["eval", run, "--size", "28", "--zoom"], "--zoom: made-up scenes expected");
+    refused(&["eval", run, "--reading", "near"], "[possible values: own, dense, farther]");
+}
+
+#[test]
+fn generators_of_bytes_and_of_colours_are_scored_on_images_of_other_sizes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    pictures(&data);
+    let bytes =
+        ["data.kind=colour-folder", "model.channels=3", "model.palette=0", "model.vocab=256"];
+    for (name, of_kind, metric) in [
+        ("bytes", &bytes[..], "test_bits_per_dim"),
+        ("colours", &["model.vocab=4"], "test_bits_per_pixel"),
+    ] {
+        let run = folder.path().join(name);
+        let set = [&SMALL_GENERATOR[..], of_kind].concat();
+        let more = ["--steps", "2", "--data", text(&data)];
+        let trained = program::train("igpt-emoji", &run, &set, &more);
+        let same = eval(&run, &["--size", "8"]);
+        assert_eq!((&same["metric"], &same["value"]), (&Value::from(metric), &trained["value"]));
+        let own = eval(&run, &["--size", "12"]);
+        let farther = eval(&run, &["--size", "12", "--reading", "farther"]);
+        assert!(own["value"] != farther["value"] && own["value"] != same["value"], "{own}");
+        let number = |report: &Value| report["value"].as_f64().expect("a number");
+        let most = if name == "bytes" { 9.0 } else { 3.0 };
+        assert!((0.5..most).contains(&number(&own)) && (0.5..most).contains(&number(&farther)));
+        refused(&["eval", text(&run), "--size", "200"], "at most 16384 tokens expected");
+        refused(&["eval", text(&run), "--size", "12", "--baselines"], "cannot be used with");
+    }
+}
