@@ -15,6 +15,8 @@ pub(crate) struct Asked {
     pub(crate) zoom: bool,
     /// How places are read at sizes not trained on.
     pub(crate) reading: Option<Reading>,
+    /// Whether to score on the test set even where the recipe says a validation set.
+    pub(crate) test: bool,
 }
 
 impl Asked {

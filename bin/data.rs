@@ -79,7 +79,7 @@ pub(crate) fn load(
     if let ModelConfig::Detr(model) = &recipe.model {
         return boxes::boxes(recipe, model, asked);
     }
-    let (train, eval, normalize) = images(recipe)?;
+    let (train, eval, normalize) = images(recipe, asked.test)?;
     let eval = match asked.size {
         Some(size) if eval.shape()[1..] != [size; 2] => eval.resized(size, size),
         _ => eval,
@@ -103,6 +103,7 @@ const OTHERS: &str = "they are read elsewhere";
 /// scored. Completes the recipe.
 pub(crate) fn screens(
     recipe: &mut Recipe,
+    asked: Asked,
     run: Option<&Run>,
 ) -> Result<Option<(Source, Source, Names)>> {
     let ModelConfig::Captioner(model) = &mut recipe.model else { return Ok(None) };
@@ -115,7 +116,8 @@ pub(crate) fn screens(
         }
         Ok::<_, anyhow::Error>(Arc::new(screens))
     };
-    let (train, eval) = (read(screens::Part::Train)?, read(config.eval)?);
+    let part = if asked.test { screens::Part::Test } else { config.eval };
+    let (train, eval) = (read(screens::Part::Train)?, read(part)?);
     let vocabulary = match run {
         Some(run) => captioner::vocabulary(run)?,
         None => Vocabulary::of_captions(&train, config.words, config.min_count),
@@ -148,18 +150,31 @@ pub(crate) fn screens(
     Ok(Some((Source::Screens(train), Source::Screens(eval), Names::Words(vocabulary))))
 }
 
-/// Training images, images to evaluate on, and the map from bytes to inputs, taken from the training images.
-fn images(recipe: &Recipe) -> Result<(Images, Images, Normalize)> {
-    let Recipe { data: config, model, seed, .. } = recipe;
-    let whole = read(config, config.kind, Split::Train)?;
-    let normalize = Normalize::of(&whole);
-    let (train, eval) = match config.hold_out {
-        0 => (whole, read(config, config.kind, Split::Test)?),
-        count if count < whole.len() => whole.hold_out(count, *seed),
+/// Training images, and those that are held out of them, if any are to be.
+fn held_out(whole: Images, count: usize, seed: u64) -> Result<(Images, Option<Images>)> {
+    match count {
+        0 => Ok((whole, None)),
+        count if count < whole.len() => {
+            let (kept, held) = whole.hold_out(count, seed);
+            Ok((kept, Some(held)))
+        }
         count => bail!(
             "data.hold_out = {count}: fewer than the {} training images expected",
             whole.len()
         ),
+    }
+}
+
+/// Training images, images to evaluate on (those of the `test` set, even if others are held out for it), and the map from bytes to
+/// inputs, taken from all training images.
+fn images(recipe: &Recipe, test: bool) -> Result<(Images, Images, Normalize)> {
+    let Recipe { data: config, model, seed, .. } = recipe;
+    let whole = read(config, config.kind, Split::Train)?;
+    let normalize = Normalize::of(&whole);
+    let (train, held) = held_out(whole, config.hold_out, *seed)?;
+    let eval = match held {
+        Some(held) if !test => held,
+        _ => read(config, config.kind, Split::Test)?,
     };
     let (expected, classes) = match model {
         ModelConfig::Vit(vit) => ([vit.channels, vit.image_size, vit.image_size], vit.classes),

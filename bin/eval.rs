@@ -23,6 +23,7 @@ use crate::trainer::Trainer;
 #[command(after_help = "\
 Examples:
   wavetape eval runs/vit-sample-001
+  wavetape eval runs/vit-sample-001 --test --best
   wavetape eval runs/igpt-fashion-001 --baselines
   wavetape eval runs/vit-sample-001 --size 56 --reading dense
   wavetape eval runs/detr-scenes-001 --size 96 --zoom
@@ -37,6 +38,9 @@ pub(crate) struct EvalArgs {
     /// Score the parameters of best.safetensors, not those of the checkpoint.
     #[arg(long, requires = "run")]
     best: bool,
+    /// Score on the test set, even where the recipe holds out a validation set or names a part of the data for it.
+    #[arg(long, requires = "run")]
+    test: bool,
     /// Score two baselines as well. Of a generator of bytes: a histogram for each place, and the sizes of PNG files. Of a captioner:
     /// the most frequent caption of the widget's class, and that of the training widget whose box is nearest.
     #[arg(long, requires = "run", conflicts_with = "size")]
@@ -80,7 +84,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     if let Some(data) = &args.data {
         recipe.data.dir = Some(data.clone());
     }
-    let asked = Asked { size: args.size, zoom: args.zoom, reading: args.reading };
+    let asked = Asked { size: args.size, zoom: args.zoom, reading: args.reading, test: args.test };
     let (trainer, mut state) = Trainer::new(recipe, asked, Some(&run))?;
     match args.best {
         true => run.restore_best(&mut state)?,

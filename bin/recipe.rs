@@ -150,8 +150,10 @@ impl Recipe {
             ("augment", augment == plain || !screens, "none for `screens`"),
             (
                 "data.hold_out",
-                self.data.hold_out == 0 || !(boxes || screens),
-                "0 for images with boxes and for screens",
+                self.data.hold_out == 0
+                    || self.data.kind == DataKind::Scenes
+                    || !(boxes || screens),
+                "0 for pictures with boxes in files (see data.splits) and for screens (see data.screens.eval)",
             ),
             ("augment", augment == plain || !boxes, "augment.boxes alone for images with boxes"),
             ("augment.boxes", boxes || is_default(&augment.boxes), "only for images with boxes"),

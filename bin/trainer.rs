@@ -27,6 +27,7 @@ pub(crate) struct Trainer {
     pub(crate) names: Names,
     pub(crate) identity: Identity,
     pub(crate) schedule: WarmupCosine,
+    asked: Asked,
     /// Steps of an epoch.
     steps: u64,
 }
@@ -71,7 +72,7 @@ impl Trainer {
         run: Option<&Run>,
     ) -> Result<(Self, State)> {
         asked.check(&recipe)?;
-        let screens = data::screens(&mut recipe, run)?;
+        let screens = data::screens(&mut recipe, asked, run)?;
         let (mut task, mut params) = Task::new(&recipe)?;
         task.ask(asked);
         let (train, eval, names) = match screens {
@@ -93,7 +94,7 @@ impl Trainer {
         let schedule = WarmupCosine { peak: optimizer.rate, floor: optimizer.floor, warmup, total };
         let state = State::new(params, &recipe);
         let identity = Identity::new(&recipe, train.len())?;
-        Ok((Self { recipe, task, train, eval, names, identity, schedule, steps }, state))
+        Ok((Self { recipe, task, train, eval, names, identity, schedule, asked, steps }, state))
     }
 
     /// The model of a recipe with fresh parameters, without its data: room for a checkpoint.
@@ -325,11 +326,9 @@ impl Trainer {
         sinks.run.save(state, &self.identity, self.recipe.train.keep)
     }
 
-    /// What the images are that are scored: `test`, or `validation` if they were held out of the training set.
+    /// What the images are that are scored: `test`, or `validation` if the recipe keeps the test set for later.
     pub(crate) fn split(&self) -> &'static str {
-        let data = &self.recipe.data;
-        let dev = data.screens.is_some_and(|screens| screens.eval == datasets::screens::Part::Dev);
-        if data.hold_out > 0 || dev { "validation" } else { "test" }
+        if self.recipe.data.validates() && !self.asked.test { "validation" } else { "test" }
     }
 
     /// Whether an epoch, or the last part of one, was taken but is not in the log yet.

@@ -1,4 +1,5 @@
-//! `wavetape eval` as its users run it: at other sizes than trained on, and places read in other ways.
+//! `wavetape eval` as its users run it: at other sizes than trained on, places read in other ways, and on the test set of a run that was
+//! scored on a validation set.
 
 mod program;
 
@@ -6,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use program::{json, text, wavetape};
+use program::{SCREENS, json, text, wavetape};
 
 /// Changes that make the first recipe small: a block of width 16 on four patches.
 const SMALL: [&str; 7] = [
@@ -106,4 +107,89 @@ fn generators_of_bytes_and_of_colours_are_scored_on_images_of_other_sizes() {
         refused(&["eval", text(&run), "--size", "200"], "at most 16384 tokens expected");
         refused(&["eval", text(&run), "--size", "12", "--baselines"], "cannot be used with");
     }
+}
+
+/// What `eval --test` says of a run; and what plain `eval` does once its config no longer asks for a validation set.
+fn tested(run: &Path, validation: &str, test: &str) -> [Value; 2] {
+    let tested = eval(run, &["--test"]);
+    let config = run.join("config.toml");
+    let text = std::fs::read_to_string(&config).expect("written");
+    assert!(text.contains(validation), "{text}");
+    std::fs::write(&config, text.replace(validation, test)).expect("written");
+    [tested, eval(run, &[])]
+}
+
+fn assert_test(metric: &str, trained: &Value, [tested, plain]: &[Value; 2]) {
+    assert_eq!(trained["metric"], format!("validation_{metric}"));
+    let metric = format!("test_{metric}");
+    let metrics = [tested, plain].map(|report| report["metric"].as_str().expect("a name"));
+    assert_eq!(metrics, [&metric; 2]);
+    assert_eq!((&tested["value"], &tested["loss"]), (&plain["value"], &plain["loss"]));
+    assert_ne!(tested["loss"], trained["loss"]);
+}
+
+#[test]
+fn the_test_set_of_images_scenes_and_screens_is_kept_for_later() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("classifier");
+    let trained = program::train("vit-sample", &run, &SMALL, &["--steps", "2"]);
+    assert_test("accuracy", &trained, &tested(&run, "hold_out = 40", "hold_out = 0"));
+
+    let detector = [
+        "model.image_size=[32, 32]",
+        "model.backbone={ kind = \"stem\", channels = [8, 8, 16] }",
+        "model.dim=16",
+        "model.heads=2",
+        "model.mlp_dim=16",
+        "model.position.features=8",
+        "model.queries=4",
+        "train.batch_size=4",
+    ];
+    let run = folder.path().join("detector");
+    let scenes = "data.scenes={ objects = \"sample\", train = 8, test = 6, max_objects = 2, sides = [8, 16] }";
+    let set = [&detector[..], &[scenes, "data.hold_out=200"]].concat();
+    let trained = program::train("detr-scenes", &run, &set, &["--steps", "1"]);
+    assert_test("ap", &trained, &tested(&run, "hold_out = 200", "hold_out = 0"));
+
+    let run = folder.path().join("captioner");
+    let small = ["model.dim=16", "model.heads=2", "model.mlp_dim=16", "model.pixels=[4, 8]"];
+    let set = [&small[..], &["data.screens={ eval = \"dev\" }", "train.batch_size=2"]].concat();
+    let trained = program::train("caption-web", &run, &set, &["--steps", "1", "--data", SCREENS]);
+    assert_test("cider", &trained, &tested(&run, "eval = \"dev\"", "eval = \"test\""));
+
+    let data = folder.path().join("yolo");
+    for (part, count) in [("train", 4), ("val", 2), ("test", 3)] {
+        let [images, labels] = ["images", "labels"].map(|of| data.join(of).join(part));
+        std::fs::create_dir_all(&images).expect("made");
+        std::fs::create_dir_all(&labels).expect("made");
+        for i in 0..count {
+            let pixel = |x: u32, y: u32| image::Rgb([8 * x as u8, 8 * y as u8, 60 * i]);
+            let picture = image::RgbImage::from_fn(32, 32, pixel);
+            picture.save(images.join(format!("{i}.png"))).expect("written");
+            std::fs::write(labels.join(format!("{i}.txt")), "0 0.5 0.5 0.4 0.3\n")
+                .expect("written");
+        }
+    }
+    let run = folder.path().join("pictures");
+    let set = [&detector[..], &["data.kind=yolo"]].concat();
+    let trained = program::train("detr-bccd", &run, &set, &["--steps", "1", "--data", text(&data)]);
+    let splits = "kind = \"yolo\"\n";
+    let named = format!("{splits}splits = [\"train\", \"test\"]\n");
+    assert_test("ap", &trained, &tested(&run, splits, &named));
+
+    refused(
+        &[
+            "train",
+            "vit-sample",
+            "--set",
+            "data.hold_out=6000",
+            "--out",
+            text(&folder.path().join("none")),
+        ],
+        "data.hold_out = 6000: fewer than the 6000 training images expected",
+    );
+    refused(
+        &["train", "detr-bccd", "--set", "data.hold_out=1"],
+        "data.hold_out: 0 for pictures with boxes in files (see data.splits)",
+    );
 }

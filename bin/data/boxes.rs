@@ -7,7 +7,7 @@ use datasets::detection::scenes;
 use datasets::{Normalize, Split, detection, image_folder};
 use models::DetrConfig;
 
-use super::{Classes, Names, check_classes, folder, read};
+use super::{Classes, Names, check_classes, folder, held_out, read};
 use crate::asked::Asked;
 use crate::recipe::{DataKind, Recipe, ScenesConfig};
 use crate::source::Source;
@@ -33,7 +33,7 @@ pub(super) fn boxes(
             (train, eval, None)
         }
         _ => {
-            let [train, eval] = stored(recipe, model)?;
+            let [train, eval] = stored(recipe, model, asked.test)?;
             let ids = train.class_ids().to_vec();
             if train.classes() != eval.classes() {
                 bail!(
@@ -94,7 +94,7 @@ fn report_crowded(source: &detection::Source, queries: usize) {
     }
 }
 
-/// Scenes to train on, others in each epoch, and scenes to evaluate on, of other objects.
+/// Scenes to train on, others in each epoch, and scenes to evaluate on, of other objects: those of the test set, or those held out.
 fn scenes(
     recipe: &Recipe,
     model: &DetrConfig,
@@ -117,18 +117,21 @@ fn scenes(
     if seen.canvas != canvas {
         bail!("scenes can grow in proportion only: {canvas:?} of {:?}", model.image_size);
     }
-    let make = |split, options| -> Result<Arc<detection::Scenes>> {
-        let images = read(&recipe.data, objects, split)?;
-        Ok(Arc::new(detection::Scenes::new(&images, split, recipe.seed, options)?))
+    let (data, seed) = (&recipe.data, recipe.seed);
+    let whole = read(data, objects, Split::Train)?;
+    let (kept, held) = held_out(whole, data.hold_out, seed)?;
+    let made_of = detection::Scenes::new;
+    let scenes = made_of(&kept, Split::Train, seed, base)?;
+    let train = detection::Source::Scenes { scenes: Arc::new(scenes), len: train, fresh: true };
+    let scenes = match held {
+        Some(held) if !asked.test => made_of(&held, Split::Train, seed, seen)?.validating(),
+        _ => made_of(&read(data, objects, Split::Test)?, Split::Test, seed, seen)?,
     };
-    let train =
-        detection::Source::Scenes { scenes: make(Split::Train, base)?, len: train, fresh: true };
-    let scenes = make(Split::Test, seen)?;
-    Ok((train, detection::Source::Scenes { scenes, len: test, fresh: false }))
+    Ok((train, detection::Source::Scenes { scenes: Arc::new(scenes), len: test, fresh: false }))
 }
 
-/// Pictures in files, to train on and to evaluate on. They are kept at twice the size of the model's canvas at most.
-fn stored(recipe: &Recipe, model: &DetrConfig) -> Result<[detection::Detection; 2]> {
+/// Pictures in files, to train on and to evaluate on (those of the `test` set, even if the recipe names another). They are kept at twice the size of the model's canvas at most.
+fn stored(recipe: &Recipe, model: &DetrConfig, test: bool) -> Result<[detection::Detection; 2]> {
     let (config, dir) = (&recipe.data, folder(&recipe.data)?);
     let channels = match model.channels {
         1 => image_folder::Channels::Grey,
@@ -137,8 +140,8 @@ fn stored(recipe: &Recipe, model: &DetrConfig) -> Result<[detection::Detection; 
     };
     let longest = model.image_size[0].max(model.image_size[1]);
     let reading = detection::Reading { channels, fit: detection::Fit::Within(2 * longest) };
-    let usual = if config.kind == DataKind::Voc { "test" } else { "val" };
-    let splits = config.splits.clone().unwrap_or_else(|| ["train".to_owned(), usual.to_owned()]);
+    let [train, eval] = config.parts();
+    let eval = if test && config.validates() { "test".to_owned() } else { eval };
     let read = |split: &String| -> Result<detection::Detection> {
         let read = match config.kind {
             DataKind::Voc => detection::voc::read(dir, Some(split), None, &reading),
@@ -155,5 +158,5 @@ fn stored(recipe: &Recipe, model: &DetrConfig) -> Result<[detection::Detection; 
         }
         Ok(read)
     };
-    Ok([read(&splits[0])?, read(&splits[1])?])
+    Ok([read(&train)?, read(&eval)?])
 }

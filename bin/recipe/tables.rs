@@ -16,14 +16,15 @@ pub(crate) struct DataConfig {
     /// Folder of the data; not used by the sample.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) dir: Option<PathBuf>,
-    /// Images held out of the training set; if not 0, evaluation uses them instead of the test set.
+    /// Images held out of the training set; if not 0, evaluation uses them instead of the test set. Of scenes: images of objects, of
+    /// which other scenes are made.
     #[serde(default)]
     pub(crate) hold_out: usize,
     /// Height and width to which pictures of an image folder are resized.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resize: Option<usize>,
     /// Parts of a data set with boxes: that to train on, and that to evaluate on. By default `train`, and `test` (VOC) or `val` (COCO,
-    /// YOLO).
+    /// YOLO). `val`, `valid`, `validation` and `dev` are a validation set; `eval --test` scores on `test` then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) splits: Option<[String; 2]>,
     /// What scenes are made of, and how.
@@ -32,6 +33,22 @@ pub(crate) struct DataConfig {
     /// What is read of screens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) screens: Option<ScreensConfig>,
+}
+
+impl DataConfig {
+    /// Names of the parts of a data set with boxes in files: that to train on, and that to evaluate on.
+    pub(crate) fn parts(&self) -> [String; 2] {
+        let usual = if self.kind == DataKind::Voc { "test" } else { "val" };
+        self.splits.clone().unwrap_or_else(|| ["train".to_owned(), usual.to_owned()])
+    }
+
+    /// Whether evaluation uses a validation set and keeps the test set for later: images that are held out, or a part of this name.
+    pub(crate) fn validates(&self) -> bool {
+        let is_named = matches!(self.kind, DataKind::Voc | DataKind::Coco | DataKind::Yolo)
+            && ["val", "valid", "validation", "dev"].contains(&self.parts()[1].as_str());
+        let is_dev = self.screens.is_some_and(|screens| screens.eval == screens::Part::Dev);
+        self.hold_out > 0 || is_named || is_dev
+    }
 }
 
 /// Made-up scenes of garments or digits; see [`datasets::detection::Scenes`].

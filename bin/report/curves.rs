@@ -53,7 +53,7 @@ fn place<'a>(name: &'a str, metrics: &Metrics) -> Option<Place<'a>> {
         _ if name.starts_with("summary.") => None,
         _ => match name.split_once('_') {
             Some(("train", of)) => place(of, "training", 0),
-            Some(("test", "ap")) => place("ap", "AP", 0),
+            Some(("test" | "validation", "ap")) => place("ap", "AP", 0),
             Some(("test", of)) => place(of, "test", 1),
             Some(("validation", of)) => place(of, "validation", 1),
             _ => place(name, "", 0),

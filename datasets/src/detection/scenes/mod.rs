@@ -60,6 +60,15 @@ impl Scenes {
         Ok(Scenes { sprites, classes, options, seed, stream })
     }
 
+    /// The same with random numbers of their own, disjoint from those of both parts: scenes for validation, of images that are
+    /// held out of the training set.
+    #[must_use]
+    pub fn validating(mut self) -> Scenes {
+        // Sides have at most 14 bits, so this one is free in every stream.
+        self.stream |= 1 << 32;
+        self
+    }
+
     /// The names of the classes.
     pub fn classes(&self) -> &[String] {
         &self.classes
@@ -218,8 +227,12 @@ mod tests {
             stream(Split::Test, base.extended([96, 96])),
         ];
         assert_eq!(stream(Split::Test, base.zoomed(1.5)), streams[1]);
+        for options in [base.clone(), base.extended([96, 64])] {
+            let scenes = Scenes::new(&images, Split::Train, 1, options).unwrap();
+            streams.push(scenes.validating().stream);
+        }
         streams.sort_unstable();
         streams.dedup();
-        assert_eq!(streams.len(), 5);
+        assert_eq!(streams.len(), 7);
     }
 }
