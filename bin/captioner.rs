@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::recipe::TrainConfig;
-use crate::task::{Score, StepResult};
+use crate::task::{self, Score, StepResult};
 
 /// A model and how its loss is computed.
 #[derive(Debug)]
@@ -141,8 +141,7 @@ impl Captioner {
             value: summary.all.cider,
             error: Some(summary.all.cider_error),
             loss: loss / words.max(1) as f64,
-            captions: Some(summary),
-            ..Score::default()
+            summary: Some(task::Summary::Captions(summary)),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Image classification: the loss of a step and the score of a data set.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use anyhow::Result;
@@ -8,9 +9,10 @@ use datasets::{Batch, Loader};
 use models::{Vit, VitConfig};
 use nn::{Context, Init, Params, Shards, micro_batch};
 use rayon::prelude::*;
+use serde::Serialize;
 
 use crate::recipe::TrainConfig;
-use crate::task::{Score, StepResult};
+use crate::task::{self, Score, StepResult};
 
 /// A model and how its loss is computed.
 #[derive(Debug)]
@@ -19,6 +21,13 @@ pub(crate) struct Classifier {
     loss: CrossEntropy,
     micro_batch: usize,
     seed: u64,
+}
+
+/// What a classifier is scored by besides its accuracy.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Summary {
+    /// Images whose label is among the five most probable classes, of all.
+    pub(crate) top5: f64,
 }
 
 impl Classifier {
@@ -46,24 +55,25 @@ impl Classifier {
         let options = CrossEntropy { normalizer: Some(count as f64), ..self.loss.clone() };
         let step =
             shards.differentiate(params, |cx, range| self.forward(cx, batch, range, &options));
-        let right = step.outputs.iter().sum();
+        let right = step.outputs.into_iter().flatten().filter(|&rank| rank == 0).count();
         StepResult { loss: step.loss, grads: step.grads, right, counted: count }
     }
 
-    /// The loss of a part of a batch, and how many of its images have the largest logit at their label.
+    /// The loss of a part of a batch, and how many classes each of its images has before its label.
     fn forward(
         &self,
         cx: &Context<'_>,
         batch: &Batch,
         part: Range<usize>,
         loss: &CrossEntropy,
-    ) -> (Var, usize) {
+    ) -> (Var, Vec<usize>) {
         let images = batch.images.narrow(0, part.start, part.len());
         let labels = &batch.labels[part];
         let logits = self.model.forward(cx, &images);
-        let found = logits.value().argmax(-1);
-        let right = found.iter().zip(labels).filter(|(found, label)| found == label).count();
-        (cross_entropy(&logits, labels, loss), right)
+        let rows = logits.value().to_vec();
+        let rows = rows.chunks(self.model.config().classes).zip(labels);
+        let ranks = rows.map(|(row, &label)| rank(row, label)).collect();
+        (cross_entropy(&logits, labels, loss), ranks)
     }
 
     /// Where the first NaN or infinity of a step comes from: computes the step again, looking at every value.
@@ -77,23 +87,46 @@ impl Classifier {
     /// Scores all images of a loader. The result does not depend on the number of threads.
     pub(crate) fn score(&self, params: &Params, loader: &Loader) -> Score {
         let sum = CrossEntropy { normalizer: Some(1.0), ..CrossEntropy::default() };
-        let (mut right, mut losses, mut count) = (0, 0.0, 0);
+        let (mut ranks, mut losses) = (Vec::new(), 0.0);
         for batch in loader.epoch(0, 0) {
             let (size, len) = (self.micro_batch.max(1), batch.labels.len());
             let part = |part: usize| {
                 let range = part * size..len.min((part + 1) * size);
-                let (loss, right) = self.forward(&Context::eval(params), &batch, range, &sum);
-                (f64::from(loss.value().item()), right)
+                let (loss, ranks) = self.forward(&Context::eval(params), &batch, range, &sum);
+                (f64::from(loss.value().item()), ranks)
             };
             let parts: Vec<_> = (0..len.div_ceil(size)).into_par_iter().map(part).collect();
-            for (loss, part_right) in parts {
+            for (loss, part) in parts {
                 losses += loss;
-                right += part_right;
+                ranks.extend(part);
             }
-            count += len;
         }
-        let count = count.max(1) as f64;
-        let (value, loss) = (right as f64 / count, losses / count);
-        Score { value, loss, ..Score::default() }
+        let count = ranks.len().max(1) as f64;
+        let share = |k: usize| ranks.iter().filter(|&&rank| rank < k).count() as f64 / count;
+        let summary = Some(task::Summary::Classes(Summary { top5: share(5) }));
+        Score { value: share(1), loss: losses / count, summary, ..Score::default() }
+    }
+}
+
+/// How many classes come before the label: those of larger logits, and of equal ones the first. NaN comes before all numbers.
+fn rank(logits: &[f32], label: usize) -> usize {
+    let is_before = |(class, logit): (usize, &f32)| match logit.partial_cmp(&logits[label]) {
+        Some(Ordering::Less) => false,
+        Some(Ordering::Equal) => class < label,
+        Some(Ordering::Greater) | None => true,
+    };
+    logits.iter().enumerate().filter(|&of| is_before(of)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_comes_after_larger_logits_and_the_first_of_equal_ones() {
+        let logits = [0.5, 2.0, 0.5, -1.0];
+        assert_eq!([0, 1, 2, 3].map(|label| rank(&logits, label)), [1, 0, 2, 3]);
+        let broken = [f32::NAN, 1.0];
+        assert_eq!([0, 1].map(|label| rank(&broken, label)), [2, 1]);
     }
 }

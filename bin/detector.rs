@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use tensor::Tensor;
 
 use crate::recipe::TrainConfig;
-use crate::task::{Score, StepResult};
+use crate::task::{self, Score, StepResult};
 
 /// Detections of an image, as COCO counts them.
 const MOST: usize = 100;
@@ -153,7 +153,8 @@ impl Detector {
         let summary = average_precision(&images, &classes, &objects, &detections)
             .context("this model's boxes cannot be scored")?;
         let loss = loss / images.len().max(1) as f64;
-        Ok(Score { value: summary.ap, loss, summary: Some(summary), ..Score::default() })
+        let (value, summary) = (summary.ap, Some(task::Summary::Boxes(summary)));
+        Ok(Score { value, loss, summary, ..Score::default() })
     }
 
     /// The loss of a batch, times the number of its images.

@@ -2,12 +2,13 @@
 
 use anyhow::Result;
 use datasets::{Images, Normalize};
-use models::average_precision::Summary;
+use models::average_precision;
 use nn::{Grads, Params};
+use serde::Serialize;
 
 use crate::asked::Asked;
 use crate::captioner::{self, Captioner};
-use crate::classifier::Classifier;
+use crate::classifier::{self, Classifier};
 use crate::detector::Detector;
 use crate::generator::Generator;
 use crate::recipe::{ModelConfig, Recipe};
@@ -46,11 +47,22 @@ pub(crate) struct Score {
     pub(crate) error: Option<f64>,
     /// Mean loss; of classifiers and generators in nats, without label smoothing.
     pub(crate) loss: f64,
-    /// All of COCO's figures, of detectors.
+    /// All figures, if there are more.
     pub(crate) summary: Option<Summary>,
-    /// All figures of captions.
-    pub(crate) captions: Option<captioner::Summary>,
 }
+
+/// All figures of a score.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Summary {
+    Classes(classifier::Summary),
+    /// COCO's.
+    Boxes(average_precision::Summary),
+    Captions(captioner::Summary),
+}
+
+/// Classes of a model of which the five most probable ones say something.
+const MANY_CLASSES: usize = 11;
 
 impl Task {
     /// The task with its parameters, fresh from the seed.
@@ -118,20 +130,26 @@ impl Task {
 
     /// A score, for people.
     pub(crate) fn words(&self, score: &Score) -> String {
-        if let Some(captioner::Summary { all, band, .. }) = &score.captions {
-            let captioner::Figures { cider, bleu1, bleu4, rouge_l, .. } = all;
-            let words = format!(
-                "CIDEr-D {cider:.3}, BLEU-1 {bleu1:.3}, BLEU-4 {bleu4:.3}, ROUGE-L {rouge_l:.3}"
-            );
-            let band = band.map(|band| format!(", CIDEr-D in the band {:.3}", band.cider));
-            return words + &band.unwrap_or_default();
-        }
         match (self, &score.summary) {
+            (Task::Classify(task), Some(Summary::Classes(classifier::Summary { top5 })))
+                if task.model.config().classes >= MANY_CLASSES =>
+            {
+                let [first, five] = [score.value, *top5].map(|share| 100.0 * share);
+                format!("accuracy {first:.2} %, top-5 {five:.2} %")
+            }
             (Task::Classify(_), _) => format!("accuracy {:.2} %", 100.0 * score.value),
-            (_, Some(Summary { ap, ap50, ap75, .. })) => {
+            (_, Some(Summary::Boxes(average_precision::Summary { ap, ap50, ap75, .. }))) => {
                 format!("AP {ap:.3}, AP50 {ap50:.3}, AP75 {ap75:.3}")
             }
-            (_, None) => format!("{:.3} {}", score.value, self.metric().replace("_per_", "/")),
+            (_, Some(Summary::Captions(captioner::Summary { all, band, .. }))) => {
+                let captioner::Figures { cider, bleu1, bleu4, rouge_l, .. } = all;
+                let words = format!(
+                    "CIDEr-D {cider:.3}, BLEU-1 {bleu1:.3}, BLEU-4 {bleu4:.3}, ROUGE-L {rouge_l:.3}"
+                );
+                let band = band.map(|band| format!(", CIDEr-D in the band {:.3}", band.cider));
+                words + &band.unwrap_or_default()
+            }
+            _ => format!("{:.3} {}", score.value, self.metric().replace("_per_", "/")),
         }
     }
 

@@ -7,21 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use models::average_precision::Summary;
 use nn::Reading;
 use serde::Serialize;
 
 use crate::asked::Asked;
 use crate::baselines::Baselines;
 use crate::caption_baselines;
-use crate::captioner;
 use crate::log::Log;
 use crate::progress::Progress;
 use crate::recipe::{Changes, RECIPES, Recipe};
 use crate::run::{Lock, Run};
 use crate::state::{Best, State};
 use crate::system;
-use crate::task::Score;
+use crate::task::{Score, Summary};
 use crate::trainer::{Sinks, Stop, Trainer};
 use crate::tui::{Dashboard, View};
 
@@ -115,12 +113,9 @@ pub(crate) struct Report {
     /// What models without a model reach.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) baselines: Option<Baselines>,
-    /// COCO's figures, of a detector.
+    /// All figures of the score, if there are more.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     summary: Option<Summary>,
-    /// All figures of captions.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    captions: Option<captioner::Summary>,
 }
 
 impl Report {
@@ -156,7 +151,6 @@ impl Report {
             reading: None,
             baselines: None,
             summary: score.and_then(|score| score.summary),
-            captions: score.and_then(|score| score.captions),
         }
     }
 

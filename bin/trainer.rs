@@ -281,9 +281,6 @@ impl Trainer {
             if let Some(summary) = &score.summary {
                 line["summary"] = serde_json::to_value(summary)?;
             }
-            if let Some(summary) = &score.captions {
-                line["summary"] = serde_json::to_value(summary)?;
-            }
             let value = self.task.words(score);
             words = format!("  {split} loss {:.3}  {split} {value}", score.loss);
             self.compare(sinks, state, score)?;

@@ -64,6 +64,9 @@ fn a_classifier_is_scored_on_images_of_other_sizes_in_each_reading() {
     let same = eval(&run, &["--size", "28", "--reading", "farther"]);
     assert_eq!((&same["value"], &same["loss"]), (&trained["value"], &trained["loss"]));
     assert_eq!((&same["size"], &same["reading"]), (&Value::from(28), &Value::from("farther")));
+    let share = |of: &Value, key: &str| of[key].as_f64().expect("a number");
+    assert!(share(&same, "value") < share(&same, "top5") && share(&same, "top5") <= 1.0);
+    assert_eq!(same["top5"], trained["top5"]);
     let plain = eval(&run, &["--reading", "dense"]);
     assert_eq!((&plain["loss"], plain.get("size")), (&trained["loss"], None));
 

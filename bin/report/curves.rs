@@ -45,6 +45,7 @@ fn place<'a>(name: &'a str, metrics: &Metrics) -> Option<Place<'a>> {
         "loss" => place("loss", "training", 0),
         // Of the lines inside of an epoch and those of whole epochs, the former say more.
         "train_loss" if !metrics.points("loss").is_empty() => None,
+        "summary.top5" => place("accuracy", "top-5", 2),
         "summary.ap50" => place("ap", "AP50", 1),
         "summary.ap75" => place("ap", "AP75", 2),
         "summary.bleu1" => place("bleu", "BLEU-1", 0),
@@ -161,15 +162,18 @@ mod tests {
             "{\"step\":1,\"loss\":2,\"rate\":0.1}\n\
              {\"step\":2,\"train_loss\":2,\"test_loss\":3,\"test_ap\":0.5,\"summary\":{\"ap50\":0.75,\"ap_small\":-1}}",
         );
-        let two = metrics("{\"step\":5,\"train_loss\":1,\"test_cider\":0.2}");
+        let two = metrics(
+            "{\"step\":5,\"train_loss\":1,\"test_accuracy\":0.2,\"summary\":{\"top5\":0.7}}",
+        );
         let charts = charts(&[&one, &two]);
         let titles: Vec<&str> = charts.iter().map(|chart| chart.title.as_str()).collect();
-        assert_eq!(titles, ["Loss", "Average precision", "CIDEr-D", "Learning rate"]);
+        assert_eq!(titles, ["Loss", "Accuracy", "Average precision", "Learning rate"]);
         let lines = |i: usize| -> Vec<(usize, &str)> {
             charts[i].lines.iter().map(|line| (line.run, line.name.as_str())).collect()
         };
         assert_eq!(lines(0), [(0, "training"), (0, "test"), (1, "training")]);
-        assert_eq!(lines(1), [(0, "AP"), (0, "AP50")]);
+        assert_eq!(lines(1), [(1, "test"), (1, "top-5")]);
+        assert_eq!(lines(2), [(0, "AP"), (0, "AP50")]);
     }
 
     #[test]
