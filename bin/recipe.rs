@@ -263,7 +263,19 @@ mod tests {
         let recipe =
             resolve(&["model.depth=2", "model.position={ kind = \"embed-1d\" }"]).expect("valid");
         let ModelConfig::Vit(vit) = &recipe.model else { panic!("a ViT") };
-        assert_eq!((vit.depth, &vit.position), (2, &PositionConfig::Embed1d {}));
+        assert_eq!((vit.depth, &vit.position), (2, &PositionConfig::Embed1d { std: 0.02 }));
+    }
+
+    #[test]
+    fn tables_without_a_scale_have_the_usual_one() {
+        for kind in ["embed-1d", "embed-2d", "factorized"] {
+            let given = |more: &str| {
+                let set = format!("model.position={{ kind = \"{kind}\"{more} }}");
+                resolve(&[&set]).expect("valid")
+            };
+            assert_eq!(given(""), given(", std = 0.02"));
+            assert_ne!(given(""), given(", std = 0.1"));
+        }
     }
 
     #[test]

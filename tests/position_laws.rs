@@ -241,13 +241,13 @@ fn tables_give_the_rows_of_their_indices() {
         let tables = params.iter().map(|param| param.value.clone()).collect::<Vec<_>>();
         (rows, tables)
     };
-    let (rows, tables) = of(PositionConfig::Embed1d {});
+    let (rows, tables) = of(PositionConfig::Embed1d { std: 0.02 });
     assert_eq!(rows, tables[0].squeeze(0));
     let place = 7; // row 1, column 3
-    let (rows, tables) = of(PositionConfig::Embed2d {});
+    let (rows, tables) = of(PositionConfig::Embed2d { std: 0.02 });
     let expected = [tables[0].narrow(0, 1, 1).to_vec(), tables[1].narrow(0, 3, 1).to_vec()];
     assert_eq!(rows.narrow(0, place, 1).to_vec(), expected.concat());
-    let (rows, tables) = of(PositionConfig::Factorized {});
+    let (rows, tables) = of(PositionConfig::Factorized { std: 0.02 });
     let expected = &tables[0].narrow(0, 1, 1) + &tables[1].narrow(0, 3, 1);
     assert_eq!(rows.narrow(0, place, 1), expected);
 }
@@ -322,9 +322,11 @@ fn beyond_its_end_a_table_has_its_last_row_and_between_two_rows_an_index_is_no_w
     let farther = |config: &PositionConfig, places: &Places| {
         seen(config, &[3, 4], Reading::Farther, places).rows.expect("absolute")
     };
-    for config in
-        [PositionConfig::Embed1d {}, PositionConfig::Embed2d {}, PositionConfig::Factorized {}]
-    {
+    for config in [
+        PositionConfig::Embed1d { std: 0.02 },
+        PositionConfig::Embed2d { std: 0.02 },
+        PositionConfig::Factorized { std: 0.02 },
+    ] {
         let trained = farther(&config, &Places::grid(3, 4));
         let found = farther(&config, &Places::grid(6, 7)); // row 4, column 2; row 5, column 6
         assert_eq!(found.gather(0, &[4 * 7 + 2, 5 * 7 + 6]), trained.gather(0, &[2 * 4 + 2, 11]));
@@ -378,6 +380,23 @@ fn a_class_token_is_neither_turned_nor_biased() {
 }
 
 #[test]
+fn tables_start_at_the_scale_of_the_config() {
+    use PositionConfig::{Embed1d, Embed2d, Factorized};
+    let first = |config: &PositionConfig| {
+        let mut params = Params::new();
+        Position::new(&mut Init::new(&mut params, 3), config, shape(&[5, 4], 1));
+        params.iter().flat_map(|param| param.value.to_vec()).collect::<Vec<_>>()
+    };
+    for of in [|std| Embed1d { std }, |std| Embed2d { std }, |std| Factorized { std }] {
+        let (usual, large) = (first(&of(0.02)), first(&of(0.5)));
+        let all = usual.iter().zip(&large).all(|(a, b)| (25.0 * a - b).abs() < 1e-6);
+        assert!(all && large.iter().any(|x| x.abs() > 0.5), "{:?}", of(0.5));
+        let refused = of(0.0).validate(&shape(&[5, 4], 1)).expect_err("no scale");
+        assert_eq!(refused, "position.std = 0: a positive number expected");
+    }
+}
+
+#[test]
 fn fixed_frequencies_are_not_trained() {
     let kinds = PositionConfig::all(0.3).into_iter();
     for config in kinds.filter(|kind| kind.name().starts_with("fixed")) {
@@ -389,7 +408,8 @@ fn fixed_frequencies_are_not_trained() {
 #[test]
 fn an_encoder_that_cannot_serve_a_model_is_refused_with_those_that_can() {
     let boxes = PositionShape { sizes: vec![100; 4], ..shape(&[], 1) };
-    let refused = PositionConfig::Embed1d {}.validate(&boxes).expect_err("four coordinates");
+    let refused =
+        PositionConfig::Embed1d { std: 0.02 }.validate(&boxes).expect_err("four coordinates");
     assert!(
         refused.contains("position.kind = \"embed-1d\" counts places in row-major order"),
         "{refused}"

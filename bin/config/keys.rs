@@ -111,6 +111,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("model.tie", "captioner", "true or false", "false", "Whether the matrix that reads words out is the table that they are looked up in."),
     key("model.order", "captioner", "choice", "\"pre\"", "Where layers normalise."),
     key("model.position.kind", "", "choice", "required", "The position encoding."),
+    key("model.position.std", "embed-1d, embed-2d, factorized", "number", "0.02", "Standard deviation of the first values."),
     key("model.position.temperature", "sine-1d, sine-2d, sine-mlp", "number", "10000.0", "The longest wavelength is 2π times this."),
     key("model.position.hidden", "sine-mlp, mlp, lff-mlp, fixed-fourier-mlp, relative-mlp, relative-lff", "integer", "32", "Hidden features |H| of the MLP."),
     key("model.position.gamma", "lff, lff-mlp, relative-lff", "number", "0.2", "Width γ of the first kernel, in fractions of the image."),

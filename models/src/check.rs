@@ -16,7 +16,7 @@ use crate::{
 pub fn table() -> Vec<Entry> {
     vec![
         check_layer!("Vit, embed-1d", "-> b>0<4 c>1<5",
-            |init, pick| -> Vit { vit(init, pick, PositionConfig::Embed1d {}) },
+            |init, pick| -> Vit { vit(init, pick, PositionConfig::Embed1d { std: 0.02 }) },
             |vit, cx, [], pick| vit.forward(cx, &pick.values(pictures(vit, pick)))),
         check_layer!("Vit, lff-mlp", "-> b>0<4 c>1<5",
             |init, pick| -> Vit { vit(init, pick, LFF_MLP) },
@@ -69,7 +69,7 @@ pub fn table() -> Vec<Entry> {
             |init, pick| -> Captioner { captioner(init, pick, LFF_MLP) },
             |model, cx, [], pick| { let screens = screens(pick); model.forward(cx, &screens, &pick.indices(12, 7)) }),
         check_layer!("Captioner, embed-2d", "->",
-            |init, pick| -> Captioner { captioner(init, pick, PositionConfig::Embed2d {}) },
+            |init, pick| -> Captioner { captioner(init, pick, PositionConfig::Embed2d { std: 0.02 }) },
             |model, cx, [], pick| { let screens = screens(pick); model.loss(cx, &screens, &pick.indices(12, 7), 0..2, 5.0).0 }),
         check_layer!("Captioner, rope-axial", "->",
             |init, pick| -> Captioner { captioner(init, pick, PositionConfig::RopeAxial { temperature: 10.0 }) },
@@ -107,7 +107,7 @@ fn objects(pick: &mut Pick<'_>) -> Vec<Target> {
 fn detr(init: &mut Init<'_>, pick: &mut Pick<'_>, backbone: BackboneConfig) -> Detr {
     let positions = [
         LFF_MLP,
-        PositionConfig::Embed2d {},
+        PositionConfig::Embed2d { std: 0.02 },
         PositionConfig::RopeAxial { temperature: 10.0 },
         PositionConfig::RelativeMlp { hidden: 3 },
     ];

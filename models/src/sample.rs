@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_sample_depends_on_its_seed_and_number_and_not_on_its_neighbours() {
-        let (model, params) = model(PositionConfig::Embed1d {}, 1);
+        let (model, params) = model(PositionConfig::Embed1d { std: 0.02 }, 1);
         let generate = |count: usize, seed: u64| {
             let sampler = Sampler { seed, ..Sampler::default() };
             let prompts = vec![Vec::new(); count];

@@ -293,7 +293,10 @@ fn groupings_share_the_parameters_of_an_encoding() {
     // M|F|/2 + |F||H| + |H| + |H|D/G + D/G with |F| = D = 128, |H| = 32
     let lff_mlp = PositionConfig::LffMlp { gamma: 0.2, features: 0, hidden: 32 };
     assert_eq!(sizes(lff_mlp), [8608, 6368, 5248]);
-    assert_eq!(sizes(PositionConfig::Embed2d {}), [4 * 100 * 32, 2 * 100 * 32, 100 * 32]);
+    assert_eq!(
+        sizes(PositionConfig::Embed2d { std: 0.02 }),
+        [4 * 100 * 32, 2 * 100 * 32, 100 * 32]
+    );
     assert_eq!(sizes(PositionConfig::Sine2d { temperature: 10_000.0 }), [0; 3]);
 }
 

@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn every_parameter_goes_there_and_back() {
-        let plain = ImageGptConfig::new(3, [4, 1, 2, 8], PositionConfig::Embed1d {});
+        let plain = ImageGptConfig::new(3, [4, 1, 2, 8], PositionConfig::Embed1d { std: 0.02 });
         let config = ImageGptConfig { norm: NormKind::Rms, head_bias: false, ..plain };
         let mut params = Params::new();
         ImageGpt::new(&mut Init::new(&mut params, 0), &config).expect("valid");

@@ -118,7 +118,7 @@ pub fn table() -> Vec<Entry> {
             |init, pick| -> PositionMlp { PositionMlp::new(init, pick.case().size("f"), 3, pick.case().size("d")) },
             |mlp, cx, [features], _| mlp.forward(cx, features)),
         check_layer!("AxisTables", "-> n 1 2*d>0",
-            |init, pick| -> AxisTables { AxisTables::new(init, &[3, 2], pick.case().size("d"), false) },
+            |init, pick| -> AxisTables { AxisTables::new(init, &[3, 2], pick.case().size("d"), 0.02, false) },
             |tables, cx, [], pick| tables.forward(cx, &places(pick))),
     ];
     table.extend(PositionConfig::all(1.0).into_iter().map(|config| {

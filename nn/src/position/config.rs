@@ -14,11 +14,19 @@ pub enum PositionConfig {
     /// A trained vector for each index in row-major order, as in ViT (Dosovitskiy et al. 2021). One group. N·D parameters.
     /// Elsewhere: bicubic interpolation of the table.
     #[serde(rename = "embed-1d")]
-    Embed1d {},
+    Embed1d {
+        /// Standard deviation of the first values.
+        #[serde(default = "fiftieth")]
+        std: f64,
+    },
     /// A trained vector for each index along each coordinate, side by side, as in DETR's learned positions (Carion et al.
     /// 2020). Σ sizes·D/C parameters. Elsewhere: cubic interpolation of each table.
     #[serde(rename = "embed-2d")]
-    Embed2d {},
+    Embed2d {
+        /// Standard deviation of the first values.
+        #[serde(default = "fiftieth")]
+        std: f64,
+    },
     /// Sines and cosines of the index in row-major order (Vaswani et al. 2017). One group. No parameters. Elsewhere: goes on.
     #[serde(rename = "sine-1d")]
     Sine1d {
@@ -87,7 +95,11 @@ pub enum PositionConfig {
     },
     /// The sum of a trained vector for each coordinate, found by fraction, as in NaViT (Dehghani et al. 2023). Σ sizes·D/G
     /// parameters. Elsewhere: the row at the same fraction.
-    Factorized {},
+    Factorized {
+        /// Standard deviation of the first values.
+        #[serde(default = "fiftieth")]
+        std: f64,
+    },
     /// Queries and keys turned by indices, pairs shared out among coordinates (Heo et al. 2024). No parameters. Elsewhere:
     /// goes on, with differences that training has not shown.
     RopeAxial {
@@ -147,6 +159,11 @@ fn fifth() -> f64 {
     0.2
 }
 
+/// Standard deviation of a table unless it is given.
+fn fiftieth() -> f64 {
+    0.02
+}
+
 fn ten() -> f64 {
     10.0
 }
@@ -167,11 +184,11 @@ impl PositionConfig {
     /// One of each kind, with its usual numbers and this γ.
     pub fn all(gamma: f64) -> Vec<Self> {
         use PositionConfig::*;
-        let (features, hidden) = (0, thirty_two());
+        let (features, hidden, std) = (0, thirty_two(), fiftieth());
         vec![
             None {},
-            Embed1d {},
-            Embed2d {},
+            Embed1d { std },
+            Embed2d { std },
             Sine1d { temperature: ten_thousand() },
             Sine2d { temperature: ten_thousand() },
             SineMlp { temperature: ten_thousand(), hidden },
@@ -180,7 +197,7 @@ impl PositionConfig {
             LffMlp { gamma, features, hidden },
             FixedFourier { gamma },
             FixedFourierMlp { gamma, features, hidden },
-            Factorized {},
+            Factorized { std },
             RopeAxial { temperature: hundred() },
             RopeMixed { temperature: ten() },
             Alibi {},
@@ -199,8 +216,8 @@ impl PositionConfig {
         use PositionConfig::*;
         match self {
             None {} => "none",
-            Embed1d {} => "embed-1d",
-            Embed2d {} => "embed-2d",
+            Embed1d { .. } => "embed-1d",
+            Embed2d { .. } => "embed-2d",
             Sine1d { .. } => "sine-1d",
             Sine2d { .. } => "sine-2d",
             SineMlp { .. } => "sine-mlp",
@@ -209,7 +226,7 @@ impl PositionConfig {
             LffMlp { .. } => "lff-mlp",
             FixedFourier { .. } => "fixed-fourier",
             FixedFourierMlp { .. } => "fixed-fourier-mlp",
-            Factorized {} => "factorized",
+            Factorized { .. } => "factorized",
             RopeAxial { .. } => "rope-axial",
             RopeMixed { .. } => "rope-mixed",
             Alibi {} => "alibi",
@@ -259,6 +276,10 @@ impl PositionConfig {
             RopeAxial { temperature } | RopeMixed { temperature } => (1.0, temperature),
             _ => (1.0, 1.0),
         };
+        let std = match *self {
+            Embed1d { std } | Embed2d { std } | Factorized { std } => std,
+            _ => 1.0,
+        };
         let (features, hidden) = match *self {
             LffMlp { features, hidden, .. }
             | FixedFourierMlp { features, hidden, .. }
@@ -268,7 +289,7 @@ impl PositionConfig {
             SineMlp { hidden, .. } | Mlp { hidden } | RelativeMlp { hidden } => (2, hidden),
             _ => (2, 1),
         };
-        for (name, number) in [("gamma", gamma), ("temperature", temperature)] {
+        for (name, number) in [("gamma", gamma), ("temperature", temperature), ("std", std)] {
             if !(number > 0.0 && number.is_finite()) {
                 return Err(format!("position.{name} = {number}: a positive number expected"));
             }
@@ -295,16 +316,16 @@ impl PositionConfig {
         };
         match self {
             None {} | Alibi {} | RelativeMlp { .. } | RelativeLff { .. } => Ok(()),
-            Embed1d {} | Sine1d { .. } if groups != 1 || coordinates > 2 => Err(format!(
+            Embed1d { .. } | Sine1d { .. } if groups != 1 || coordinates > 2 => Err(format!(
                 "counts places in row-major order, so it needs one group of one or two coordinates, not {groups} of {coordinates}"
             )),
-            Embed1d {} => Ok(()),
+            Embed1d { .. } => Ok(()),
             Sine1d { .. } => divides(2, "2"),
-            Embed2d {} => divides(groups * coordinates, "the number of coordinates"),
+            Embed2d { .. } => divides(groups * coordinates, "the number of coordinates"),
             Sine2d { .. } | SineMlp { .. } => {
                 divides(2 * groups * coordinates, "twice the number of coordinates")
             }
-            Mlp { .. } | LffMlp { .. } | FixedFourierMlp { .. } | Factorized {} => {
+            Mlp { .. } | LffMlp { .. } | FixedFourierMlp { .. } | Factorized { .. } => {
                 divides(groups, "the number of groups")
             }
             Lff { .. } | FixedFourier { .. } => divides(2 * groups, "twice the number of groups"),

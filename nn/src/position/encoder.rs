@@ -62,9 +62,9 @@ impl Position {
         let &PositionShape { groups, extra, dim, heads, depth, ref sizes } = &shape;
         let (coordinates, width) = (sizes.len(), dim / groups.max(1));
         let of_width = |features: usize| if features == 0 { dim } else { features };
-        if let Config::Embed1d {} = config {
+        if let &Config::Embed1d { std } = config {
             let rows = extra + sizes.iter().product::<usize>();
-            let fill = Fill::TruncatedNormal(0.02);
+            let fill = Fill::TruncatedNormal(std);
             let kind = Kind::Embed1d(init.param("pos_embed", [1, rows, dim], fill, false));
             return Self { kind, shape, reading: Reading::Own };
         }
@@ -78,11 +78,13 @@ impl Position {
             Kind::Fourier(encoder)
         };
         let kind = match *config {
-            Config::None {} | Config::Embed1d {} => Kind::None,
-            Config::Embed2d {} => {
-                Kind::Tables(AxisTables::new(init, sizes, width / coordinates, false))
+            Config::None {} | Config::Embed1d { .. } => Kind::None,
+            Config::Embed2d { std } => {
+                Kind::Tables(AxisTables::new(init, sizes, width / coordinates, std, false))
             }
-            Config::Factorized {} => Kind::Tables(AxisTables::new(init, sizes, width, true)),
+            Config::Factorized { std } => {
+                Kind::Tables(AxisTables::new(init, sizes, width, std, true))
+            }
             Config::Sine1d { temperature } => Kind::Sine1d(temperature),
             Config::Sine2d { temperature } => Kind::Sine(temperature, None),
             Config::SineMlp { temperature, hidden } => {

@@ -15,12 +15,12 @@ pub struct AxisTables {
 }
 
 impl AxisTables {
-    /// One table a coordinate, with as many rows as there are `sizes`, `width` features each; looked up and laid side by
-    /// side, or `sum`med.
-    pub fn new(init: &mut Init<'_>, sizes: &[usize], width: usize, sum: bool) -> Self {
+    /// One table a coordinate, with as many rows as there are `sizes`, `width` features each, drawn from N(0, `std`²) cut at two
+    /// standard deviations; looked up and laid side by side, or `sum`med.
+    pub fn new(init: &mut Init<'_>, sizes: &[usize], width: usize, std: f64, sum: bool) -> Self {
         let mut scope = init.scope("tables");
         let mut table = |(m, &size): (usize, &usize)| {
-            scope.scope(m).param("weight", [size, width], Fill::TruncatedNormal(0.02), false)
+            scope.scope(m).param("weight", [size, width], Fill::TruncatedNormal(std), false)
         };
         let tables = sizes.iter().enumerate().map(&mut table).collect();
         Self { tables, sizes: sizes.to_vec(), sum }
