@@ -238,7 +238,14 @@ impl Trainer {
                 }))?;
             }
             let step = counts.step;
-            if self.is_due(state) || stop.now(step) {
+            if self.is_due(state) {
+                return Ok(());
+            }
+            if train.eval_steps > 0 && step.is_multiple_of(train.eval_steps) {
+                self.score_between(sinks, state)?;
+                mark = Instant::now();
+            }
+            if stop.now(step) {
                 return Ok(());
             }
             let by_steps = train.save_every > 0 && step.is_multiple_of(train.save_every);
@@ -247,6 +254,27 @@ impl Trainer {
                 saved = Instant::now();
             }
         }
+    }
+
+    /// Scores inside of an epoch. A checkpoint of this step comes after the line, so that no score is left out or told twice.
+    fn score_between(&self, sinks: &mut Sinks<'_>, state: &mut State) -> Result<()> {
+        let score = self.task.score(state.evaluated(), &self.eval)?;
+        let counts = &state.counts;
+        let mut line = serde_json::json!({ "step": counts.step, "seconds": counts.seconds });
+        self.note_score(&mut line, &score)?;
+        self.compare(sinks, state, &score)?;
+        sinks.line(&line)
+    }
+
+    /// Writes a score into a line of the log.
+    fn note_score(&self, line: &mut serde_json::Value, score: &Score) -> Result<()> {
+        let split = self.split();
+        line[format!("{split}_loss")] = score.loss.into();
+        line[format!("{split}_{}", self.task.metric())] = score.value.into();
+        if let Some(summary) = &score.summary {
+            line["summary"] = serde_json::to_value(summary)?;
+        }
+        Ok(())
     }
 
     /// Scores the epoch that has just ended, if it is its turn, and logs it.
@@ -276,11 +304,7 @@ impl Trainer {
         });
         let mut words = String::new();
         if let Some(score) = &score {
-            line[format!("{split}_loss")] = score.loss.into();
-            line[format!("{split}_{}", self.task.metric())] = score.value.into();
-            if let Some(summary) = &score.summary {
-                line["summary"] = serde_json::to_value(summary)?;
-            }
+            self.note_score(&mut line, score)?;
             let value = self.task.words(score);
             words = format!("  {split} loss {:.3}  {split} {value}", score.loss);
             self.compare(sinks, state, score)?;

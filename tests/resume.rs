@@ -68,6 +68,7 @@ const TINY: [Tiny; 4] = [
             "train.epochs=5",
             "train.batch_size=6",
             "train.eval_every=2",
+            "train.eval_steps=3",
             "train.ema=0.9",
             "train.save_every=1",
         ],

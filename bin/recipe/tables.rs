@@ -197,6 +197,9 @@ pub(crate) struct TrainConfig {
     /// Epochs between scores; the last epoch is always scored.
     #[serde(default = "one")]
     pub(crate) eval_every: usize,
+    /// Steps between scores inside of an epoch; 0 for none.
+    #[serde(default)]
+    pub(crate) eval_steps: u64,
     /// Images of a batch.
     pub(crate) batch_size: usize,
     /// Batches of a step: its gradient is the mean of theirs. Those left over at the end of an epoch are left out.

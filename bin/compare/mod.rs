@@ -1,0 +1,286 @@
+//! `wavetape compare`: do learnable Fourier features with an MLP converge faster, score higher and carry over to unseen places
+//! better than other encodings?
+
+mod analysis;
+mod budget;
+mod curves;
+mod figure;
+mod look;
+mod page;
+mod row;
+mod tables;
+mod tuning;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use serde::Serialize;
+
+use self::analysis::{Analysis, Runs, analyse};
+use self::budget::{Budget, Design, Size, Task};
+use self::figure::{Figure, scorings};
+use self::look::{Maps, look};
+use self::row::{Row, inline};
+use self::tuning::Tuning;
+use crate::recipe::{DataKind, ModelConfig};
+use crate::study::{self, Base, Cell, Outcome, Plan, Scoring};
+
+/// Compare position encodings as the paper does: train each with the same budget, on the same batches and from the same first
+/// weights, and say how they differ and how sure that is.
+///
+/// First the numbers of each encoding (γ, |F|, |H|, temperature, first scale) are tried on held-out training data, as many for each;
+/// then the best ones are trained with several seeds and scored on the test set, once. The folder gets results.jsonl, tables
+/// in Markdown and CSV, and report.html. The same command goes on with a study that was stopped.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wavetape compare --out quick                       # a demonstration on the data inside the program
+  wavetape compare all --budget quick --screens RICO --out quick
+  wavetape compare classify caption --budget pilot --screens RICO --out pilot
+  wavetape compare classify --budget pilot --encodings lff-mlp,mlp,rope-mixed --seeds 5 --steps 3000 --out mine")]
+pub(crate) struct CompareArgs {
+    /// What to compare on. Captions need --screens, `all` as well.
+    #[arg(value_enum, default_values_t = [Task::Classify])]
+    tasks: Vec<Task>,
+    /// How much is spent.
+    #[arg(long, value_enum, default_value_t = Size::Quick)]
+    budget: Size,
+    /// Encodings, in place of the budget's; of captions ENCODING:GROUPING (1x4, 2x2, 4x1) as well. `all`: every one.
+    #[arg(long, value_delimiter = ',', value_name = "A,B,…")]
+    encodings: Vec<String>,
+    /// Runs of each encoding, with the seeds 0, 1, …, in place of the budget's.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: Option<u64>,
+    /// Steps of a run, in place of the budget's.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    steps: Option<u64>,
+    /// Choices of numbers that are tried for each encoding, in place of the budget's; 1: the usual ones, without trying.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=8))]
+    trials: Option<u16>,
+    /// What curves have to reach to count as converged, in the metric; where the slowest encoding ends, unless given.
+    #[arg(long, value_name = "X")]
+    threshold: Option<f64>,
+    /// Folder of the study.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Runs at a time; they share the threads. As many as threads, up to 4, unless given.
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Folder of Fashion-MNIST's IDX files, if they are not where Debian's package has them.
+    #[arg(long, value_name = "DIR")]
+    fashion: Option<PathBuf>,
+    /// Folder of screens with captions in Rico's format.
+    #[arg(long, value_name = "DIR")]
+    screens: Option<PathBuf>,
+    /// Folder of BCCD's photographs in Pascal VOC's format.
+    #[arg(long, value_name = "DIR")]
+    bccd: Option<PathBuf>,
+    /// Print the result as one JSON object and nothing else.
+    #[arg(long)]
+    json: bool,
+    /// No progress on stderr.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// A design with all that it needs.
+struct Column {
+    design: Design,
+    base: Base,
+    rows: Vec<Row>,
+    scorings: Vec<Scoring>,
+    figures: Vec<Figure>,
+    /// Rows that cannot serve this model, and why.
+    unfit: Vec<String>,
+}
+
+/// All of a study.
+#[derive(Serialize)]
+struct Study {
+    about: String,
+    budget: String,
+    seeds: u64,
+    tasks: Vec<Found>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    out: Option<PathBuf>,
+}
+
+/// What a design has found.
+#[derive(Serialize)]
+struct Found {
+    #[serde(flatten)]
+    analysis: Analysis,
+    tuning: Vec<Tuning>,
+    unfit: Vec<String>,
+    #[serde(skip)]
+    maps: Vec<Maps>,
+}
+
+pub(crate) fn run(args: &CompareArgs) -> Result<()> {
+    let budget = Budget::of(args.budget)?;
+    let seeds = args.seeds.unwrap_or(budget.seeds);
+    let designs = budget.designs(&args.tasks);
+    let columns = designs.into_iter().map(|design| Column::new(design, args));
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    for column in &columns {
+        column.unfit.iter().for_each(|why| eprintln!("{}: left out: {why}", column.design.name));
+    }
+    std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
+    let jobs = args.jobs.unwrap_or_else(|| rayon::current_num_threads().min(4));
+    if jobs == 0 {
+        bail!("--jobs 0: at least 1 expected");
+    }
+    let plan = Plan { out: args.out.clone(), jobs, quiet: args.quiet, later: 0.0 };
+
+    let trials = columns.iter().map(|column| tuning::cells(column)).collect::<Result<Vec<_>>>()?;
+    let compared: f64 = columns.iter().map(|column| column.cost() * seeds as f64).sum();
+    let tried: Vec<Cell> = trials.iter().flatten().cloned().collect();
+    let cost = tried.iter().map(|cell| cell.cost).sum::<f64>() + compared;
+    if !args.quiet {
+        let runs: usize =
+            columns.iter().map(|column| column.rows.len()).sum::<usize>() * seeds as usize;
+        eprintln!(
+            "{}; {} runs to tune and {runs} to compare, {:.0} minutes on two cores in all, about",
+            budget.about,
+            tried.len(),
+            cost / 60.0
+        );
+    }
+    let outcomes = study::run(&tried, &Plan { later: compared, ..plan.clone() })?;
+    let mut outcomes = outcomes.into_iter();
+    let tuned = columns.iter().zip(&trials).map(|(column, cells)| {
+        tuning::choose(column, outcomes.by_ref().take(cells.len()).collect())
+    });
+    let tuned = tuned.collect::<Result<Vec<_>>>()?;
+
+    let cells = columns.iter().zip(&tuned).map(|(column, tuned)| column.cells(tuned, seeds));
+    let cells = cells.collect::<Result<Vec<_>>>()?;
+    let all: Vec<Cell> = cells.iter().flatten().cloned().collect();
+    let outcomes = study::run(&all, &plan)?;
+    study::write_results(&args.out, &outcomes)?;
+    let mut outcomes = outcomes.into_iter();
+    let mut tasks = Vec::new();
+    for ((column, tuning), cells) in columns.into_iter().zip(tuned).zip(&cells) {
+        let outcomes: Vec<Outcome> = outcomes.by_ref().take(cells.len()).collect();
+        tasks.push(column.found(tuning, &outcomes, args.threshold)?);
+    }
+    let (about, budget) = (budget.about, format!("{:?}", args.budget).to_lowercase());
+    let mut study = Study { about, budget, seeds, tasks, out: None };
+    write(&study, &args.out)?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        study.out = Some(args.out.clone());
+        writeln!(out, "{}", serde_json::to_string(&study)?)?;
+        return Ok(());
+    }
+    write!(out, "{}", tables::markdown(&study))?;
+    writeln!(out, "\nreport: {}", args.out.join("report.html").display())?;
+    Ok(())
+}
+
+/// Leaves tables, pictures of curves and the page in the study's folder.
+fn write(study: &Study, out: &Path) -> Result<()> {
+    study::put(out, "tables.md", &tables::markdown(study))?;
+    for found in &study.tasks {
+        for (name, table) in tables::all(found) {
+            study::put(out, &format!("{}-{name}.csv", found.analysis.name), &table.csv())?;
+        }
+        curves::draw(&out.join(format!("{}-curves.png", found.analysis.name)), &found.analysis)?;
+    }
+    study::put(out, "report.html", &page::write(study)?)
+}
+
+impl Column {
+    fn new(mut design: Design, args: &CompareArgs) -> Result<Self> {
+        design.steps = args.steps.unwrap_or(design.steps);
+        design.trials = args.trials.map_or(design.trials, usize::from);
+        let mut base = Base {
+            name: design.recipe.clone(),
+            steps: Some(design.steps),
+            set: design.set.clone(),
+            ..Base::default()
+        };
+        let plain = Cell::new(&base, design.name.clone(), 0, &[])?;
+        let (kind, needed) = (plain.recipe.data.kind, plain.recipe.data.dir.is_none());
+        let (flag, given) = match kind {
+            DataKind::Screens => ("--screens", &args.screens),
+            DataKind::Voc => ("--bccd", &args.bccd),
+            _ => ("--fashion", &args.fashion),
+        };
+        if needed && given.is_none() && kind != DataKind::Sample {
+            bail!("{}: the folder of the data expected, {flag} DIR", design.name);
+        }
+        base.data = given.clone().filter(|_| kind != DataKind::Sample);
+        let captions = matches!(plain.recipe.model, ModelConfig::Captioner(_));
+        let asked = match &*args.encodings {
+            [] => design.rows.clone(),
+            [all] if all == "all" => {
+                nn::PositionConfig::all(1.0).iter().map(|kind| kind.name().to_owned()).collect()
+            }
+            asked => asked.to_vec(),
+        };
+        let (mut rows, mut unfit) = (Vec::new(), Vec::new());
+        for text in asked {
+            let row = Row::parse(&text)?;
+            if text.contains(':') && !captions {
+                unfit.push(format!("{text}: only captions have groupings"));
+                continue;
+            }
+            let settings = row.settings(&row.candidates(1)[0])?;
+            match Cell::new(&base, row.name.clone(), 0, &settings) {
+                Ok(_) => rows.push(row),
+                Err(error) => unfit.push(format!("{error:#}")),
+            }
+        }
+        if rows.is_empty() {
+            bail!("{}: no encoding is left to compare; {}", design.name, unfit.join("; "));
+        }
+        let (scorings, figures) = scorings(&design, &plain.recipe.model);
+        Ok(Self { design, base, rows, scorings, figures, unfit })
+    }
+
+    /// What the compared runs of one seed take, in seconds on two cores.
+    fn cost(&self) -> f64 {
+        self.rows.len() as f64 * self.run_cost()
+    }
+
+    fn run_cost(&self) -> f64 {
+        self.design.steps as f64
+            * self.design.step_seconds
+            * (1.0 + 0.1 * self.scorings.len() as f64)
+    }
+
+    /// The runs that are compared.
+    fn cells(&self, tuned: &[Tuning], seeds: u64) -> Result<Vec<Cell>> {
+        let mut cells = Vec::new();
+        for (row, tuning) in self.rows.iter().zip(tuned) {
+            for seed in 0..seeds {
+                let group = format!("{}/{}", self.design.name, row.folder());
+                let cell = Cell::new(&self.base, group, seed, &row.settings(tuning.best())?)?;
+                cells.push(Cell { scorings: self.scorings.clone(), cost: self.run_cost(), ..cell });
+            }
+        }
+        Ok(cells)
+    }
+
+    /// Compares the runs, row by row.
+    fn found(
+        self,
+        tuning: Vec<Tuning>,
+        outcomes: &[Outcome],
+        threshold: Option<f64>,
+    ) -> Result<Found> {
+        let (mut runs, mut maps) = (Vec::new(), Vec::new());
+        let of_rows = outcomes.chunks(outcomes.len() / self.rows.len());
+        for ((row, tuning), outcomes) in self.rows.iter().zip(&tuning).zip(of_rows) {
+            let (params, drawn) = look(&row.name, &outcomes[0])?;
+            maps.extend(drawn);
+            let position = inline(tuning.best())?;
+            runs.push(Runs::new(row.name.clone(), position, outcomes.to_vec(), params)?);
+        }
+        let analysis = analyse(&self.design.name, &self.figures, &runs, threshold)?;
+        Ok(Found { analysis, tuning, unfit: self.unfit, maps })
+    }
+}
