@@ -1,10 +1,11 @@
 //! Studies: many runs, each a process of its own, under one folder. What is finished there is not done again, what was begun is
 //! continued.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
@@ -23,7 +24,19 @@ pub(crate) struct Cell {
     pub(crate) seed: u64,
     /// What `wavetape train` is given, without folder and threads: the command that repeats the run.
     pub(crate) arguments: Vec<String>,
-    recipe: Recipe,
+    pub(crate) recipe: Recipe,
+    /// How the run is scored when it is trained.
+    pub(crate) scorings: Vec<Scoring>,
+    /// What it takes, in units that all cells of a study share.
+    pub(crate) cost: f64,
+}
+
+/// A call of `wavetape eval` on a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Scoring {
+    /// Its line is kept as `score-NAME.json`.
+    pub(crate) name: String,
+    pub(crate) arguments: Vec<String>,
 }
 
 /// Where a recipe comes from, and what the command line changes in all runs.
@@ -45,7 +58,10 @@ pub(crate) struct Outcome {
     pub(crate) group: String,
     pub(crate) seed: u64,
     pub(crate) command: String,
+    pub(crate) folder: PathBuf,
     pub(crate) report: Map<String, Value>,
+    /// What each of the cell's scorings has reported.
+    pub(crate) scores: BTreeMap<String, Map<String, Value>>,
 }
 
 /// How a study is run.
@@ -56,6 +72,8 @@ pub(crate) struct Plan {
     /// Runs at a time; they share the threads.
     pub(crate) jobs: usize,
     pub(crate) quiet: bool,
+    /// The cost of what comes after these runs.
+    pub(crate) later: f64,
 }
 
 /// The line of a finished run, in its folder.
@@ -96,7 +114,7 @@ impl Cell {
         }
         add("--seed", seed.to_string());
         set.into_iter().for_each(|pair| add("--set", pair));
-        Ok(Self { group, seed, arguments, recipe })
+        Ok(Self { group, seed, arguments, recipe, scorings: Vec::new(), cost: 1.0 })
     }
 
     /// The command that repeats the run.
@@ -112,12 +130,8 @@ impl Cell {
         out.join(&self.group).join(format!("seed-{}", self.seed))
     }
 
-    fn outcome(&self, report: Map<String, Value>) -> Outcome {
-        Outcome { group: self.group.clone(), seed: self.seed, command: self.command(), report }
-    }
-
-    /// What the run in the folder has reported, if it is finished.
-    fn finished(&self, folder: &Path) -> Result<Option<Map<String, Value>>> {
+    /// The run in the folder, if it is trained and scored.
+    fn finished(&self, folder: &Path) -> Result<Option<Outcome>> {
         if !folder.join("config.toml").exists() {
             return Ok(None);
         }
@@ -134,20 +148,53 @@ impl Cell {
                 folder.display()
             );
         }
-        let path = folder.join(RESULT);
-        match fs::read_to_string(&path) {
-            Ok(text) => {
-                serde_json::from_str(&text).with_context(|| path.display().to_string()).map(Some)
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| path.display().to_string()),
+        let Some(report) = read(&folder.join(RESULT))? else { return Ok(None) };
+        let mut scores = BTreeMap::new();
+        for scoring in &self.scorings {
+            let Some(score) = read(&scoring.file(folder))? else { return Ok(None) };
+            scores.insert(scoring.name.clone(), score);
         }
+        Ok(Some(self.outcome(folder, report, scores)))
     }
 
-    /// Trains, in a process of its own; none if it was interrupted.
+    fn outcome(
+        &self,
+        folder: &Path,
+        report: Map<String, Value>,
+        scores: BTreeMap<String, Map<String, Value>>,
+    ) -> Outcome {
+        let (group, command) = (self.group.clone(), self.command());
+        Outcome { group, seed: self.seed, command, folder: folder.to_owned(), report, scores }
+    }
+
+    /// Trains and scores, each in a process of its own, what is not done yet; none if it was interrupted.
+    fn run(&self, folder: &Path, threads: usize) -> Result<Option<Outcome>> {
+        let done = read(&folder.join(RESULT))?;
+        let Some(report) =
+            done.map_or_else(|| self.train(folder, threads), |done| Ok(Some(done)))?
+        else {
+            return Ok(None);
+        };
+        let mut scores = BTreeMap::new();
+        for scoring in &self.scorings {
+            let file = scoring.file(folder);
+            let score = match read(&file)? {
+                Some(score) => score,
+                None => {
+                    let mut command = program("eval", threads)?;
+                    command.arg(folder).args(&scoring.arguments);
+                    let score = reported(&mut command, &scoring.command(folder))?;
+                    keep(&file, &score)?;
+                    score
+                }
+            };
+            scores.insert(scoring.name.clone(), score);
+        }
+        Ok(Some(self.outcome(folder, report, scores)))
+    }
+
     fn train(&self, folder: &Path, threads: usize) -> Result<Option<Map<String, Value>>> {
-        let mut command = Command::new(std::env::current_exe().context("this program's path")?);
-        command.arg("train");
+        let mut command = program("train", threads)?;
         if folder.join("checkpoint.safetensors").exists() {
             command.arg("--resume").arg(folder);
         } else {
@@ -157,24 +204,58 @@ impl Cell {
             }
             command.args(&self.arguments).arg("--out").arg(folder);
         }
-        command.args(["--threads", &threads.to_string(), "--json", "--quiet"]);
-        let output = command
-            .stdin(Stdio::null())
-            .output()
-            .with_context(|| format!("starting {}", self.command()))?;
-        if !output.status.success() {
-            let message = String::from_utf8_lossy(&output.stderr);
-            bail!("{}: {}", self.command(), message.trim().trim_start_matches("error: "));
-        }
-        let report: Map<String, Value> = serde_json::from_slice(&output.stdout)
-            .with_context(|| format!("what {} has printed", self.command()))?;
+        let report = reported(command.arg("--quiet"), &self.command())?;
         if report.get("finished") != Some(&Value::Bool(true)) {
             return Ok(None);
         }
-        let path = folder.join(RESULT);
-        write_atomically(&path, &output.stdout).with_context(|| path.display().to_string())?;
+        keep(&folder.join(RESULT), &report)?;
         Ok(Some(report))
     }
+}
+
+impl Scoring {
+    fn file(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("score-{}.json", self.name))
+    }
+
+    /// The command that repeats it.
+    fn command(&self, folder: &Path) -> String {
+        format!("wavetape eval {} {}", folder.display(), self.arguments.join(" "))
+    }
+}
+
+/// This program with a subcommand that reports in JSON.
+fn program(subcommand: &str, threads: usize) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("this program's path")?);
+    command.args([subcommand, "--json", "--threads", &threads.to_string()]);
+    Ok(command)
+}
+
+/// Runs a command, called `name` where it fails, and reads the object that it prints.
+fn reported(command: &mut Command, name: &str) -> Result<Map<String, Value>> {
+    let output =
+        command.stdin(Stdio::null()).output().with_context(|| format!("starting {name}"))?;
+    if !output.status.success() {
+        let message = String::from_utf8_lossy(&output.stderr);
+        bail!("{name}: {}", message.trim().trim_start_matches("error: "));
+    }
+    serde_json::from_slice(&output.stdout).with_context(|| format!("what {name} has printed"))
+}
+
+/// The object in a file; none if there is no file.
+fn read(path: &Path) -> Result<Option<Map<String, Value>>> {
+    match fs::read_to_string(path) {
+        Ok(text) => {
+            serde_json::from_str(&text).with_context(|| path.display().to_string()).map(Some)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
+    }
+}
+
+fn keep(path: &Path, report: &Map<String, Value>) -> Result<()> {
+    let text = serde_json::to_string(report)?;
+    write_atomically(path, text.as_bytes()).with_context(|| path.display().to_string())
 }
 
 /// Runs what is not finished yet and returns all outcomes in the order of the cells.
@@ -190,22 +271,24 @@ pub(crate) fn run(cells: &[Cell], plan: &Plan) -> Result<Vec<Outcome>> {
         results.push(cell.finished(folder)?);
     }
     let open: Vec<usize> = (0..cells.len()).filter(|&i| results[i].is_none()).collect();
-    let interrupted = interruption()?;
-    let (next, start) = (AtomicUsize::new(0), Instant::now());
+    let left = open.iter().map(|&i| cells[i].cost).sum::<f64>() + plan.later;
+    let clock = Clock { start: Instant::now(), left };
+    let interrupted = interruption();
+    let next = AtomicUsize::new(0);
     let found = Mutex::new(Vec::new());
     let work = || {
         while let Some(&i) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
             if interrupted.load(Ordering::Relaxed) {
                 break;
             }
-            let result = cells[i].train(&folders[i], threads);
+            let result = cells[i].run(&folders[i], threads);
             let Ok(mut found) = found.lock() else { break };
             found.push((i, result));
             if !plan.quiet {
                 let (_, result) = &found[found.len() - 1];
                 let done = cells.len() - open.len() + found.len();
-                let left = start.elapsed() * (open.len() - found.len()) as u32 / found.len() as u32;
-                eprintln!("{}", progress(&cells[i], result, [done, cells.len()], left));
+                let cost = found.iter().map(|&(i, _)| cells[i].cost).sum();
+                eprintln!("{}", progress(&cells[i], result, [done, cells.len()], clock.left(cost)));
             }
         }
     };
@@ -213,43 +296,57 @@ pub(crate) fn run(cells: &[Cell], plan: &Plan) -> Result<Vec<Outcome>> {
     let mut failures = Vec::new();
     for (i, result) in found.into_inner().unwrap_or_default() {
         match result {
-            Ok(report) => results[i] = report,
+            Ok(outcome) => results[i] = outcome,
             Err(error) => failures.push(format!("{error:#}")),
         }
     }
     if !failures.is_empty() {
         bail!("{} of {} runs have failed: {}", failures.len(), cells.len(), failures.join("; "));
     }
-    let outcome = |(cell, report): (&Cell, Option<_>)| report.map(|report| cell.outcome(report));
-    let outcomes: Option<Vec<_>> = cells.iter().zip(results).map(outcome).collect();
+    let outcomes: Option<Vec<_>> = results.into_iter().collect();
     outcomes.context("interrupted; the same command continues")
 }
 
+/// How long the rest of a study takes, if it goes on as fast as it went.
+struct Clock {
+    start: Instant,
+    /// The cost of all that was open at the start.
+    left: f64,
+}
+
+impl Clock {
+    fn left(&self, done: f64) -> Duration {
+        let share = ((self.left - done) / done.max(1e-9)).max(0.0);
+        Duration::try_from_secs_f64(self.start.elapsed().as_secs_f64() * share)
+            .unwrap_or(Duration::MAX)
+    }
+}
+
 /// Set by Ctrl-C: no run is begun any more, and those under way, which have got it as well, save themselves.
-fn interruption() -> Result<Arc<AtomicBool>> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let set = Arc::clone(&flag);
-    ctrlc::set_handler(move || {
-        if set.swap(true, Ordering::Relaxed) {
+fn interruption() -> &'static AtomicBool {
+    static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+    static HANDLED: Once = Once::new();
+    let handler = || {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
             std::process::exit(1);
         }
-    })
-    .context("Ctrl-C cannot be handled")?;
-    Ok(flag)
+    };
+    // Where it cannot be handled, Ctrl-C ends the study at once; its runs are continued all the same.
+    HANDLED.call_once(|| drop(ctrlc::set_handler(handler)));
+    &INTERRUPTED
 }
 
 fn progress(
     cell: &Cell,
-    result: &Result<Option<Map<String, Value>>>,
+    result: &Result<Option<Outcome>>,
     [done, all]: [usize; 2],
     left: Duration,
 ) -> String {
     let outcome = match result {
-        Ok(Some(report)) => {
-            let (metric, value) = (&report["metric"], &report["value"]);
-            let value = value.as_f64().unwrap_or(f64::NAN);
-            let seconds = report["seconds"].as_f64().unwrap_or(f64::NAN);
-            format!("{} {value:.4}, {seconds:.0} s", metric.as_str().unwrap_or_default())
+        Ok(Some(outcome)) => {
+            let [value, seconds] =
+                ["value", "seconds"].map(|key| outcome.number(key).unwrap_or(f64::NAN));
+            format!("{} {value:.4}, {seconds:.0} s", outcome.metric())
         }
         Ok(None) => "interrupted".to_owned(),
         Err(error) => format!("{error:#}"),
@@ -278,6 +375,11 @@ impl Outcome {
         line.insert("group".to_owned(), self.group.clone().into());
         line.insert("seed".to_owned(), self.seed.into());
         line.insert("command".to_owned(), self.command.clone().into());
+        if !self.scores.is_empty() {
+            let scores =
+                self.scores.iter().map(|(name, score)| (name.clone(), score.clone().into()));
+            line.insert("scores".to_owned(), Value::Object(scores.collect()));
+        }
         Value::Object(line)
     }
 }

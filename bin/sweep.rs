@@ -98,7 +98,7 @@ pub(crate) fn run(args: &SweepArgs) -> Result<()> {
         }
     }
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
-    let plan = Plan { out: args.out.clone(), jobs: args.jobs, quiet: args.quiet };
+    let plan = Plan { out: args.out.clone(), jobs: args.jobs, quiet: args.quiet, later: 0.0 };
     let outcomes = study::run(&cells, &plan)?;
     study::write_results(&args.out, &outcomes)?;
     let groups: Vec<Group> = outcomes.chunk_by(|a, b| a.group == b.group).map(Group::of).collect();
