@@ -8,6 +8,7 @@ mod caption_baselines;
 mod captioner;
 mod classifier;
 mod coco;
+mod compare;
 mod config;
 mod data;
 mod detect;
@@ -67,6 +68,7 @@ enum Command {
     Caption(caption::CaptionArgs),
     Generate(generate::GenerateArgs),
     Sweep(Box<sweep::SweepArgs>),
+    Compare(Box<compare::CompareArgs>),
     Inspect(inspect::InspectArgs),
     Report(report::ReportArgs),
     Bench(bench::BenchArgs),
@@ -92,6 +94,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Caption(args) => caption::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Sweep(args) => sweep::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Report(args) => report::run(args),
         Command::Bench(args) => bench::run(args),

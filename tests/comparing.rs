@@ -37,7 +37,8 @@ fn a_study_is_tuned_compared_written_and_goes_on_where_it_was() {
     let root = tempfile::tempdir().expect("a folder");
     let out = root.path().join("study");
     let asked = ["classify", "--encodings", "lff-mlp,none", "--steps", "2", "--trials", "2"];
-    let asked = [&asked[..], &["--seeds", "2", "--json"]].concat();
+    let small = ["--set", "model.dim=16", "--set", "model.depth=1", "--set", "model.mlp_dim=16"];
+    let asked = [&asked[..], &["--seeds", "2", "--json"], &small].concat();
     let first = json(&compare(&out, &asked));
     assert_eq!(first["budget"], "quick");
     assert!(first["about"].as_str().expect("words").contains("demonstration"));
@@ -101,9 +102,8 @@ fn a_study_is_tuned_compared_written_and_goes_on_where_it_was() {
     assert_eq!(results(&out), lines);
     assert_eq!(written(&untouched), before);
 
-    // Other steps are another study.
-    let asked: Vec<&str> = asked.iter().map(|&word| if word == "2" { "3" } else { word }).collect();
-    let refused = compare(&out, &asked);
+    // Other batches are another study.
+    let refused = compare(&out, &[&asked[..], &["--set", "train.batch_size=32"]].concat());
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("holds a run of another config"));
 }

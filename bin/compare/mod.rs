@@ -59,6 +59,9 @@ pub(crate) struct CompareArgs {
     /// Choices of numbers that are tried for each encoding, in place of the budget's; 1: the usual ones, without trying.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=8))]
     trials: Option<u16>,
+    /// Change a value of the recipes in all runs.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// What curves have to reach to count as converged, in the metric; where the slowest encoding ends, unless given.
     #[arg(long, value_name = "X")]
     threshold: Option<f64>,
@@ -199,7 +202,7 @@ impl Column {
         let mut base = Base {
             name: design.recipe.clone(),
             steps: Some(design.steps),
-            set: design.set.clone(),
+            set: [&*design.set, &*args.set].concat(),
             ..Base::default()
         };
         let plain = Cell::new(&base, design.name.clone(), 0, &[])?;

@@ -9,14 +9,14 @@ const MOST_POINTS: usize = 2000;
 
 /// Lines over steps, or over time.
 #[derive(Debug, Serialize)]
-pub(super) struct Chart {
-    pub(super) title: String,
-    pub(super) lines: Vec<Line>,
+pub(crate) struct Chart {
+    pub(crate) title: String,
+    pub(crate) lines: Vec<Line>,
 }
 
 /// A number of a run.
 #[derive(Debug, Serialize)]
-pub(super) struct Line {
+pub(crate) struct Line {
     /// Place of the run.
     run: usize,
     /// What tells it from other lines of the same run in this chart.
@@ -98,6 +98,19 @@ pub(super) fn charts(runs: &[&Metrics]) -> Vec<Chart> {
 }
 
 impl Line {
+    /// Points (step, value) of the mean of several runs, whose steps took so many seconds.
+    pub(crate) fn of_mean(run: usize, style: usize, points: &[(f64, f64)], seconds: f64) -> Self {
+        Self {
+            run,
+            name: String::new(),
+            style: style.min(2),
+            every: 1,
+            steps: points.iter().map(|point| point.0 as u64).collect(),
+            seconds: points.iter().map(|point| rounded(point.0 * seconds)).collect(),
+            values: points.iter().map(|point| rounded(point.1)).collect(),
+        }
+    }
+
     fn new(run: usize, name: &str, style: usize, points: &[Point]) -> Self {
         let every = points.len().div_ceil(MOST_POINTS);
         let last = points.len() - 1;
@@ -121,7 +134,7 @@ fn rounded(x: f64) -> f64 {
 }
 
 /// A number's name for people.
-pub(super) fn title(name: &str) -> String {
+pub(crate) fn title(name: &str) -> String {
     let known = match name {
         "loss" => "Loss",
         "accuracy" => "Accuracy",

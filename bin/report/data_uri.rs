@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use image::{ImageFormat, RgbImage};
 
 /// A picture as a `data:` address of a PNG file.
-pub(super) fn png(picture: &RgbImage) -> Result<String> {
+pub(crate) fn png(picture: &RgbImage) -> Result<String> {
     let mut bytes = Cursor::new(Vec::new());
     picture.write_to(&mut bytes, ImageFormat::Png).context("a PNG file in memory")?;
     Ok(format!("data:image/png;base64,{}", base64(bytes.get_ref())))

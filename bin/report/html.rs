@@ -4,11 +4,11 @@ use std::fmt::{Display, Write as _};
 
 /// A part of a page.
 #[derive(Debug, Default)]
-pub(super) struct Html(String);
+pub(crate) struct Html(String);
 
 impl Html {
     /// An element with what `inside` writes.
-    pub(super) fn element(
+    pub(crate) fn element(
         &mut self,
         name: &str,
         attributes: &[(&str, &str)],
@@ -20,25 +20,25 @@ impl Html {
     }
 
     /// An element with a text.
-    pub(super) fn leaf(&mut self, name: &str, attributes: &[(&str, &str)], text: impl Display) {
+    pub(crate) fn leaf(&mut self, name: &str, attributes: &[(&str, &str)], text: impl Display) {
         self.open(name, attributes);
         let _ = writeln!(self.0, "{}</{name}>", escape(&text.to_string()));
     }
 
     /// A picture from a `data:` address, with what it shows in words.
-    pub(super) fn image(&mut self, address: &str, shows: &str) {
+    pub(crate) fn image(&mut self, address: &str, shows: &str) {
         self.open("img", &[("src", address), ("alt", shows), ("loading", "lazy")]);
         self.0.push('\n');
     }
 
     /// A control of a form.
-    pub(super) fn input(&mut self, attributes: &[(&str, &str)]) {
+    pub(crate) fn input(&mut self, attributes: &[(&str, &str)]) {
         self.open("input", attributes);
         self.0.push('\n');
     }
 
     /// A term and what belongs to it, inside of a `dl`.
-    pub(super) fn entry(&mut self, term: &str, value: impl Display) {
+    pub(crate) fn entry(&mut self, term: &str, value: impl Display) {
         self.element("div", &[], |html| {
             html.leaf("dt", &[], term);
             html.leaf("dd", &[], value);
@@ -46,12 +46,12 @@ impl Html {
     }
 
     /// What was written elsewhere.
-    pub(super) fn part(&mut self, part: &Html) {
+    pub(crate) fn part(&mut self, part: &Html) {
         self.0.push_str(&part.0);
     }
 
     /// The text of the page.
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
@@ -65,7 +65,7 @@ impl Html {
 }
 
 /// Text as it stands between tags or inside of a quoted attribute.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

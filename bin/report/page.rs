@@ -11,7 +11,7 @@ const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
 /// The page: the template with everything in its places.
-pub(super) fn fill(title: &str, body: &Html, data: &str) -> String {
+pub(crate) fn fill(title: &str, body: &Html, data: &str) -> String {
     let title = escape(title);
     let parts = [
         ("{{title}}", title.as_str()),
@@ -31,13 +31,13 @@ pub(super) fn fill(title: &str, body: &Html, data: &str) -> String {
 }
 
 /// What the script draws, as JSON that cannot end the element that it stands in.
-pub(super) fn data(runs: &[&str], charts: &[Chart]) -> Result<String> {
+pub(crate) fn data(runs: &[&str], charts: &[Chart]) -> Result<String> {
     let data = serde_json::to_string(&serde_json::json!({ "runs": runs, "charts": charts }))?;
     Ok(data.replace('<', "\\u003c"))
 }
 
 /// The place of the curves, and their controls.
-pub(super) fn curves(html: &mut Html, is_any: bool) {
+pub(crate) fn curves(html: &mut Html, is_any: bool) {
     html.leaf("h2", &[], "Curves");
     if !is_any {
         html.leaf("p", &[], "There are no metrics yet.");
