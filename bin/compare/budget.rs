@@ -41,8 +41,10 @@ pub(super) struct Design {
     pub(super) trials: usize,
     /// Sides of images, in pixels, that training does not show.
     pub(super) sizes: Vec<usize>,
-    /// Seconds of a step on two cores, about; from the first run on they are measured.
+    /// Seconds of a step on two cores (AMD EPYC, Zen 4), from which the time of the first runs is guessed; then it is measured.
     pub(super) step_seconds: f64,
+    /// Seconds of one scoring of a run.
+    pub(super) score_seconds: f64,
 }
 
 /// The tasks of the paper.
@@ -87,5 +89,36 @@ impl Budget {
         ];
         let asked = |task: Task| tasks.contains(&task) || tasks.contains(&Task::All);
         all.into_iter().filter(|(task, _)| asked(*task)).flat_map(|(_, of)| of.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::row::Row;
+    use super::*;
+    use crate::study::{Base, Cell};
+
+    #[test]
+    fn every_budget_plans_runs_whose_recipes_resolve_for_each_of_its_rows() {
+        for size in [Size::Quick, Size::Pilot, Size::Full] {
+            let budget = Budget::of(size).expect("TOML");
+            assert!(budget.seeds > 1);
+            let designs = budget.designs(&[Task::All]);
+            assert!(designs.len() >= 4);
+            for Design { name, recipe, set, rows, steps, tuning_steps, trials, .. } in designs {
+                assert!(tuning_steps < steps && trials > 1 && rows.len() > 1, "{name}");
+                let base = Base { name: recipe, set, steps: Some(steps), ..Base::default() };
+                for row in rows {
+                    let row = Row::parse(&row).expect("known");
+                    for position in row.candidates(trials) {
+                        let settings = row.settings(&position).expect("TOML");
+                        let cell = Cell::new(&base, name.clone(), 0, &settings);
+                        let recipe =
+                            cell.unwrap_or_else(|error| panic!("{name}: {error:#}")).recipe;
+                        assert_eq!(recipe.model.position(), &position, "{name}");
+                    }
+                }
+            }
+        }
     }
 }

@@ -62,12 +62,16 @@ pub(crate) struct CompareArgs {
     /// Change a value of the recipes in all runs.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// What curves have to reach to count as converged, in the metric; where the slowest encoding ends, unless given.
+    /// What curves have to reach to count as converged, in the metric; where the worst run ends, those without
+    /// positions aside, unless given.
     #[arg(long, value_name = "X")]
     threshold: Option<f64>,
     /// Folder of the study.
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "plan")]
+    out: Option<PathBuf>,
+    /// Tell what would be run and how long it takes, about, and do nothing.
+    #[arg(long, conflicts_with_all = ["json", "out"])]
+    plan: bool,
     /// Runs at a time; they share the threads. As many as threads, up to 4, unless given.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -130,27 +134,22 @@ pub(crate) fn run(args: &CompareArgs) -> Result<()> {
     for column in &columns {
         column.unfit.iter().for_each(|why| eprintln!("{}: left out: {why}", column.design.name));
     }
-    std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
+    let trials = columns.iter().map(tuning::cells).collect::<Result<Vec<_>>>()?;
+    let Some(out) = &args.out else {
+        let table = tables::plan(&columns, &trials, seeds);
+        return Ok(write!(io::stdout().lock(), "{}", table.markdown())?);
+    };
+    std::fs::create_dir_all(out).with_context(|| out.display().to_string())?;
     let jobs = args.jobs.unwrap_or_else(|| rayon::current_num_threads().min(4));
     if jobs == 0 {
         bail!("--jobs 0: at least 1 expected");
     }
-    let plan = Plan { out: args.out.clone(), jobs, quiet: args.quiet, later: 0.0 };
-
-    let trials = columns.iter().map(|column| tuning::cells(column)).collect::<Result<Vec<_>>>()?;
-    let compared: f64 = columns.iter().map(|column| column.cost() * seeds as f64).sum();
-    let tried: Vec<Cell> = trials.iter().flatten().cloned().collect();
-    let cost = tried.iter().map(|cell| cell.cost).sum::<f64>() + compared;
+    let plan = Plan { out: out.clone(), jobs, quiet: args.quiet, later: 0.0 };
     if !args.quiet {
-        let runs: usize =
-            columns.iter().map(|column| column.rows.len()).sum::<usize>() * seeds as usize;
-        eprintln!(
-            "{}; {} runs to tune and {runs} to compare, {:.0} minutes on two cores in all, about",
-            budget.about,
-            tried.len(),
-            cost / 60.0
-        );
+        eprintln!("{}; --plan tells how long it takes, about", budget.about);
     }
+    let tried: Vec<Cell> = trials.iter().flatten().cloned().collect();
+    let compared: f64 = columns.iter().map(|column| column.cost() * seeds as f64).sum();
     let outcomes = study::run(&tried, &Plan { later: compared, ..plan.clone() })?;
     let mut outcomes = outcomes.into_iter();
     let tuned = columns.iter().zip(&trials).map(|(column, cells)| {
@@ -162,7 +161,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<()> {
     let cells = cells.collect::<Result<Vec<_>>>()?;
     let all: Vec<Cell> = cells.iter().flatten().cloned().collect();
     let outcomes = study::run(&all, &plan)?;
-    study::write_results(&args.out, &outcomes)?;
+    study::write_results(out, &outcomes)?;
     let mut outcomes = outcomes.into_iter();
     let mut tasks = Vec::new();
     for ((column, tuning), cells) in columns.into_iter().zip(tuned).zip(&cells) {
@@ -171,15 +170,15 @@ pub(crate) fn run(args: &CompareArgs) -> Result<()> {
     }
     let (about, budget) = (budget.about, format!("{:?}", args.budget).to_lowercase());
     let mut study = Study { about, budget, seeds, tasks, out: None };
-    write(&study, &args.out)?;
-    let mut out = io::stdout().lock();
+    write(&study, out)?;
+    let mut stdout = io::stdout().lock();
     if args.json {
-        study.out = Some(args.out.clone());
-        writeln!(out, "{}", serde_json::to_string(&study)?)?;
+        study.out = Some(out.clone());
+        writeln!(stdout, "{}", serde_json::to_string(&study)?)?;
         return Ok(());
     }
-    write!(out, "{}", tables::markdown(&study))?;
-    writeln!(out, "\nreport: {}", args.out.join("report.html").display())?;
+    write!(stdout, "{}", tables::markdown(&study))?;
+    writeln!(stdout, "\nreport: {}", out.join("report.html").display())?;
     Ok(())
 }
 
@@ -250,9 +249,8 @@ impl Column {
     }
 
     fn run_cost(&self) -> f64 {
-        self.design.steps as f64
-            * self.design.step_seconds
-            * (1.0 + 0.1 * self.scorings.len() as f64)
+        let Design { steps, step_seconds, score_seconds, .. } = self.design;
+        steps as f64 * step_seconds + self.scorings.len() as f64 * score_seconds
     }
 
     /// The runs that are compared.

@@ -7,8 +7,8 @@ use models::statistics::{Estimate, Interval};
 use super::analysis::{Analysis, Compared, LEVEL, Measured, REFERENCE, Verdict};
 use super::row::inline;
 use super::tuning::Tuning;
-use super::{Found, Study};
-use crate::study::Table;
+use super::{Column, Found, Study};
+use crate::study::{Cell, Table};
 
 /// The tables of a design, with what their files are called.
 pub(super) fn all(found: &Found) -> Vec<(&'static str, Table)> {
@@ -26,7 +26,7 @@ pub(super) fn caption(name: &str, found: &Found) -> String {
     match name {
         "figures" => "On the test set, mean ± standard error over seeds".to_owned(),
         "differences" => format!(
-            "Less `{REFERENCE}`, seed by seed: mean, {:.0} % intervals (Student's, and the bootstrap's, which is too narrow for few seeds), p of Student's paired test, and the same corrected for the number of rows (Holm)",
+            "Less {REFERENCE}, seed by seed: mean, {:.0} % intervals (Student's, and the bootstrap's, which is too narrow for few seeds), p of Student's paired test, and the same corrected for the number of rows (Holm)",
             100.0 * LEVEL
         ),
         "cost" => format!(
@@ -52,6 +52,32 @@ pub(super) fn markdown(study: &Study) -> String {
         }
     }
     text
+}
+
+/// What a study would run, and how long that takes on two cores.
+pub(super) fn plan(columns: &[Column], trials: &[Vec<Cell>], seeds: u64) -> Table {
+    let head = ["", "rows", "runs to tune", "runs to compare", "steps", "hours on two cores"];
+    let mut table = vec![head.map(str::to_owned).to_vec()];
+    let mut all = [0.0; 3];
+    for (column, trials) in columns.iter().zip(trials) {
+        let rows = column.rows.len();
+        let tuning: f64 = trials.iter().map(|cell| cell.cost).sum();
+        let hours = (tuning + column.cost() * seeds as f64) / 3600.0;
+        let counts = [trials.len() as f64, (rows as u64 * seeds) as f64, hours];
+        all.iter_mut().zip(counts).for_each(|(all, count)| *all += count);
+        table.push(vec![
+            column.design.name.clone(),
+            rows.to_string(),
+            trials.len().to_string(),
+            (rows as u64 * seeds).to_string(),
+            format!("{} to tune, {}", column.design.tuning_steps, column.design.steps),
+            format!("{hours:.1}"),
+        ]);
+    }
+    let [tuned, compared, hours] = all;
+    let sums = [String::new(), format!("{tuned}"), format!("{compared}"), String::new()];
+    table.push([vec!["all".to_owned()], sums.to_vec(), vec![format!("{hours:.1}")]].concat());
+    Table(table)
 }
 
 fn figures(analysis: &Analysis) -> Table {
