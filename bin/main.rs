@@ -45,7 +45,7 @@ mod watch;
 use std::process::ExitCode;
 
 use anstyle::AnsiColor;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Train small transformers with learnable Fourier position encodings on a CPU.
@@ -85,7 +85,8 @@ fn run(cli: &Cli) -> Result<()> {
     }
     // 0 stands for all processors here. Ops called from this thread split over the pool, so it is not inside of it.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(cli.threads.unwrap_or(0));
-    pool.build_global().context("threads cannot be started")?;
+    // rayon's message is that of its source.
+    pool.build_global().map_err(|error| anyhow!("threads cannot be started: {error}"))?;
     match &cli.command {
         Command::Train(args) => train::run(args),
         Command::LrFind(args) => lr_find::run(args),

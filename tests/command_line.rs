@@ -121,6 +121,39 @@ fn a_name_that_is_not_known_is_answered_by_the_nearest_that_is() {
 }
 
 #[test]
+fn what_the_system_says_of_a_file_is_told_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (run, file) = (folder.path().join("run"), folder.path().join("file"));
+    json(&[&["train", "--json", "--steps", "1", "--out", text(&run)][..], &SMALL[..]].concat());
+    for file in ["checkpoint.safetensors", "best.safetensors"] {
+        std::fs::remove_file(run.join(file)).expect("removed");
+    }
+    std::fs::write(&file, "").expect("written");
+    let inside = file.join("inside");
+    let (run, inside) = (text(&run), text(&inside));
+    let cases: [(&[&str], &str); 9] = [
+        (&["eval", run], "checkpoint.safetensors: cannot be read: No such file or directory"),
+        (&["eval", run, "--best"], "best.safetensors: "),
+        (&["inspect", run], "checkpoint.safetensors: cannot be read: "),
+        (&["inspect", "none.safetensors"], "none.safetensors: cannot be read: "),
+        (&["train", "--recipe", "none.toml"], "none.toml: No such file or directory"),
+        (&["train", "--resume", "none"], "the folder of a run expected: No such file"),
+        (&["train", "vit-fashion", "--data", "none"], "none"),
+        (&["train", "--out", inside], "inside: Not a directory"),
+        (&["eval", "--coco", "none.json", "--results", "none.json"], "none.json: cannot be read: "),
+    ];
+    for (args, told) in cases {
+        let error = refused(args);
+        assert!(error.contains(told), "{args:?}: {error}");
+        let mut parts: Vec<&str> = error.trim().split(": ").collect();
+        let count = parts.len();
+        parts.sort_unstable();
+        parts.dedup();
+        assert_eq!(parts.len(), count, "{args:?}: {error}");
+    }
+}
+
+#[test]
 fn errors_have_no_colours_in_a_pipe() {
     let error = refused(&["train", "vit-simple"]);
     assert!(!error.contains('\u{1b}'), "{error:?}");

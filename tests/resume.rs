@@ -292,7 +292,8 @@ fn a_full_disk_stops_a_run_that_goes_on_when_there_is_room() {
     let full = output(&mut resume(&parts));
     assert_eq!(full.status.code(), Some(1));
     assert!(
-        stderr(&full).contains("checkpoint.safetensors: No space left on device"),
+        stderr(&full)
+            .contains("checkpoint.safetensors: cannot be written: No space left on device"),
         "{}",
         stderr(&full)
     );

@@ -15,11 +15,13 @@ use crate::Params;
 #[derive(Debug, Error)]
 pub enum Error {
     /// The file could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: cannot be {attempt}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// The reason.
+        /// What was to be done with it: `read` or `written`.
+        attempt: &'static str,
+        /// What the operating system says; as the source of the error it is no part of the message.
         source: std::io::Error,
     },
     /// The file is not what it should be.
@@ -30,6 +32,12 @@ pub enum Error {
         /// What was expected and what was found.
         message: String,
     },
+}
+
+impl Error {
+    fn io(path: &Path, attempt: &'static str, source: std::io::Error) -> Self {
+        Self::Io { path: path.into(), attempt, source }
+    }
 }
 
 /// The result of reading or writing.
@@ -62,7 +70,7 @@ impl TensorFile {
     /// # Errors
     /// If the file cannot be read or is no safetensors file.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).map_err(|source| Error::Io { path: path.into(), source })?;
+        let bytes = fs::read(path).map_err(|source| Error::io(path, "read", source))?;
         let format = |message| Error::Format { path: path.into(), message };
         let header = SafeTensors::read_metadata(&bytes);
         let (_, header) = header.map_err(|e| format(format!("not a safetensors file: {e}")))?;
@@ -230,7 +238,7 @@ pub fn write<E: Float>(
     let views: Vec<_> = views.collect::<Result<_>>()?;
     let metadata = (!metadata.is_empty()).then_some(metadata);
     let bytes = safetensors::serialize(views, metadata).map_err(format)?;
-    write_atomically(path, &bytes).map_err(|source| Error::Io { path: path.into(), source })
+    write_atomically(path, &bytes).map_err(|source| Error::io(path, "written", source))
 }
 
 /// Replaces a file in one step: writes a temporary file beside it, syncs it, renames it, syncs the folder.
@@ -313,8 +321,10 @@ mod tests {
         let tensor = |x| [("x".to_owned(), Tensor::<f32>::full([2], x))];
         write(&path, tensor(1.0), HashMap::new()).expect("written");
         std::os::unix::fs::symlink("/dev/full", folder.join("c.safetensors.tmp")).expect("linked");
-        let error = write(&path, tensor(2.0), HashMap::new()).expect_err("full").to_string();
-        assert!(error.contains("c.safetensors: No space left on device"), "{error}");
+        let error = write(&path, tensor(2.0), HashMap::new()).expect_err("full");
+        assert!(error.to_string().ends_with("c.safetensors: cannot be written"), "{error}");
+        let source = std::error::Error::source(&error).expect("what the system says").to_string();
+        assert!(source.starts_with("No space left on device"), "{source}");
         let old = TensorFile::read(&path).expect("there").tensor::<f32>("x").expect("listed");
         assert_eq!(old.to_vec(), [1.0, 1.0]);
         assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 1);
