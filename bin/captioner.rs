@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use anyhow::Result;
-use autograd::{Tape, Var};
+use autograd::{Anomaly, Var};
 use datasets::screens::{Band, Batch, Loader, Vocabulary};
 use models::captions::Scores;
 use models::statistics::Estimate;
@@ -81,16 +81,17 @@ impl Captioner {
     pub(crate) fn differentiate(&self, params: &Params, batch: &Batch, step: u64) -> StepResult {
         let screens = screens(batch);
         let words = models::Captioner::words(&batch.targets);
-        let shards = Shards {
-            batch: batch.counts.len(),
-            micro_batch: self.micro_batch,
-            seed: self.seed,
-            step,
-        };
-        let step =
-            shards.differentiate(params, |cx, part| self.loss(cx, &screens, batch, part, words));
+        let step = self
+            .shards(batch, step)
+            .differentiate(params, |cx, part| self.loss(cx, &screens, batch, part, words));
         let right = step.outputs.into_iter().sum();
         StepResult { loss: step.loss, grads: step.grads, right, counted: words }
+    }
+
+    /// How a step cuts a batch.
+    fn shards(&self, batch: &Batch, step: u64) -> Shards {
+        let count = batch.counts.len();
+        Shards { batch: count, micro_batch: self.micro_batch, seed: self.seed, step }
     }
 
     /// The loss of some screens of a batch.
@@ -105,13 +106,17 @@ impl Captioner {
         self.model.loss(cx, screens, &batch.targets, part, words.max(1) as f64)
     }
 
-    /// Where the first NaN or infinity of a step comes from: computes the step again, looking at every value.
-    pub(crate) fn diagnose<'p>(&self, params: &'p Params, batch: &Batch) -> Context<'p> {
-        let cx = Context::differentiate(params).on(Tape::detecting_anomalies());
+    /// The first NaN or infinity of a step, which is computed again; see [`Shards::diagnose`].
+    pub(crate) fn diagnose<'p>(
+        &self,
+        params: &'p Params,
+        batch: &Batch,
+        step: u64,
+    ) -> Option<(Anomaly, Option<&'p str>)> {
+        let screens = screens(batch);
         let words = models::Captioner::words(&batch.targets);
-        let (loss, _) = self.loss(&cx, &screens(batch), batch, 0..batch.counts.len(), words);
-        cx.backward(&loss);
-        cx
+        self.shards(batch, step)
+            .diagnose(params, |cx, part| self.loss(cx, &screens, batch, part, words).0)
     }
 
     /// A caption for each widget of a batch, as numbers of words.

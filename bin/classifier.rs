@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use anyhow::Result;
-use autograd::{CrossEntropy, Tape, Var, cross_entropy};
+use autograd::{Anomaly, CrossEntropy, Var, cross_entropy};
 use datasets::{Batch, Loader};
 use models::{Vit, VitConfig};
 use nn::{Context, Init, Params, Shards, micro_batch};
@@ -50,13 +50,18 @@ impl Classifier {
 
     /// Loss and gradients of a batch, and how many images it got right.
     pub(crate) fn differentiate(&self, params: &Params, batch: &Batch, step: u64) -> StepResult {
+        let (shards, loss) = self.parts(batch, step);
+        let step = shards.differentiate(params, |cx, part| self.forward(cx, batch, part, &loss));
+        let right = step.outputs.into_iter().flatten().filter(|&rank| rank == 0).count();
+        StepResult { loss: step.loss, grads: step.grads, right, counted: batch.labels.len() }
+    }
+
+    /// How a step cuts a batch, and the loss of a part.
+    fn parts(&self, batch: &Batch, step: u64) -> (Shards, CrossEntropy) {
         let count = batch.labels.len();
         let shards = Shards { batch: count, micro_batch: self.micro_batch, seed: self.seed, step };
-        let options = CrossEntropy { normalizer: Some(count as f64), ..self.loss.clone() };
-        let step =
-            shards.differentiate(params, |cx, range| self.forward(cx, batch, range, &options));
-        let right = step.outputs.into_iter().flatten().filter(|&rank| rank == 0).count();
-        StepResult { loss: step.loss, grads: step.grads, right, counted: count }
+        let loss = CrossEntropy { normalizer: Some(count as f64), ..self.loss.clone() };
+        (shards, loss)
     }
 
     /// The loss of a part of a batch, and how many classes each of its images has before its label.
@@ -76,12 +81,15 @@ impl Classifier {
         (cross_entropy(&logits, labels, loss), ranks)
     }
 
-    /// Where the first NaN or infinity of a step comes from: computes the step again, looking at every value.
-    pub(crate) fn diagnose<'p>(&self, params: &'p Params, batch: &Batch) -> Context<'p> {
-        let cx = Context::differentiate(params).on(Tape::detecting_anomalies());
-        let (loss, _) = self.forward(&cx, batch, 0..batch.labels.len(), &self.loss);
-        cx.backward(&loss);
-        cx
+    /// The first NaN or infinity of a step, which is computed again; see [`Shards::diagnose`].
+    pub(crate) fn diagnose<'p>(
+        &self,
+        params: &'p Params,
+        batch: &Batch,
+        step: u64,
+    ) -> Option<(Anomaly, Option<&'p str>)> {
+        let (shards, loss) = self.parts(batch, step);
+        shards.diagnose(params, |cx, part| self.forward(cx, batch, part, &loss).0)
     }
 
     /// Scores all images of a loader. The result does not depend on the number of threads.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use anyhow::{Context as _, Result};
-use autograd::Tape;
+use autograd::Anomaly;
 use datasets::detection::{Batch, Loader, Object, Region};
 use models::average_precision::{self as ap, average_precision};
 use models::{CenterSize, Corners, Detr, DetrConfig, Losses, Normalizer, SetCriterion, Target};
@@ -59,14 +59,19 @@ impl Detector {
     pub(crate) fn differentiate(&self, params: &Params, batch: &Batch, step: u64) -> StepResult {
         let targets = targets(batch);
         let normalizer = self.normalizer(&targets);
-        let count = batch.sizes.len();
-        let shards = Shards { batch: count, micro_batch: self.micro_batch, seed: self.seed, step };
-        let step = shards
-            .differentiate(params, |cx, range| self.loss(cx, batch, &targets, range, normalizer));
+        let step = self
+            .shards(batch, step)
+            .differentiate(params, |cx, part| self.loss(cx, batch, &targets, part, normalizer));
         let mut losses = Losses::default();
         step.outputs.into_iter().for_each(|part| losses += part);
         let (right, counted) = (losses.right, losses.matched);
         StepResult { loss: step.loss, grads: step.grads, right, counted }
+    }
+
+    /// How a step cuts a batch.
+    fn shards(&self, batch: &Batch, step: u64) -> Shards {
+        let count = batch.sizes.len();
+        Shards { batch: count, micro_batch: self.micro_batch, seed: self.seed, step }
     }
 
     fn normalizer(&self, targets: &[Vec<Target>]) -> Normalizer {
@@ -87,14 +92,17 @@ impl Detector {
         self.criterion.loss(&layers, &targets[part], normalizer)
     }
 
-    /// Where the first NaN or infinity of a step comes from: computes the step again, looking at every value.
-    pub(crate) fn diagnose<'p>(&self, params: &'p Params, batch: &Batch) -> Context<'p> {
-        let cx = Context::differentiate(params).on(Tape::detecting_anomalies());
+    /// The first NaN or infinity of a step, which is computed again; see [`Shards::diagnose`].
+    pub(crate) fn diagnose<'p>(
+        &self,
+        params: &'p Params,
+        batch: &Batch,
+        step: u64,
+    ) -> Option<(Anomaly, Option<&'p str>)> {
         let targets = targets(batch);
-        let all = 0..batch.sizes.len();
-        let (loss, _) = self.loss(&cx, batch, &targets, all, self.normalizer(&targets));
-        cx.backward(&loss);
-        cx
+        let normalizer = self.normalizer(&targets);
+        self.shards(batch, step)
+            .diagnose(params, |cx, part| self.loss(cx, batch, &targets, part, normalizer).0)
     }
 
     /// What is found on each image, most probable first, images [B, C, H, W] of these heights and widths.

@@ -1,7 +1,9 @@
 //! Image generation: the loss of a step and the score of a data set.
 
+use std::ops::Range;
+
 use anyhow::Result;
-use autograd::{Tape, Var};
+use autograd::{Anomaly, Var};
 use datasets::{Batch, Images, Loader};
 use models::{ImageGpt, ImageGptConfig};
 use nn::{Context, Init, Params, Places, Reading, Shards, micro_batch};
@@ -70,36 +72,37 @@ impl Generator {
     }
 
     /// The mean loss of a token, in nats, summed over some images of a batch and divided by `images`.
-    fn loss(
-        &self,
-        cx: &Context<'_>,
-        batch: &Batch,
-        start: usize,
-        count: usize,
-        images: f64,
-    ) -> Var {
-        let tokens = self.tokens(cx.params(), &batch.images.narrow(0, start, count));
+    fn loss(&self, cx: &Context<'_>, batch: &Batch, part: Range<usize>, images: f64) -> Var {
+        let tokens = self.tokens(cx.params(), &batch.images.narrow(0, part.start, part.len()));
         let normalizer = images * self.places.len() as f64;
-        let classes = &batch.labels[start..start + count];
-        self.model.loss(cx, &tokens, classes, &self.places, normalizer)
+        self.model.loss(cx, &tokens, &batch.labels[part], &self.places, normalizer)
+    }
+
+    /// How a step cuts a batch.
+    fn shards(&self, batch: &Batch, step: u64) -> Shards {
+        let count = batch.labels.len();
+        Shards { batch: count, micro_batch: self.micro_batch, seed: self.seed, step }
     }
 
     /// Loss and gradients of a batch.
     pub(crate) fn differentiate(&self, params: &Params, batch: &Batch, step: u64) -> StepResult {
-        let count = batch.labels.len();
-        let shards = Shards { batch: count, micro_batch: self.micro_batch, seed: self.seed, step };
-        let step = shards.differentiate(params, |cx, range| {
-            (self.loss(cx, batch, range.start, range.len(), count as f64), ())
-        });
+        let shards = self.shards(batch, step);
+        let images = shards.batch as f64;
+        let step =
+            shards.differentiate(params, |cx, part| (self.loss(cx, batch, part, images), ()));
         StepResult { loss: step.loss, grads: step.grads, right: 0, counted: 0 }
     }
 
-    /// Where the first NaN or infinity of a step comes from: computes the step again, looking at every value.
-    pub(crate) fn diagnose<'p>(&self, params: &'p Params, batch: &Batch) -> Context<'p> {
-        let cx = Context::differentiate(params).on(Tape::detecting_anomalies());
-        let count = batch.labels.len();
-        cx.backward(&self.loss(&cx, batch, 0, count, count as f64));
-        cx
+    /// The first NaN or infinity of a step, which is computed again; see [`Shards::diagnose`].
+    pub(crate) fn diagnose<'p>(
+        &self,
+        params: &'p Params,
+        batch: &Batch,
+        step: u64,
+    ) -> Option<(Anomaly, Option<&'p str>)> {
+        let shards = self.shards(batch, step);
+        let images = shards.batch as f64;
+        shards.diagnose(params, |cx, part| self.loss(cx, batch, part, images))
     }
 
     /// Scores all images of a loader, each for itself. The result does not depend on the number of threads.
@@ -107,7 +110,7 @@ impl Generator {
         let mut losses: Vec<f64> = Vec::new();
         for batch in loader.epoch(0, 0) {
             let one = |i: usize| {
-                let loss = self.loss(&Context::eval(params), &batch, i, 1, 1.0);
+                let loss = self.loss(&Context::eval(params), &batch, i..i + 1, 1.0);
                 f64::from(loss.value().item())
             };
             losses.extend((0..batch.labels.len()).into_par_iter().map(one).collect::<Vec<_>>());

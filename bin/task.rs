@@ -191,18 +191,18 @@ impl Task {
     }
 
     /// Where the first NaN or infinity of a step comes from.
-    pub(crate) fn diagnose(&self, params: &Params, batch: &Batch) -> String {
-        let cx = match (self, batch) {
-            (Task::Classify(task), Batch::Images(batch)) => task.diagnose(params, batch),
-            (Task::Generate(task), Batch::Images(batch)) => task.diagnose(params, batch),
-            (Task::Detect(task), Batch::Boxes(batch)) => task.diagnose(params, batch),
-            (Task::Caption(task), Batch::Screens(batch)) => task.diagnose(params, batch),
+    pub(crate) fn diagnose(&self, params: &Params, batch: &Batch, step: u64) -> String {
+        let found = match (self, batch) {
+            (Task::Classify(task), Batch::Images(batch)) => task.diagnose(params, batch, step),
+            (Task::Generate(task), Batch::Images(batch)) => task.diagnose(params, batch, step),
+            (Task::Detect(task), Batch::Boxes(batch)) => task.diagnose(params, batch, step),
+            (Task::Caption(task), Batch::Screens(batch)) => task.diagnose(params, batch, step),
             _ => unreachable!("{OWN}"),
         };
-        match cx.anomaly() {
+        match found {
             Some((anomaly, Some(near))) => format!("{anomaly}, after parameter `{near}` was used"),
             Some((anomaly, None)) => anomaly.to_string(),
-            None => "not found without dropout".to_owned(),
+            None => "none but the sum of the gradients, or of their squares".to_owned(),
         }
     }
 
@@ -218,5 +218,33 @@ impl Task {
             (Task::Caption(task), Source::Screens(loader)) => task.score(params, loader),
             _ => unreachable!("{OWN}"),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Changes;
+    use crate::trainer::Trainer;
+
+    #[test]
+    fn what_dropout_makes_infinite_is_traced_to_dropout() {
+        let set = ["model.dropout=0.5", "model.depth=1", "model.dim=8", "model.heads=2"];
+        let set = [&set[..], &["model.mlp_dim=8", "train.batch_size=8"]].concat();
+        let set: Vec<String> = set.into_iter().map(str::to_owned).collect();
+        let changes = Changes { set: &set, ..Changes::default() };
+        let text = Recipe::text("vit-sample").expect("a recipe");
+        let recipe = Recipe::resolve("vit-sample", text, &changes).expect("a recipe");
+        let (trainer, mut state) = Trainer::new(recipe, None, None).expect("a run");
+        // What is kept is doubled, and then too large.
+        let bias = state.params.iter_mut().find(|param| param.name == "blocks.0.attn.proj.bias");
+        let bias = bias.expect("a parameter");
+        bias.value = tensor::Tensor::full(bias.value.shape(), 2e38);
+        let batch = trainer.train.epoch(0, 0).next().expect("a batch");
+        let step = trainer.task.differentiate(&state.params, &batch, 3);
+        assert!(!step.grads.norm().is_finite());
+        let told = trainer.task.diagnose(&state.params, &batch, 3);
+        let (op, near) = ("value of mask [8, ", "`blocks.0.attn.proj.weight`");
+        assert!(told.starts_with(op) && told.contains(near), "{told}");
     }
 }

@@ -116,14 +116,15 @@ impl Trainer {
             (state.counts.epoch, Grads::default(), 0.0, 0);
         for part in 0..count {
             let batch = batches.next().context("the data end before their epoch does")?;
-            let step = self.task.differentiate(&state.params, &batch, number * count + part);
+            let draw = number * count + part;
+            let step = self.task.differentiate(&state.params, &batch, draw);
             let norm = step.grads.norm();
             if !(step.loss.is_finite() && norm.is_finite()) {
                 bail!(
                     "step {}: loss {}, gradient norm {norm}; the first bad number: {}; images {:?}",
                     number + 1,
                     step.loss,
-                    self.task.diagnose(&state.params, &batch),
+                    self.task.diagnose(&state.params, &batch, draw),
                     batch.indices()
                 );
             }

@@ -8,8 +8,8 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use autograd::Var;
 use autograd::profile::span;
+use autograd::{Anomaly, Tape, Var};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use tensor::Float;
@@ -65,6 +65,13 @@ impl Shards {
         shard * size..self.batch.min((shard + 1) * size)
     }
 
+    /// The randomness of a shard.
+    fn rng(&self, shard: usize) -> ChaCha8Rng {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        rng.set_stream(self.step << 16 | shard as u64);
+        rng
+    }
+
     /// Differentiates `loss` on each shard. The closure gets the shard's context and its range of the batch, and returns
     /// the shard's part of the loss, normalised by the whole batch, and anything else.
     ///
@@ -77,9 +84,7 @@ impl Shards {
     ) -> Step<T, E> {
         let run = |shard: usize| {
             let _span = span("shard");
-            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-            rng.set_stream(self.step << 16 | shard as u64);
-            let cx = Context::train(params, rng);
+            let cx = Context::train(params, self.rng(shard));
             let (loss, output) = loss(&cx, self.range(shard));
             Step {
                 loss: loss.value().item().to_f64(),
@@ -105,6 +110,21 @@ impl Shards {
             rayon::scope(|scope| (0..threads).for_each(|_| scope.spawn(|_| work())));
         }
         sum.finish()
+    }
+
+    /// The first NaN or infinity of what [`differentiate`](Self::differentiate) computes, and the parameter that was used last
+    /// before it, as [`Context::anomaly`] tells them: differentiates shard after shard again, with the same randomness, looking at
+    /// every value. `None` if all are finite; a sum of gradients over shards may still not be.
+    pub fn diagnose<'p, E: Float>(
+        &self,
+        params: &'p Params<E>,
+        loss: impl Fn(&Context<'_, E>, Range<usize>) -> Var<E>,
+    ) -> Option<(Anomaly, Option<&'p str>)> {
+        (0..self.count()).find_map(|shard| {
+            let cx = Context::train(params, self.rng(shard)).on(Tape::detecting_anomalies());
+            cx.backward(&loss(&cx, self.range(shard)));
+            cx.anomaly()
+        })
     }
 }
 
@@ -164,7 +184,38 @@ mod tests {
     use tensor::Tensor;
 
     use super::*;
-    use crate::{Fill, Init};
+    use crate::{Dropout, Fill, Init};
+
+    #[test]
+    fn a_number_that_only_dropout_makes_infinite_is_found_where_it_was() {
+        let mut params = Params::new();
+        let w = Init::new(&mut params, 0).param("w", [4], Fill::Ones, true);
+        let shards = Shards { batch: 24, micro_batch: 3, seed: 1, step: 7 };
+        let dropout = Dropout::new(0.1);
+        // ln 0 is −∞, and nothing is 0 unless it is omitted.
+        let loss = |cx: &Context<'_>| dropout.forward(cx, cx.param(w)).ln().sum_all();
+        assert_eq!(loss(&Context::eval(&params)).value().item(), 0.0);
+
+        let step = shards.differentiate(&params, |cx, part| {
+            let loss = loss(cx);
+            let is_finite = loss.value().item().is_finite();
+            (loss, (part, is_finite))
+        });
+        let bad = step.outputs.into_iter().filter(|(_, is_finite)| !is_finite);
+        let bad: Vec<Range<usize>> = bad.map(|(part, _)| part).collect();
+        assert!(!bad.is_empty() && bad[0].start > 0 && !step.loss.is_finite(), "{bad:?}");
+        let seen = std::cell::RefCell::new(Vec::new());
+        let found = shards.diagnose(&params, |cx, part| {
+            seen.borrow_mut().push(part);
+            loss(cx)
+        });
+        let (anomaly, near) = found.expect("the same numbers");
+        assert_eq!((anomaly.op, anomaly.backward, near), ("ln", false, Some("w")));
+        assert_eq!(seen.borrow().last(), Some(&bad[0]), "it ends at the first of them");
+        let (other, all) =
+            (Shards { step: 8, ..shards }, |cx: &Context<'_>, _| cx.param(w).sum_all());
+        assert_eq!(other.diagnose(&params, all), None);
+    }
 
     #[test]
     fn the_sum_over_shards_is_the_same_bits_on_any_number_of_threads() {
