@@ -74,8 +74,8 @@ fn all_fields() -> BTreeSet<(String, String)> {
             other => panic!("`{other}`: its config is to be added here"),
         };
         add("model.", &kind, fields);
+        add("model.position.", &kind, vec!["kind".to_owned()]);
     }
-    add("model.position.", "", vec!["kind".to_owned()]);
     for kind in kinds::<PositionConfig>() {
         let text = format!("kind = \"{kind}\"\nzzz = 0");
         add("model.position.", &kind, expected::<PositionConfig>(&text));
@@ -137,7 +137,7 @@ fn the_words_of_every_choice_are_in_the_table_and_nothing_else() {
     }
 }
 
-/// Recipes of nothing but what is required, one of each model, with this position and backbone.
+/// Recipes of nothing but what is required, one of each model, with this backbone and, if it is named, this position.
 fn minimal(model: &str, position: &str, backbone: &str) -> Table {
     let of_model = match model {
         "vit" => "image_size = 8\npatch_size = 4\nchannels = 1\ndim = 8\ndepth = 1\nheads = 1\nmlp_dim = 8\nclasses = 2".to_owned(),
@@ -153,8 +153,12 @@ fn minimal(model: &str, position: &str, backbone: &str) -> Table {
         "captioner" => "kind = \"screens\"\nscreens = {}",
         _ => "kind = \"sample\"",
     };
+    let position = match position {
+        "" => String::new(),
+        kind => format!("position = {{ kind = \"{kind}\" }}"),
+    };
     let text = format!(
-        "name = \"least\"\n[data]\n{data}\n[model]\nkind = \"{model}\"\n{of_model}\nposition = {{ kind = \"{position}\" }}\n\
+        "name = \"least\"\n[data]\n{data}\n[model]\nkind = \"{model}\"\n{of_model}\n{position}\n\
          [train]\nepochs = 1\nbatch_size = 1\n[optimizer]\nrate = 1e-3\n"
     );
     toml::from_str(&text).expect("TOML")
@@ -180,7 +184,10 @@ fn recipe_of(key: &Key, kind: &str) -> Table {
         );
     }
     match in_section {
-        "model.position" => minimal("vit", if kind.is_empty() { "none" } else { kind }, stem),
+        "model.position" if key.path == "model.position.kind" => {
+            minimal(kind, if key.default == REQUIRED { "none" } else { "" }, stem)
+        }
+        "model.position" => minimal("vit", kind, stem),
         "model" if !kind.is_empty() => minimal(kind, "none", stem),
         "decoding" => minimal("captioner", "none", stem),
         _ if key.path.starts_with("data.screens.") => minimal("captioner", "none", stem),
