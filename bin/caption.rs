@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use datasets::screens::{Batch, Limits, Screen, screen};
+use datasets::screens::{Batch, Limits, Loader, SIDE, Screen, screen};
+use image::RgbImage;
 use models::Corners;
+use nn::Params;
 use serde::Serialize;
 
-use crate::captioner::vocabulary;
+use crate::captioner::{Captioner, vocabulary};
 use crate::draw;
-use crate::picture::open;
+use crate::picture::{in_colour, open};
 use crate::run::Run;
 use crate::task::Task;
 use crate::trainer::Trainer;
@@ -43,6 +45,9 @@ pub(crate) struct CaptionArgs {
     #[arg(long)]
     json: bool,
 }
+
+/// Widgets of a screen of a data set that are shown, at most, so that there are several screens.
+const OF_A_SCREEN: usize = 2;
 
 #[derive(Serialize)]
 struct Report {
@@ -94,6 +99,51 @@ pub(crate) fn run(args: &CaptionArgs) -> Result<()> {
         writeln!(stdout, "{node}  {caption}")?;
     }
     Ok(())
+}
+
+/// A widget of a data set with what is written of it.
+pub(crate) struct Shown {
+    /// What the model sees of it.
+    pub(crate) seen: RgbImage,
+    pub(crate) caption: String,
+    /// What people wrote.
+    pub(crate) references: Vec<String>,
+}
+
+/// Captions the first widgets of a loader's screens, [`OF_A_SCREEN`] of each.
+pub(crate) fn shown(
+    captioner: &Captioner,
+    params: &Params,
+    loader: &Loader,
+    count: usize,
+) -> Vec<Shown> {
+    let (mut screens, mut widgets) = (Vec::new(), 0);
+    for screen in loader.screens().screens() {
+        if widgets >= count {
+            break;
+        }
+        // Widgets come in the order of their nodes.
+        let last = screen.widgets.iter().take(OF_A_SCREEN.min(count - widgets)).last();
+        let screen = screen.only(|node| last.is_some_and(|last| node <= last.node));
+        widgets += screen.widgets.len();
+        screens.push(screen);
+    }
+    if widgets == 0 {
+        return Vec::new();
+    }
+    let words = captioner.model.config().max_words;
+    let batch = Batch::of(&screens.iter().collect::<Vec<_>>(), loader.vocabulary(), words);
+    let captions = captioner.caption(params, &batch).into_iter();
+    let places = batch.widgets.iter().zip(&batch.origins);
+    let shown = |(words, (&(screen, _), &widget)): (Vec<usize>, (&(usize, usize), &usize))| {
+        let screen = &screens[screen];
+        Shown {
+            seen: in_colour(screen.pixels(widget), [1, SIDE, SIDE]),
+            caption: loader.vocabulary().decode(&words),
+            references: screen.widgets[widget].captions.clone(),
+        }
+    };
+    captions.zip(places).map(shown).collect()
 }
 
 /// The screen with those widgets that are asked for.

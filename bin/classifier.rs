@@ -3,14 +3,16 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use autograd::{Anomaly, CrossEntropy, Var, cross_entropy};
-use datasets::{Batch, Loader};
+use datasets::{Batch, Loader, Options};
 use models::{Vit, VitConfig};
 use nn::{Context, Init, Params, Shards, micro_batch};
 use rayon::prelude::*;
 use serde::Serialize;
+use tensor::Tensor;
 
+use crate::data::Classes;
 use crate::recipe::TrainConfig;
 use crate::task::{self, Score, StepResult};
 
@@ -28,6 +30,28 @@ pub(crate) struct Classifier {
 pub(crate) struct Summary {
     /// Images whose label is among the five most probable classes, of all.
     pub(crate) top5: f64,
+}
+
+/// Some images, and what they are found to be.
+pub(crate) struct Seen {
+    /// Their places in the data set.
+    pub(crate) indices: Vec<usize>,
+    pub(crate) batch: Batch,
+    /// Of each class, [B, K].
+    probabilities: Tensor,
+}
+
+impl Seen {
+    /// What each of the images is, and what it is found to be.
+    pub(crate) fn words(&self, classes: &Classes) -> Vec<String> {
+        let found = self.probabilities.argmax(-1).into_iter().zip(&self.batch.labels).enumerate();
+        let words = |(i, (found, &label)): (usize, (usize, &usize))| {
+            let probability = 100.0 * self.probabilities.get(&[i, found]);
+            let (is, found) = (classes.name(label), classes.name(found));
+            format!("{is}, found as {found} ({probability:.0} %)")
+        };
+        found.map(words).collect()
+    }
 }
 
 impl Classifier {
@@ -90,6 +114,21 @@ impl Classifier {
     ) -> Option<(Anomaly, Option<&'p str>)> {
         let (shards, loss) = self.parts(batch, step);
         shards.diagnose(params, |cx, part| self.forward(cx, batch, part, &loss).0)
+    }
+
+    /// Looks at some images of a loader, from all of it, for images of a data set are often sorted by class.
+    ///
+    /// # Errors
+    /// As [`Loader::new`].
+    pub(crate) fn look(&self, params: &Params, loader: &Loader, count: usize) -> Result<Seen> {
+        let images = loader.images();
+        let count = count.clamp(1, images.len());
+        let indices: Vec<usize> = (0..count).map(|i| i * images.len() / count).collect();
+        let options = Options::eval(count, loader.options().normalize.clone());
+        let chosen = Loader::new(images.subset(&indices).into(), options)?;
+        let batch = chosen.epoch(0, 0).next().context("a batch of them all")?;
+        let logits = self.model.forward(&Context::eval(params), &batch.images);
+        Ok(Seen { indices, batch, probabilities: logits.softmax(-1).into_value() })
     }
 
     /// Scores all images of a loader. The result does not depend on the number of threads.

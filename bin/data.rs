@@ -20,7 +20,7 @@ use crate::source::Source;
 use crate::task::Task;
 
 /// The classes of a data set: names, and the numbers by which files of results call them.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Classes(pub(crate) Vec<Class>);
 
 /// What the numbers stand for that a model answers with.
@@ -57,6 +57,11 @@ impl Classes {
     fn new(ids: impl IntoIterator<Item = u64>, names: &[String]) -> Self {
         let class = |(id, name): (u64, &String)| Class { id, name: name.clone() };
         Self(ids.into_iter().zip(names).map(class).collect())
+    }
+
+    /// A class for people.
+    pub(crate) fn name(&self, class: usize) -> String {
+        self.0.get(class).map_or(format!("class {class}"), |class| class.name.clone())
     }
 
     /// Those of a run.

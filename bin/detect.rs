@@ -45,12 +45,15 @@ pub(crate) struct DetectArgs {
     #[arg(long, value_name = "DIR", default_value = "detections")]
     out: PathBuf,
     /// Least score of a box that is drawn.
-    #[arg(long, value_name = "P", default_value_t = 0.5)]
+    #[arg(long, value_name = "P", default_value_t = THRESHOLD)]
     threshold: f64,
     /// Print the result as one JSON object and nothing else.
     #[arg(long)]
     json: bool,
 }
+
+/// Least score of a box that is drawn, unless another one is asked for.
+pub(crate) const THRESHOLD: f64 = 0.5;
 
 #[derive(Serialize)]
 struct Report {
@@ -109,27 +112,22 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
         let (picture, plain) = picture(i)?;
         let size = [plain.width(), plain.height()].map(f64::from);
         let found = find(&detector, state.evaluated(), &picture);
-        let (mut boxes, mut drawn_queries) = (Vec::new(), HashSet::new());
         for found in &found {
-            let class = class(found)?;
-            let bounds = found.bounds.scaled(size[0], size[1]);
             lines.push(Line {
                 image_id: picture.id,
-                category_id: class.id,
-                bbox: bounds.to_left_top(),
+                category_id: class(found)?.id,
+                bbox: found.bounds.scaled(size[0], size[1]).to_left_top(),
                 score: found.score,
             });
-            // Of what a query has found, the most probable is drawn.
-            if found.score >= args.threshold && drawn_queries.insert(found.query) {
-                boxes.push((bounds, format!("{} {:.2}", class.name, found.score), found.class));
-                *by_class.entry(class.name.clone()).or_insert(0) += 1;
-            }
         }
-        objects += boxes.len();
-        boxes.reverse(); // the surest on top
+        let shown = Shown::of(&plain, &found, &classes, args.threshold)?;
+        objects += shown.found.len();
+        for found in &shown.found {
+            *by_class.entry(classes.name(found.class)).or_insert(0) += 1;
+        }
         let stem = picture.name.replace(['/', '\\', ' '], "-");
         let path = args.out.join(format!("{stem}.png"));
-        drawn(&plain, &boxes)?.save(&path).with_context(|| path.display().to_string())?;
+        shown.picture.save(&path).with_context(|| path.display().to_string())?;
     }
     let results = args.out.join("results.json");
     coco::write_results(&results, &lines)?;
@@ -192,7 +190,7 @@ fn annotated(
 }
 
 /// What the detector finds in a picture that is made as large as its canvas allows.
-pub(crate) fn find(detector: &Detector, params: &Params, picture: &Annotated) -> Vec<Found> {
+fn find(detector: &Detector, params: &Params, picture: &Annotated) -> Vec<Found> {
     let config = detector.model.config();
     let ([_, height, width], canvas) = (picture.shape, config.image_size);
     let view = View::plain([height, width], canvas);
@@ -202,11 +200,51 @@ pub(crate) fn find(detector: &Detector, params: &Params, picture: &Annotated) ->
     detector.find(params, &images, &[view.size]).remove(0)
 }
 
+/// A picture with boxes on it.
+pub(crate) struct Shown {
+    pub(crate) picture: RgbImage,
+    /// Whose boxes they are, the surest first.
+    pub(crate) found: Vec<Found>,
+}
+
+impl Shown {
+    /// Draws the boxes with at least this score, of each query the most probable one, on the picture that they were found on.
+    fn of(plain: &RgbImage, all: &[Found], classes: &Classes, threshold: f64) -> Result<Self> {
+        let mut queries = HashSet::new();
+        let is_shown = |found: &&Found| found.score >= threshold && queries.insert(found.query);
+        let found: Vec<Found> = all.iter().filter(is_shown).copied().collect();
+        let [width, height] = [plain.width(), plain.height()].map(f64::from);
+        // The surest on top.
+        let boxes = found
+            .iter()
+            .rev()
+            .map(|found| (found.bounds.scaled(width, height), label(found, classes), found.class));
+        let picture = drawn(plain, &boxes.collect::<Vec<_>>())?;
+        Ok(Self { picture, found })
+    }
+
+    /// Looks for objects in a picture of a data set, and draws those of a score of at least [`THRESHOLD`].
+    pub(crate) fn found(
+        detector: &Detector,
+        params: &Params,
+        picture: &Annotated,
+        classes: &Classes,
+    ) -> Result<Self> {
+        let plain = in_colour(&picture.pixels, picture.shape);
+        Self::of(&plain, &find(detector, params, picture), classes, THRESHOLD)
+    }
+}
+
+/// Class and score.
+pub(crate) fn label(found: &Found, classes: &Classes) -> String {
+    format!("{} {:.2}", classes.name(found.class), found.score)
+}
+
 /// Pixels that the longer side of a drawn picture has at least, so that labels can be read.
 const LEAST_SIDE: u32 = 384;
 
 /// Draws; a small picture by a whole number of times larger than it is.
-pub(crate) fn drawn(picture: &RgbImage, boxes: &[(Corners, String, usize)]) -> Result<RgbImage> {
+fn drawn(picture: &RgbImage, boxes: &[(Corners, String, usize)]) -> Result<RgbImage> {
     let (width, height) = picture.dimensions();
     let times = LEAST_SIDE.div_ceil(width.max(height).max(1));
     let mut drawn = resize(picture, times * width, times * height, FilterType::Nearest);

@@ -9,7 +9,7 @@ use clap::Args;
 use image::imageops::{FilterType, resize};
 use image::{Rgb, RgbImage};
 use indicatif::{ProgressBar, ProgressStyle};
-use models::{ImageGpt, Sampler};
+use models::{ImageGpt, ImageGptConfig, Sampler};
 use nn::Params;
 use serde::Serialize;
 use tensor::Tensor;
@@ -118,7 +118,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     // Keys and values of every token, and a bias that may take a number for each pair of them, are held at once.
     let tokens = size[0] * size[1] * config.channels;
     let images = args.count * args.complete.len().max(1);
-    let cache = images as u64 * tokens as u64 * (8 * config.dim * config.depth) as u64;
+    let cache = images as u64 * cache_bytes(config, tokens);
     if tokens > MOST_TOKENS || cache > MOST_BYTES {
         bail!(
             "{images} images of {tokens} tokens: at most {MOST_TOKENS} tokens each expected, and {} GiB of keys and values, not {:.1}",
@@ -161,8 +161,8 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     let picture = |tokens: &[usize]| to_picture(model, params, tokens, size);
     let (shown, columns) = match pictures.is_empty() {
         true => {
-            let side = (each as f64).sqrt().ceil() as usize;
-            (drawn.iter().map(|tokens| picture(tokens)).collect(), args.columns.unwrap_or(side))
+            let columns = args.columns.unwrap_or(square(each));
+            (drawn.iter().map(|tokens| picture(tokens)).collect(), columns)
         }
         false => {
             let rows = pictures.iter().zip(drawn.chunks(each)).flat_map(|(given, drawn)| {
@@ -232,6 +232,35 @@ fn pictures(
     args.complete.iter().map(read).collect()
 }
 
+/// Bytes of keys and values of an image of so many tokens.
+pub(crate) fn cache_bytes(config: &ImageGptConfig, tokens: usize) -> u64 {
+    tokens as u64 * (8 * config.dim * config.depth) as u64
+}
+
+/// A square of images drawn from nothing, of the classes in turn if there are any, at temperature 1 and from seed 0.
+///
+/// # Errors
+/// If an image has more than [`MOST_TOKENS`] tokens.
+pub(crate) fn samples(generator: &Generator, params: &Params, count: usize) -> Result<RgbImage> {
+    let (model, config) = (&generator.model, generator.model.config());
+    if config.tokens() > MOST_TOKENS {
+        bail!("images of {} tokens: at most {MOST_TOKENS} expected", config.tokens());
+    }
+    let class = |i: usize| if config.classes > 0 { i % config.classes } else { 0 };
+    let (prompts, classes) = (vec![Vec::new(); count], (0..count).map(class).collect::<Vec<_>>());
+    let size = [config.image_size; 2];
+    let sampler = Sampler { temperature: 1.0, top_k: 0, top_p: 1.0, seed: 0 };
+    let drawn = model.generate(params, &prompts, &classes, size, &sampler, |_| {});
+    let pictures: Vec<_> =
+        drawn.iter().map(|tokens| to_picture(model, params, tokens, size)).collect();
+    Ok(grid(&pictures, square(count), 2))
+}
+
+/// Columns of a grid that is a square.
+pub(crate) fn square(count: usize) -> usize {
+    (count as f64).sqrt().ceil() as usize
+}
+
 /// Tokens as pixels: bytes, or colours of the palette.
 pub(crate) fn to_picture(
     model: &ImageGpt,
@@ -257,17 +286,19 @@ pub(crate) fn to_picture(
     })
 }
 
-/// Pictures of one size in rows, white between them.
+/// Pictures in rows, white between them; each has as much room as the largest.
 pub(crate) fn grid(pictures: &[RgbImage], columns: usize, scale: u32) -> RgbImage {
     const GAP: u32 = 2;
-    let (width, height) = pictures.first().map_or((1, 1), RgbImage::dimensions);
+    let most = |side: fn(&RgbImage) -> u32| pictures.iter().map(side).max().unwrap_or(1);
+    let (width, height) = (most(RgbImage::width), most(RgbImage::height));
     let columns = columns.min(pictures.len()).max(1) as u32;
     let rows = (pictures.len() as u32).div_ceil(columns);
     let (step_x, step_y) = (width * scale + GAP, height * scale + GAP);
     let mut grid = RgbImage::from_pixel(columns * step_x + GAP, rows * step_y + GAP, Rgb([255; 3]));
     for (i, picture) in pictures.iter().enumerate() {
         let (column, row) = (i as u32 % columns, i as u32 / columns);
-        let large = resize(picture, width * scale, height * scale, FilterType::Nearest);
+        let (wide, high) = (picture.width() * scale, picture.height() * scale);
+        let large = resize(picture, wide, high, FilterType::Nearest);
         let (x, y) = (column * step_x + GAP, row * step_y + GAP);
         image::imageops::replace(&mut grid, &large, i64::from(x), i64::from(y));
     }

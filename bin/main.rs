@@ -29,6 +29,7 @@ mod progress;
 mod recipe;
 mod report;
 mod run;
+mod samples;
 mod source;
 mod state;
 mod study;

@@ -1,9 +1,10 @@
-//! Pictures that are named on the command line.
+//! Pictures: those that are named on the command line, and those of data sets.
 
+use std::io::Cursor;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use image::{DynamicImage, Rgb, RgbImage};
+use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 
 /// Reads a PNG or JPEG file of at most 16,384 pixels a side.
 pub(crate) fn open(path: &Path) -> Result<DynamicImage> {
@@ -13,6 +14,13 @@ pub(crate) fn open(path: &Path) -> Result<DynamicImage> {
     (limits.max_image_width, limits.max_image_height) = (Some(1 << 14), Some(1 << 14));
     reader.limits(limits);
     reader.decode().with_context(|| format!("{}: a PNG or JPEG picture expected", path.display()))
+}
+
+/// A PNG file.
+pub(crate) fn png(picture: &RgbImage) -> Result<Vec<u8>> {
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, ImageFormat::Png).context("a PNG file in memory")?;
+    Ok(bytes.into_inner())
 }
 
 /// Bytes of one or three channels, one channel after the other, as a picture.

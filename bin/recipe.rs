@@ -161,6 +161,7 @@ impl Recipe {
             ("train.eval_every", train.eval_every > 0, "at least 1"),
             ("train.batch_size", (1..=1 << 20).contains(&train.batch_size), "1 to 1048576"),
             ("train.accumulate", (1..=1 << 20).contains(&train.accumulate), "1 to 1048576"),
+            ("train.samples", train.samples <= 256, "0 to 256"),
             ("train.save_minutes", train.save_minutes >= 0.0, "0 or more"),
             ("train.label_smoothing", fraction(train.label_smoothing), "0 or more and below 1"),
             ("train.clip_norm", train.clip_norm >= 0.0, "0 or more"),

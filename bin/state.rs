@@ -17,7 +17,8 @@ use crate::watch::Watch;
 const FORMAT: u64 = 2;
 
 /// Values of a recipe that may change in the middle of a run, for no result depends on them.
-const FREE: [&str; 4] = ["data.dir", "train.save_every", "train.save_minutes", "train.keep"];
+const FREE: [&str; 5] =
+    ["data.dir", "train.save_every", "train.save_minutes", "train.keep", "train.samples"];
 
 /// Everything that changes while training.
 #[derive(Debug)]

@@ -204,7 +204,8 @@ impl Cell {
             }
             command.args(&self.arguments).arg("--out").arg(folder);
         }
-        let report = reported(command.arg("--quiet"), &self.command())?;
+        // Nobody looks at so many samples.
+        let report = reported(command.args(["--quiet", "--no-samples"]), &self.command())?;
         if report.get("finished") != Some(&Value::Bool(true)) {
             return Ok(None);
         }

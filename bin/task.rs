@@ -235,7 +235,7 @@ mod tests {
         let changes = Changes { set: &set, ..Changes::default() };
         let text = Recipe::text("vit-sample").expect("a recipe");
         let recipe = Recipe::resolve("vit-sample", text, &changes).expect("a recipe");
-        let (trainer, mut state) = Trainer::new(recipe, None, None).expect("a run");
+        let (trainer, mut state) = Trainer::new(recipe, Asked::default(), None).expect("a run");
         // What is kept is doubled, and then too large.
         let bias = state.params.iter_mut().find(|param| param.name == "blocks.0.attn.proj.bias");
         let bias = bias.expect("a parameter");

@@ -65,6 +65,9 @@ pub(crate) struct TrainArgs {
     /// Stop after this step with a checkpoint, as Ctrl-C does.
     #[arg(long, value_name = "N")]
     stop_after: Option<u64>,
+    /// Leave no samples of what the model does in the folder of the run, whatever train.samples is.
+    #[arg(long)]
+    no_samples: bool,
     /// Print the resolved recipe and do nothing.
     #[arg(long)]
     print_config: bool,
@@ -263,7 +266,8 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
         run.folder.display()
     ));
     let log = Log::open(&run.folder, state.counts.step, trainer.is_due(&state))?;
-    let mut sinks = Sinks { run: &run, log, progress };
+    let samples = if args.no_samples { 0 } else { trainer.recipe.train.samples };
+    let mut sinks = Sinks { run: &run, log, progress, samples };
     if !goes_on {
         trainer.save(&sinks, &state)?; // a full disk is noticed before the first step
     }

@@ -13,6 +13,7 @@ use crate::log::Log;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::run::Run;
+use crate::samples::Samples;
 use crate::source::{Batch, Source};
 use crate::state::{Best, EpochSums, Identity, State};
 use crate::system;
@@ -37,6 +38,8 @@ pub(crate) struct Sinks<'a> {
     pub(crate) run: &'a Run,
     pub(crate) log: Log,
     pub(crate) progress: Progress,
+    /// Samples of what the model does after each score.
+    pub(crate) samples: usize,
 }
 
 impl Sinks<'_> {
@@ -263,7 +266,7 @@ impl Trainer {
         let counts = &state.counts;
         let mut line = serde_json::json!({ "step": counts.step, "seconds": counts.seconds });
         self.note_score(&mut line, &score)?;
-        self.compare(sinks, state, &score)?;
+        self.keep(sinks, state, &score)?;
         sinks.line(&line)
     }
 
@@ -308,7 +311,7 @@ impl Trainer {
             self.note_score(&mut line, score)?;
             let value = self.task.words(score);
             words = format!("  {split} loss {:.3}  {split} {value}", score.loss);
-            self.compare(sinks, state, score)?;
+            self.keep(sinks, state, score)?;
         }
         sinks.line(&line)?;
         state.counts.epoch = EpochSums { recent: sums.recent, ..EpochSums::default() };
@@ -326,6 +329,12 @@ impl Trainer {
         Ok(score)
     }
 
+    /// Keeps the parameters of the best score, and samples of what the model does by now.
+    fn keep(&self, sinks: &Sinks<'_>, state: &mut State, score: &Score) -> Result<()> {
+        self.compare(sinks, state, score)?;
+        if score.loss.is_finite() { self.sample(sinks, state) } else { Ok(()) }
+    }
+
     /// Keeps the parameters of the best score.
     fn compare(&self, sinks: &Sinks<'_>, state: &mut State, score: &Score) -> Result<()> {
         let is_better = match state.counts.best {
@@ -340,6 +349,15 @@ impl Trainer {
         let best = Best { value: score.value, step: state.counts.step };
         (state.counts.best, state.counts.stale) = (Some(best), 0);
         sinks.run.save_best(state, &format!("{}_{}", self.split(), self.task.metric()), best)
+    }
+
+    /// Leaves samples of what the model does.
+    fn sample(&self, sinks: &Sinks<'_>, state: &State) -> Result<()> {
+        let Self { task, eval, names, .. } = self;
+        match Samples::of(task, state.evaluated(), eval, names, sinks.samples)? {
+            Some(samples) => samples.write(sinks.run, state.counts.step),
+            None => Ok(()),
+        }
     }
 
     /// Writes a checkpoint; the log comes first, so that no line is missing that it does not write again.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -186,6 +186,14 @@ fn assert_same(whole: &Path, parts: &Path) {
         names.sort();
         names
     };
+    let samples = |folder: &Path| -> BTreeMap<PathBuf, Vec<u8>> {
+        let files = fs::read_dir(folder.join("samples")).expect("samples");
+        let paths = files.map(|entry| entry.expect("an entry").path());
+        paths
+            .map(|path| (path.file_name().expect("a name").into(), fs::read(path).expect("read")))
+            .collect()
+    };
+    assert_eq!(samples(whole), samples(parts));
     let names = files(whole);
     assert_eq!(names, files(parts));
     assert!(names.iter().any(|name| name == "checkpoint.safetensors"));

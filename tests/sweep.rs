@@ -45,6 +45,8 @@ fn a_sweep_is_a_table_and_is_not_done_twice() {
     assert_eq!((&groups[1]["group"], &groups[1]["runs"]), (&"rate=0.01".into(), &2.into()));
     assert_eq!(first["metric"], "test_accuracy");
 
+    assert!(!out.join("rate=0.01/seed-0/samples").exists(), "nobody looks at so many");
+
     // The mean and the standard error are those of the two runs.
     let lines = std::fs::read_to_string(out.join("results.jsonl")).expect("written");
     let lines: Vec<Value> =

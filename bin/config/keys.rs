@@ -141,6 +141,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("train.save_every", "", "integer", "0", "Steps between checkpoints; 0 for none by steps. There is always one at the start, before an epoch is scored, after it, and when training stops."),
     key("train.save_minutes", "", "number", "5.0", "Minutes after which there is a checkpoint in any case; 0 for none by time."),
     key("train.keep", "", "integer", "0", "Checkpoints that are kept under a name with their step, the newest ones; 0 for none."),
+    key("train.samples", "", "integer", "16", "Samples of what the model does, in the folder `samples` of the run after each score: images that it draws, or of what it is scored on images with their classes, pictures with boxes (at most 4) or widgets with captions; 0 for none."),
     key("augment.crop_padding", "", "integer", "0", "Zero padding around the image before it is cropped at a random place, in pixels."),
     key("augment.flip", "", "number", "0.0", "Probability of a horizontal flip."),
     key("augment.erase", "", "number", "0.0", "Probability that a rectangle is erased."),

@@ -230,10 +230,18 @@ pub(crate) struct TrainConfig {
     /// Checkpoints that are kept under a name with their step, the newest ones; 0 for none.
     #[serde(default)]
     pub(crate) keep: usize,
+    /// Samples of what the model does, in the folder `samples` of the run after each score: images that it draws, or of what it is
+    /// scored on images with their classes, pictures with boxes (at most 4) or widgets with captions; 0 for none.
+    #[serde(default = "sixteen")]
+    pub(crate) samples: usize,
 }
 
 fn one() -> usize {
     1
+}
+
+fn sixteen() -> usize {
+    16
 }
 
 fn five() -> f64 {

@@ -27,34 +27,25 @@ pub(super) fn write(html: &mut Html, model: &Model, extent: &Extent<'_>) -> Resu
     if count == 0 || vit.config().tokens() > MOST_TOKENS {
         return Ok(());
     }
-    let options = datasets::Options::eval(count, loader.options().normalize.clone());
-    // Images of a data set are often sorted by class: some from all of it.
-    let chosen: Vec<usize> = (0..count).map(|i| i * images.len() / count).collect();
-    let chosen = datasets::Loader::new(images.subset(&chosen).into(), options)?;
-    let Some(batch) = chosen.epoch(0, 0).next() else { return Ok(()) };
-    let cx = Context::eval(model.params());
-    let found = vit.forward(&cx, &batch.images).softmax(-1).into_value();
-    let shares = models::attention_map(vit, &cx, &batch.images);
-    let (classes, patches) = (found.argmax(-1), shares.dim(1) * shares.dim(2));
+    let seen = classifier.look(model.params(), loader, count)?;
+    let shares = models::attention_map(vit, &Context::eval(model.params()), &seen.batch.images);
+    let patches = shares.dim(1) * shares.dim(2);
     html.leaf(
         "p",
         &[],
         "Attention rollout (Abnar and Zuidema 2020): the product over blocks of the mean over heads of softmax(q·kᵀ/√d), each averaged with the identity for the residual connection. Bright patches have more than an equal share in what the head reads, dark ones less.",
     );
     html.element("div", &[("class", "pictures")], |html| {
-        for (i, &class) in classes.iter().enumerate() {
+        for (i, words) in seen.words(&model.classes).into_iter().enumerate() {
             let shares = shares.narrow(0, i, 1).squeeze(0);
             let most = shares.to_vec().into_iter().fold(0.0, f32::max) * patches as f32;
-            let picture = in_colour(chosen.images().image(i), chosen.images().shape());
+            let picture = in_colour(images.image(seen.indices[i]), images.shape());
             let columns = shares.dim(1);
             let rows: Vec<Vec<f32>> =
                 shares.to_vec().chunks(columns).map(<[f32]>::to_vec).collect();
             let side = LEAST_SIDE.div_ceil(picture.width().max(1)) * picture.width();
             let drawn = side_by_side(&picture, &rows, side);
             let Ok(address) = data_uri::png(&drawn) else { continue };
-            let (is, found_as) = (model.class(batch.labels[i]), model.class(class));
-            let probability = 100.0 * found.get(&[i, class]);
-            let words = format!("{is}, found as {found_as} ({probability:.0} %)");
             html.element("figure", &[("class", "picture")], |html| {
                 html.image(&address, &format!("{words}: the image, and the shares of its patches"));
                 let largest = format!("{words}; largest share {most:.1} times an equal one");

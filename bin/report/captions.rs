@@ -5,12 +5,9 @@ use anyhow::Result;
 use super::data_uri;
 use super::html::Html;
 use super::model::{Extent, Model};
-use crate::picture::in_colour;
+use crate::caption::{Shown, shown};
 use crate::source::Source;
 use crate::task::Task;
-
-/// Widgets of a screen at most, so that there are several screens.
-const OF_A_SCREEN: usize = 2;
 
 /// Writes a table of widgets that the run is scored on: what is seen of each, its caption, and its references.
 pub(super) fn write(html: &mut Html, model: &Model, extent: &Extent<'_>) -> Result<()> {
@@ -18,26 +15,9 @@ pub(super) fn write(html: &mut Html, model: &Model, extent: &Extent<'_>) -> Resu
     else {
         return Ok(());
     };
-    let mut rows: Vec<(String, String, Vec<String>)> = Vec::new();
-    for batch in loader.epoch(0, 0) {
-        if rows.len() >= extent.pictures {
-            break;
-        }
-        let captions = captioner.caption(model.params(), &batch);
-        let (mut screen, mut taken) = (usize::MAX, 0);
-        for ((words, &(of, _)), &widget) in captions.iter().zip(&batch.widgets).zip(&batch.origins)
-        {
-            (screen, taken) = if of == screen { (screen, taken + 1) } else { (of, 1) };
-            if taken > OF_A_SCREEN || rows.len() >= extent.pictures {
-                continue;
-            }
-            let shown = &loader.screens().screens()[batch.indices[of]];
-            let side = datasets::screens::SIDE;
-            let seen = in_colour(shown.pixels(widget), [1, side, side]);
-            let caption = loader.vocabulary().decode(words);
-            rows.push((data_uri::png(&seen)?, caption, shown.widgets[widget].captions.clone()));
-        }
-    }
+    let rows = shown(captioner, model.params(), loader, extent.pictures);
+    let rows = rows.into_iter().map(|shown| Ok((data_uri::png(&shown.seen)?, shown)));
+    let rows = rows.collect::<Result<Vec<_>>>()?;
     if rows.is_empty() {
         return Ok(());
     }
@@ -50,7 +30,7 @@ pub(super) fn write(html: &mut Html, model: &Model, extent: &Extent<'_>) -> Resu
             });
         });
         html.element("tbody", &[], |html| {
-            for (address, caption, references) in &rows {
+            for (address, Shown { caption, references, .. }) in &rows {
                 html.element("tr", &[], |html| {
                     html.element("td", &[("data-label", "widget")], |html| {
                         html.image(address, "what is seen of the widget");

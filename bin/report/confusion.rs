@@ -25,7 +25,7 @@ pub(super) fn write(html: &mut Html, model: &Model, _: &Extent<'_>) -> Result<()
         return Ok(());
     };
     let counts = count(&classifier.model, model.params(), loader);
-    let names: Vec<String> = (0..counts.len()).map(|class| model.class(class)).collect();
+    let names: Vec<String> = (0..counts.len()).map(|class| model.classes.name(class)).collect();
     let (all, right) = (sum(&counts), (0..counts.len()).map(|i| counts[i][i]).sum::<usize>());
     html.leaf(
         "p",

@@ -1,15 +1,13 @@
 //! Pictures inside of a page.
 
-use std::io::Cursor;
+use anyhow::Result;
+use image::RgbImage;
 
-use anyhow::{Context as _, Result};
-use image::{ImageFormat, RgbImage};
+use crate::picture;
 
 /// A picture as a `data:` address of a PNG file.
 pub(crate) fn png(picture: &RgbImage) -> Result<String> {
-    let mut bytes = Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, ImageFormat::Png).context("a PNG file in memory")?;
-    Ok(format!("data:image/png;base64,{}", base64(bytes.get_ref())))
+    Ok(format!("data:image/png;base64,{}", base64(&picture::png(picture)?)))
 }
 
 /// Three bytes as four letters (RFC 4648, section 4).

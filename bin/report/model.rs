@@ -36,8 +36,8 @@ pub(super) struct Model {
     pub(super) state: State,
     /// The run's data, if they were to be read and could be.
     pub(super) trainer: Option<Trainer>,
-    /// Names of the classes; none for a model without.
-    pub(super) classes: Vec<String>,
+    /// None for a model without.
+    pub(super) classes: Classes,
 }
 
 /// A part of the page.
@@ -66,8 +66,7 @@ impl Model {
             subject.notes.push(format!("nothing is shown of the data: {error:#}"));
             None
         });
-        let classes = Classes::read(&subject.run).map(|classes| classes.0).unwrap_or_default();
-        let classes = classes.into_iter().map(|class| class.name).collect();
+        let classes = Classes::read(&subject.run).unwrap_or_default();
         Ok(Some(Self { name: subject.name.clone(), task, state, trainer, classes }))
     }
 
@@ -79,11 +78,6 @@ impl Model {
     /// What the run is scored on, if it may be looked at.
     pub(super) fn eval(&self) -> Option<&Source> {
         self.trainer.as_ref().map(|trainer| &trainer.eval)
-    }
-
-    /// A class for people.
-    pub(super) fn class(&self, class: usize) -> String {
-        self.classes.get(class).cloned().unwrap_or_else(|| format!("class {class}"))
     }
 }
 
