@@ -123,7 +123,7 @@ pub(crate) fn shown(
             break;
         }
         // Widgets come in the order of their nodes.
-        let last = screen.widgets.iter().take(OF_A_SCREEN.min(count - widgets)).last();
+        let last = screen.widgets.iter().take(OF_A_SCREEN.min(count - widgets)).next_back();
         let screen = screen.only(|node| last.is_some_and(|last| node <= last.node));
         widgets += screen.widgets.len();
         screens.push(screen);

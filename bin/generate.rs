@@ -103,7 +103,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     let (run, recipe) = Run::open(&args.run)?;
     let (task, mut state) = Trainer::untrained(&recipe)?;
     let Task::Generate(generator) = task else {
-        bail!("{}: a run of a generator expected; this one classifies", args.run.display())
+        bail!("{}: the run of a generator expected", args.run.display())
     };
     run.restore(&mut state)?;
     let model = &generator.model;

@@ -66,7 +66,9 @@ pub(crate) struct Changes<'a> {
 impl ModelConfig {
     /// The table `model` of a recipe, or of a file that has nothing else.
     pub(crate) fn of_file(origin: &str, text: &str) -> Result<Self> {
-        let mut table: Table = toml::from_str(text).with_context(|| origin.to_owned())?;
+        let table = toml::from_str(text);
+        let mut table: Table =
+            table.with_context(|| format!("{origin}: a recipe in TOML expected"))?;
         name_position(&mut table).with_context(|| origin.to_owned())?;
         let model = table.remove("model");
         let model = model.with_context(|| format!("{origin}: a table `model` expected"))?;

@@ -12,14 +12,14 @@ use crate::study::{self, Base, Cell, Outcome, Plan, Table};
 
 /// Train a recipe with all combinations of values, each with several seeds, and print a table: mean ± standard error.
 ///
-/// Each run is a process with a folder of its own; the same command continues a sweep that was stopped.
+/// Each run is a process with a folder of its own, without samples; the same command continues a sweep that was stopped.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   wavetape sweep vit-sample --epochs 4 --grid model.position.gamma=0.05,0.2,1 --seeds 3 --out gammas
   wavetape sweep vit-sample --grid optimizer.rate=5e-4,1e-3 --grid train.batch_size=16,32 --jobs 2 --out rates")]
 pub(crate) struct SweepArgs {
-    /// Recipe inside the program.
+    /// Recipe inside the program, one of those of `wavetape train`.
     #[arg(default_value = "vit-sample", conflicts_with = "file")]
     recipe: String,
     /// Recipe of one's own, a TOML file.

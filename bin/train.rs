@@ -23,7 +23,7 @@ use crate::task::{Score, Summary};
 use crate::trainer::{Sinks, Stop, Trainer};
 use crate::tui::{Dashboard, View};
 
-/// Train a model as a recipe says, and report its accuracy or bits per dimension on the test set.
+/// Train a model as a recipe says, and report its score on the test set.
 ///
 /// Without a recipe: a small ViT with learnable Fourier positions, on the part of Fashion-MNIST inside the program.
 #[derive(Debug, Args)]
@@ -53,7 +53,7 @@ pub(crate) struct TrainArgs {
     /// Seed of everything random.
     #[arg(long, value_name = "S", conflicts_with = "resume")]
     seed: Option<u64>,
-    /// Change a value of the recipe, for example train.batch_size=32.
+    /// Change a value of the recipe, for example train.batch_size=32; `wavetape config` lists the keys.
     #[arg(long, value_name = "KEY=VALUE", conflicts_with = "resume")]
     set: Vec<String>,
     /// Folder of the run; the first free runs/RECIPE-NNN, unless given.

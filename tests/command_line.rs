@@ -129,14 +129,17 @@ fn what_the_system_says_of_a_file_is_told_once() {
         std::fs::remove_file(run.join(file)).expect("removed");
     }
     std::fs::write(&file, "").expect("written");
+    let binary = folder.path().join("picture.png");
+    std::fs::write(&binary, [0x89, b'P', b'N', b'G', 0xff]).expect("written");
     let inside = file.join("inside");
     let (run, inside) = (text(&run), text(&inside));
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 10] = [
         (&["eval", run], "checkpoint.safetensors: cannot be read: No such file or directory"),
         (&["eval", run, "--best"], "best.safetensors: "),
         (&["inspect", run], "checkpoint.safetensors: cannot be read: "),
         (&["inspect", "none.safetensors"], "none.safetensors: cannot be read: "),
         (&["train", "--recipe", "none.toml"], "none.toml: No such file or directory"),
+        (&["inspect", text(&binary)], "a recipe in TOML expected: stream did not contain"),
         (&["train", "--resume", "none"], "the folder of a run expected: No such file"),
         (&["train", "vit-fashion", "--data", "none"], "none"),
         (&["train", "--out", inside], "inside: Not a directory"),

@@ -144,6 +144,16 @@ fn what_is_broken_is_counted_and_what_is_missing_is_said() {
         assert!(page.contains(words), "{words}");
     }
 
+    // Of several, the others are told of.
+    let none = folder.path().join("none");
+    let (told, _) = report(&[&none, &run], &[]);
+    assert_eq!(
+        (told["runs"].as_array().map(Vec::len), &told["passed_over"][1]),
+        (Some(1), &Value::Null)
+    );
+    let passed = told["passed_over"][0].as_str().expect("a message");
+    assert!(passed.contains("none/config.toml: the folder of a run expected"), "{passed}");
+
     let log = "{\"step\":1,\"loss\":2.5,\"seconds\":1}\n{\"step\":2,\"lo\n\n{\"step\":2,\"loss\":null}\nnull\n";
     fs::write(run.join("metrics.jsonl"), log).expect("written");
     fs::write(run.join("checkpoint.safetensors"), "not one").expect("written");

@@ -145,7 +145,9 @@ fn open(folder: &Path) -> Result<Trained> {
 fn model(what: &Path) -> Result<ModelConfig> {
     let name = what.display().to_string();
     if what.exists() {
-        let text = std::fs::read_to_string(what).with_context(|| name.clone())?;
+        let text = std::fs::read_to_string(what).with_context(|| {
+            format!("{name}: the folder of a run, a .safetensors file or a recipe in TOML expected")
+        })?;
         return ModelConfig::of_file(&name, &text);
     }
     match RECIPES.iter().find(|(known, _)| *known == name) {

@@ -35,6 +35,7 @@ pub(super) fn write(html: &mut Html, model: &Model, extent: &Extent<'_>) -> Resu
                     html.element("td", &[("data-label", "widget")], |html| {
                         html.image(address, "what is seen of the widget");
                     });
+                    let caption = if caption.is_empty() { "—" } else { caption.as_str() };
                     html.leaf("td", &[("data-label", "caption")], caption);
                     html.leaf("td", &[("data-label", "references")], references.join(" · "));
                 });

@@ -54,7 +54,11 @@ fn card(html: &mut Html, place: usize, subject: &Subject) {
             entry(html, &format!("{split} loss"), loss);
             let params = checkpoint.as_ref().map(|checkpoint| grouped(checkpoint.params as u64));
             entry(html, "parameters", params);
-            let epoch = metrics.epoch.map_or(String::new(), |epoch| format!(", {epoch} epochs"));
+            let epoch = match metrics.epoch {
+                None => String::new(),
+                Some(1) => ", 1 epoch".to_owned(),
+                Some(epoch) => format!(", {epoch} epochs"),
+            };
             entry(html, "steps", subject.step().map(|step| grouped(step) + &epoch));
             entry(html, "training time", subject.seconds().map(duration));
             entry(

@@ -72,6 +72,9 @@ struct Report {
     bytes: usize,
     charts: Vec<String>,
     runs: Vec<Reported>,
+    /// What is wrong with folders that are not on the page.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    passed_over: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -85,8 +88,7 @@ struct Reported {
 
 /// Reads, draws and writes.
 pub(crate) fn run(args: &ReportArgs) -> Result<()> {
-    let mut subjects =
-        args.runs.iter().map(|run| Subject::read(run)).collect::<Result<Vec<_>>>()?;
+    let (mut subjects, passed_over) = subjects(&args.runs)?;
     let extent = Extent {
         samples: args.samples.into(),
         pictures: args.pictures.into(),
@@ -122,12 +124,14 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
         bytes: text.len(),
         charts: charts.into_iter().map(|chart| chart.title).collect(),
         runs: subjects.iter().zip(&sections).map(reported).collect(),
+        passed_over,
     };
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string(&report)?)?;
         return Ok(());
     }
+    report.passed_over.iter().for_each(|error| eprintln!("passed over: {error}"));
     for run in &report.runs {
         run.notes.iter().for_each(|note| eprintln!("{}: {note}", run.run));
     }
@@ -135,6 +139,24 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
     let runs = if runs == 1 { "1 run".to_owned() } else { format!("{runs} runs") };
     writeln!(out, "{runs}, {} charts, {kilobytes} kB → {}", report.charts.len(), report.out)?;
     Ok(())
+}
+
+/// The runs that can be read, and what is wrong with the others.
+///
+/// # Errors
+/// The first one's, if none can be read.
+fn subjects(folders: &[PathBuf]) -> Result<(Vec<Subject>, Vec<String>)> {
+    let (mut subjects, mut errors) = (Vec::new(), Vec::new());
+    for folder in folders {
+        match Subject::read(folder) {
+            Ok(subject) => subjects.push(subject),
+            Err(error) => errors.push(error),
+        }
+    }
+    match errors.first() {
+        Some(_) if subjects.is_empty() => Err(errors.remove(0)),
+        _ => Ok((subjects, errors.iter().map(|error| format!("{error:#}")).collect())),
+    }
 }
 
 /// The values that differ between runs, and those that do not; of one run, all of them.
