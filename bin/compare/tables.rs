@@ -40,7 +40,7 @@ pub(super) fn caption(name: &str, found: &Found) -> String {
 
 /// All of a study in Markdown.
 pub(super) fn markdown(study: &Study) -> String {
-    let mut text = format!("Budget `{}`, {} seeds: {}.\n", study.budget, study.seeds, study.about);
+    let mut text = format!("Budget `{}`, {} seeds; {}.\n", study.budget, study.seeds, study.about);
     for found in &study.tasks {
         let _ = writeln!(text, "\n## {}", found.analysis.name);
         for why in &found.unfit {
@@ -71,12 +71,12 @@ pub(super) fn plan(columns: &[Column], trials: &[Vec<Cell>], seeds: u64) -> Tabl
             trials.len().to_string(),
             (rows as u64 * seeds).to_string(),
             format!("{} to tune, {}", column.design.tuning_steps, column.design.steps),
-            format!("{hours:.1}"),
+            format!("{hours:.2}"),
         ]);
     }
     let [tuned, compared, hours] = all;
     let sums = [String::new(), format!("{tuned}"), format!("{compared}"), String::new()];
-    table.push([vec!["all".to_owned()], sums.to_vec(), vec![format!("{hours:.1}")]].concat());
+    table.push([vec!["all".to_owned()], sums.to_vec(), vec![format!("{hours:.2}")]].concat());
     Table(table)
 }
 
