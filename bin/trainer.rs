@@ -186,7 +186,7 @@ impl Trainer {
                 score = None;
                 self.epoch(sinks, state, stop)?;
                 if !self.is_due(state) || stop.interrupted() {
-                    self.save(sinks, state)?; // stopped inside of an epoch, or before it is scored
+                    self.save(sinks, state)?; // stopped or ended inside of an epoch, or before it is scored
                     break;
                 }
             }
@@ -195,6 +195,10 @@ impl Trainer {
             if stop.now(state.counts.step) {
                 break;
             }
+        }
+        if self.is_finished(state) && state.counts.step < self.schedule.total {
+            let stale = state.counts.stale;
+            sinks.progress.note(&format!("no better score {stale} times in a row: ended early"));
         }
         sinks.progress.finish();
         Ok(score)
@@ -249,7 +253,7 @@ impl Trainer {
                 self.score_between(sinks, state)?;
                 mark = Instant::now();
             }
-            if stop.now(step) {
+            if stop.now(step) || self.is_finished(state) {
                 return Ok(());
             }
             let by_steps = train.save_every > 0 && step.is_multiple_of(train.save_every);
@@ -322,10 +326,6 @@ impl Trainer {
             speed(&sums),
             state.counts.seconds
         ));
-        if !is_last && self.is_finished(state) {
-            let stale = state.counts.stale;
-            sinks.progress.note(&format!("no better score {stale} times in a row: ended early"));
-        }
         Ok(score)
     }
 
