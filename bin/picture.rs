@@ -3,8 +3,10 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+
+use crate::font;
 
 /// Reads a PNG or JPEG file of at most 16,384 pixels a side.
 pub(crate) fn open(path: &Path) -> Result<DynamicImage> {
@@ -29,4 +31,26 @@ pub(crate) fn in_colour(pixels: &[u8], [channels, height, width]: [usize; 3]) ->
         let at = y as usize * width + x as usize;
         Rgb([0, 1, 2].map(|c: usize| pixels[c.min(channels - 1) * height * width + at]))
     })
+}
+
+/// What a drawing with plotters ends with, whose errors have many types.
+pub(crate) type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
+
+/// One of these errors.
+pub(crate) fn boxed<E: std::error::Error + 'static>(error: E) -> Box<dyn std::error::Error> {
+    Box::new(error)
+}
+
+/// A picture of this width and height whose bytes (red, green, blue) `draw` fills; text may be set in "sans-serif".
+///
+/// # Errors
+/// If it cannot be drawn.
+pub(crate) fn drawing(
+    (width, height): (u32, u32),
+    draw: impl FnOnce(&mut [u8]) -> Drawn,
+) -> Result<RgbImage> {
+    font::register();
+    let mut pixels = vec![0; width as usize * height as usize * 3];
+    draw(&mut pixels).map_err(|error| anyhow!("drawing: {error}"))?;
+    RgbImage::from_raw(width, height, pixels).context("as many pixels")
 }

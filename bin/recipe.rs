@@ -204,13 +204,17 @@ fn name_position(table: &mut Table) -> Result<()> {
     let model = table.get_mut("model").and_then(Value::as_table_mut);
     let Some(position) = model.and_then(|model| model.get_mut("position")) else { return Ok(()) };
     if let Value::String(name) = position {
-        let known: Vec<_> = PositionConfig::all(1.0).iter().map(PositionConfig::name).collect();
-        let kind = PositionConfig::named(name).with_context(|| {
-            format!("model.position = {}", suggest::unknown("encoding", name, &known))
-        })?;
-        *position = Value::try_from(kind)?;
+        *position = Value::try_from(encoding("model.position = ", name)?)?;
     }
     Ok(())
+}
+
+/// The encoding of this name with its usual numbers; `of` is what an error begins with.
+pub(crate) fn encoding(of: &str, name: &str) -> Result<PositionConfig> {
+    PositionConfig::named(name).with_context(|| {
+        let known: Vec<_> = PositionConfig::all(1.0).iter().map(PositionConfig::name).collect();
+        format!("{of}{}", suggest::unknown("encoding", name, &known))
+    })
 }
 
 /// Puts a value at a dotted key, making tables on the way.

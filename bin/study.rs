@@ -154,46 +154,28 @@ impl Cell {
             let Some(score) = read(&scoring.file(folder))? else { return Ok(None) };
             scores.insert(scoring.name.clone(), score);
         }
-        Ok(Some(self.outcome(folder, report, scores)))
-    }
-
-    fn outcome(
-        &self,
-        folder: &Path,
-        report: Map<String, Value>,
-        scores: BTreeMap<String, Map<String, Value>>,
-    ) -> Outcome {
-        let (group, command) = (self.group.clone(), self.command());
-        Outcome { group, seed: self.seed, command, folder: folder.to_owned(), report, scores }
+        let (group, command, folder) = (self.group.clone(), self.command(), folder.to_owned());
+        Ok(Some(Outcome { group, seed: self.seed, command, folder, report, scores }))
     }
 
     /// Trains and scores, each in a process of its own, what is not done yet; none if it was interrupted.
     fn run(&self, folder: &Path, threads: usize) -> Result<Option<Outcome>> {
-        let done = read(&folder.join(RESULT))?;
-        let Some(report) =
-            done.map_or_else(|| self.train(folder, threads), |done| Ok(Some(done)))?
-        else {
+        if !folder.join(RESULT).exists() && !self.train(folder, threads)? {
             return Ok(None);
-        };
-        let mut scores = BTreeMap::new();
+        }
         for scoring in &self.scorings {
             let file = scoring.file(folder);
-            let score = match read(&file)? {
-                Some(score) => score,
-                None => {
-                    let mut command = program("eval", threads)?;
-                    command.arg(folder).args(&scoring.arguments);
-                    let score = reported(&mut command, &scoring.command(folder))?;
-                    keep(&file, &score)?;
-                    score
-                }
-            };
-            scores.insert(scoring.name.clone(), score);
+            if !file.exists() {
+                let mut command = program("eval", threads)?;
+                command.arg(folder).args(&scoring.arguments);
+                keep(&file, &reported(&mut command, &scoring.command(folder))?)?;
+            }
         }
-        Ok(Some(self.outcome(folder, report, scores)))
+        self.finished(folder)
     }
 
-    fn train(&self, folder: &Path, threads: usize) -> Result<Option<Map<String, Value>>> {
+    /// Trains to the end, if it is not interrupted.
+    fn train(&self, folder: &Path, threads: usize) -> Result<bool> {
         let mut command = program("train", threads)?;
         if folder.join("checkpoint.safetensors").exists() {
             command.arg("--resume").arg(folder);
@@ -206,11 +188,11 @@ impl Cell {
         }
         // Nobody looks at so many samples.
         let report = reported(command.args(["--quiet", "--no-samples"]), &self.command())?;
-        if report.get("finished") != Some(&Value::Bool(true)) {
-            return Ok(None);
+        let is_finished = report.get("finished") == Some(&Value::Bool(true));
+        if is_finished {
+            keep(&folder.join(RESULT), &report)?;
         }
-        keep(&folder.join(RESULT), &report)?;
-        Ok(Some(report))
+        Ok(is_finished)
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow};
-use image::RgbImage;
+use anyhow::{Context as _, Result};
 use plotters::prelude::*;
 
-use super::analysis::Analysis;
-use crate::font;
+use super::analysis::{Analysis, RowSummary};
+use crate::picture::{Drawn, boxed, drawing};
 use crate::report::curves::title;
 
 const SIZE: (u32, u32) = (1000, 560);
@@ -16,20 +15,11 @@ const LEGEND: u32 = 190;
 
 /// Draws the curves into a PNG file.
 pub(super) fn draw(out: &Path, analysis: &Analysis) -> Result<()> {
-    let mut pixels = vec![0u8; (SIZE.0 * SIZE.1 * 3) as usize];
-    chart(&mut pixels, analysis).map_err(|error| anyhow!("drawing: {error}"))?;
-    let picture = RgbImage::from_raw(SIZE.0, SIZE.1, pixels).context("as many pixels")?;
+    let picture = drawing(SIZE, |pixels| chart(pixels, analysis))?;
     picture.save(out).with_context(|| out.display().to_string())
 }
 
-type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
-
-fn boxed<E: std::error::Error + 'static>(error: E) -> Box<dyn std::error::Error> {
-    Box::new(error)
-}
-
 fn chart(pixels: &mut [u8], analysis: &Analysis) -> Drawn {
-    font::register();
     let points = || analysis.rows.iter().flat_map(|row| &row.curve).copied();
     let most = |values: &mut dyn Iterator<Item = f64>| values.fold(f64::NEG_INFINITY, f64::max);
     let last = most(&mut points().map(|point| point.0)).max(1.0);
@@ -57,7 +47,7 @@ fn chart(pixels: &mut [u8], analysis: &Analysis) -> Drawn {
     chart.draw_series([PathElement::new(threshold, BLACK.mix(0.3))]).map_err(boxed)?;
     // Names in the order of the last values, as the lines end.
     let mut rows: Vec<_> = analysis.rows.iter().enumerate().collect();
-    let end = |row: &super::analysis::RowSummary| row.curve.last().map_or(f64::NAN, |end| end.1);
+    let end = |row: &RowSummary| row.curve.last().map_or(f64::NAN, |end| end.1);
     rows.sort_by(|a, b| end(b.1).total_cmp(&end(a.1)));
     for (place, (i, row)) in rows.into_iter().enumerate() {
         let colour = Palette99::pick(i).to_rgba();

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::analysis::RowSummary;
 use super::tables::{all, caption};
 use super::{Found, Study};
 use crate::report::curves::{Chart, Line, title};
@@ -47,7 +48,7 @@ pub(super) fn write(study: &Study) -> Result<String> {
 /// The mean over seeds of the metric on held-out data, a line for each row.
 fn chart(found: &Found, rows: &[&str]) -> Chart {
     let analysis = &found.analysis;
-    let line = |row: &super::analysis::RowSummary| {
+    let line = |row: &RowSummary| {
         let place = rows.iter().position(|name| *name == row.row).unwrap_or_default();
         let seconds = row.step_ms.mean / 1e3;
         // Eight colours; what comes after them is dashed, and then dotted.
@@ -59,27 +60,9 @@ fn chart(found: &Found, rows: &[&str]) -> Chart {
 }
 
 fn table(html: &mut Html, caption: &str, Table(rows): &Table) {
-    let Some((head, rows)) = rows.split_first() else { return };
-    html.element("table", &[("class", "stack")], |html| {
-        html.leaf("caption", &[], caption);
-        html.element("thead", &[], |html| {
-            html.element("tr", &[], |html| {
-                head.iter().for_each(|name| html.leaf("th", &[("scope", "col")], name));
-            });
-        });
-        html.element("tbody", &[], |html| {
-            for row in rows {
-                html.element("tr", &[], |html| {
-                    for (i, (name, cell)) in head.iter().zip(row).enumerate() {
-                        match i {
-                            0 => html.leaf("th", &[("scope", "row")], cell),
-                            _ => html.leaf("td", &[("data-label", name)], cell),
-                        }
-                    }
-                });
-            }
-        });
-    });
+    if let Some((head, rows)) = rows.split_first() {
+        html.table(caption, head, rows);
+    }
 }
 
 /// What repeats each run, to the same bits.

@@ -1,10 +1,10 @@
 //! Rows of a comparison: encodings, and the numbers of theirs that are tried.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use nn::PositionConfig;
 use toml::Value;
 
-use crate::suggest;
+use crate::recipe::encoding;
 
 /// An encoding, of a captioner in a grouping of its coordinates.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,10 +21,7 @@ impl Row {
             Some((name, grouping)) => (name, Some(grouping.to_owned())),
             None => (text, None),
         };
-        let usual = PositionConfig::named(name).with_context(|| {
-            let known: Vec<_> = PositionConfig::all(1.0).iter().map(PositionConfig::name).collect();
-            format!("--encodings: {}", suggest::unknown("encoding", name, &known))
-        })?;
+        let usual = encoding("--encodings: ", name)?;
         Ok(Self { name: text.replace(':', " "), usual, grouping })
     }
 

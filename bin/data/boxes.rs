@@ -130,7 +130,8 @@ fn scenes(
     Ok((train, detection::Source::Scenes { scenes: Arc::new(scenes), len: test, fresh: false }))
 }
 
-/// Pictures in files, to train on and to evaluate on (those of the `test` set, even if the recipe names another). They are kept at twice the size of the model's canvas at most.
+/// Pictures in files, to train on and to evaluate on (those of the `test` set, even if the recipe names another). They are kept at
+/// twice the size of the model's canvas at most.
 fn stored(recipe: &Recipe, model: &DetrConfig, test: bool) -> Result<[detection::Detection; 2]> {
     let (config, dir) = (&recipe.data, folder(&recipe.data)?);
     let channels = match model.channels {

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use image::RgbImage;
 use nn::{Context, Places, Position};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use tensor::Tensor;
 
-use crate::font;
+use crate::picture::{Drawn, boxed, drawing};
 
 /// Maps along each side of the picture.
 const MAPS: usize = 4;
@@ -40,7 +40,6 @@ pub(crate) fn picture(
     cx: &Context<'_>,
     side: usize,
 ) -> Result<Option<RgbImage>> {
-    font::register();
     let places = Places::grid(side, side);
     let Some(similarity) = position.similarity(cx, &places) else { return Ok(None) };
     let frequencies = position.frequencies().map(|id| cx.params().get(id).value.contiguous());
@@ -48,17 +47,16 @@ pub(crate) fn picture(
     let (maps, legend, head) = (MAPS as u32 * MAP, 90, 44);
     let scatter = if frequencies.is_some() { maps / 2 + 60 } else { 0 };
     let (width, height) = (maps + legend + scatter, maps + head);
-    let mut pixels = vec![0u8; (width * height * 3) as usize];
-    {
-        let root = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
-        let all = root.fill(&WHITE).and_then(|()| root.titled(title, ("sans-serif", 22)));
-        let all = all.map_err(failed)?;
+    let values = similarity.to_vec();
+    if values.iter().any(|x| !x.is_finite()) {
+        bail!("the position encoding gives numbers that are not finite");
+    }
+    let draw = |pixels: &mut [u8]| -> Drawn {
+        let root = BitMapBackend::with_buffer(pixels, (width, height)).into_drawing_area();
+        root.fill(&WHITE).map_err(boxed)?;
+        let all = root.titled(title, ("sans-serif", 22)).map_err(boxed)?;
         let (left, right) = all.split_horizontally(maps);
         let (bar, right) = right.split_horizontally(legend);
-        let values = similarity.to_vec();
-        if values.iter().any(|x| !x.is_finite()) {
-            bail!("the position encoding gives numbers that are not finite");
-        }
         let least = values.iter().copied().fold(f32::INFINITY, f32::min);
         let most = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let colour = |x: f32| ViridisRGB.get_color_normalized(x, least, most.max(least + 1e-6));
@@ -66,26 +64,16 @@ pub(crate) fn picture(
         for (i, area) in left.split_evenly((MAPS, MAPS)).iter().enumerate() {
             let (row, column) = (at(i / MAPS), at(i % MAPS));
             let all = &values[(row * side + column) * side * side..][..side * side];
-            map(area, [row, column], side, all, &colour).map_err(failed)?;
+            map(area, [row, column], side, all, &colour)?;
         }
-        legend_bar(&bar, least, most, &colour).map_err(failed)?;
+        legend_bar(&bar, least, most, &colour)?;
         if let Some(frequencies) = &frequencies {
             let (upper, _) = right.split_vertically(maps / 2 + 60);
-            points(&upper, frequencies).map_err(failed)?;
+            points(&upper, frequencies)?;
         }
-        root.present().map_err(failed)?;
-    }
-    RgbImage::from_raw(width, height, pixels).context("as many pixels").map(Some)
-}
-
-fn failed<E: std::fmt::Display>(error: E) -> anyhow::Error {
-    anyhow!("drawing: {error}")
-}
-
-type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
-
-fn boxed<E: std::error::Error + 'static>(error: E) -> Box<dyn std::error::Error> {
-    Box::new(error)
+        root.present().map_err(boxed)
+    };
+    drawing((width, height), draw).map(Some)
 }
 
 /// One place beside all others: rows downwards, as in an image.

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow};
-use image::RgbImage;
+use anyhow::{Context as _, Result};
 use plotters::prelude::*;
 
 use super::curve::{Point, Suggestion};
-use crate::font;
+use crate::picture::{Drawn, boxed, drawing};
 
 const SIZE: (u32, u32) = (900, 560);
 
@@ -18,16 +17,8 @@ pub(super) fn draw(
     points: &[Point],
     suggestion: Option<&Suggestion>,
 ) -> Result<()> {
-    let mut pixels = vec![0u8; (SIZE.0 * SIZE.1 * 3) as usize];
-    chart(&mut pixels, title, points, suggestion).map_err(|error| anyhow!("drawing: {error}"))?;
-    let picture = RgbImage::from_raw(SIZE.0, SIZE.1, pixels).context("as many pixels")?;
+    let picture = drawing(SIZE, |pixels| chart(pixels, title, points, suggestion))?;
     picture.save(out).with_context(|| out.display().to_string())
-}
-
-type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
-
-fn boxed<E: std::error::Error + 'static>(error: E) -> Box<dyn std::error::Error> {
-    Box::new(error)
 }
 
 fn chart(
@@ -36,7 +27,6 @@ fn chart(
     points: &[Point],
     suggestion: Option<&Suggestion>,
 ) -> Drawn {
-    font::register();
     let smoothed = || points.iter().map(|point| point.smoothed);
     let least = smoothed().fold(f64::INFINITY, f64::min);
     let first = points.first().map_or(1.0, |point| point.smoothed);

@@ -18,26 +18,14 @@ pub(super) fn table(
     keys: &[String],
     columns: &[(String, &BTreeMap<String, String>)],
 ) {
-    html.element("table", &[("class", "stack")], |html| {
-        html.leaf("caption", &[], caption);
-        html.element("thead", &[], |html| {
-            html.element("tr", &[], |html| {
-                html.leaf("th", &[("scope", "col")], "key");
-                columns.iter().for_each(|(name, _)| html.leaf("th", &[("scope", "col")], name));
-            });
-        });
-        html.element("tbody", &[], |html| {
-            for key in keys {
-                html.element("tr", &[], |html| {
-                    html.leaf("th", &[("scope", "row")], key);
-                    for (name, config) in columns {
-                        let value = config.get(key).map_or("—", String::as_str);
-                        html.leaf("td", &[("data-label", name)], value);
-                    }
-                });
-            }
-        });
-    });
+    let head: Vec<String> =
+        std::iter::once("key".to_owned()).chain(columns.iter().map(|of| of.0.clone())).collect();
+    let row = |key: &String| {
+        let values = columns.iter().map(|(_, config)| config.get(key).cloned());
+        let values = values.map(|value| value.unwrap_or_else(|| "—".to_owned()));
+        std::iter::once(key.clone()).chain(values).collect()
+    };
+    html.table(caption, &head, &keys.iter().map(row).collect::<Vec<_>>());
 }
 
 #[cfg(test)]

@@ -100,15 +100,12 @@ pub(super) fn charts(runs: &[&Metrics]) -> Vec<Chart> {
 impl Line {
     /// Points (step, value) of the mean of several runs, whose steps took so many seconds.
     pub(crate) fn of_mean(run: usize, style: usize, points: &[(f64, f64)], seconds: f64) -> Self {
-        Self {
-            run,
-            name: String::new(),
-            style: style.min(2),
-            every: 1,
-            steps: points.iter().map(|point| point.0 as u64).collect(),
-            seconds: points.iter().map(|point| rounded(point.0 * seconds)).collect(),
-            values: points.iter().map(|point| rounded(point.1)).collect(),
-        }
+        let point = |&(step, value): &(f64, f64)| Point {
+            step: step as u64,
+            seconds: step * seconds,
+            value,
+        };
+        Self::new(run, "", style.min(2), &points.iter().map(point).collect::<Vec<_>>())
     }
 
     fn new(run: usize, name: &str, style: usize, points: &[Point]) -> Self {

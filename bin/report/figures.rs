@@ -48,26 +48,17 @@ fn table(html: &mut Html, subjects: &[Subject], title: &str, figures: &[Figure])
         return;
     }
     html.leaf("h2", &[], title);
-    html.element("table", &[("class", "stack")], |html| {
-        html.leaf("caption", &[], "As last scored; — where there is nothing to score");
-        html.element("thead", &[], |html| {
-            html.element("tr", &[], |html| {
-                html.leaf("th", &[("scope", "col")], "figure");
-                scored.iter().for_each(|run| html.leaf("th", &[("scope", "col")], &run.name));
-            });
+    let names = scored.iter().map(|run| run.name.clone());
+    let head: Vec<String> = std::iter::once("figure".to_owned()).chain(names).collect();
+    let row = |(key, name): &Figure| {
+        // COCO's −1 stands for a figure that is not defined.
+        let value = |run: &&Subject| last(run, key).filter(|value| *value >= 0.0);
+        let values = scored.iter().map(|run| match value(run) {
+            Some(value) => format!("{value:.3}"),
+            None => "—".to_owned(),
         });
-        html.element("tbody", &[], |html| {
-            for (key, name) in figures {
-                html.element("tr", &[], |html| {
-                    html.leaf("th", &[("scope", "row")], name);
-                    for run in &scored {
-                        // COCO's −1 stands for a figure that is not defined.
-                        let value = last(run, key).filter(|value| *value >= 0.0);
-                        let value = value.map_or("—".to_owned(), |value| format!("{value:.3}"));
-                        html.leaf("td", &[("data-label", &run.name)], value);
-                    }
-                });
-            }
-        });
-    });
+        std::iter::once((*name).to_owned()).chain(values).collect()
+    };
+    let rows: Vec<Vec<String>> = figures.iter().map(row).collect();
+    html.table("As last scored; — where there is nothing to score", &head, &rows);
 }

@@ -37,6 +37,30 @@ impl Html {
         self.0.push('\n');
     }
 
+    /// A table with a head; on a narrow screen each row is a block, whose cells say which column they are of.
+    pub(crate) fn table(&mut self, caption: &str, head: &[String], rows: &[Vec<String>]) {
+        self.element("table", &[("class", "stack")], |html| {
+            html.leaf("caption", &[], caption);
+            html.element("thead", &[], |html| {
+                html.element("tr", &[], |html| {
+                    head.iter().for_each(|name| html.leaf("th", &[("scope", "col")], name));
+                });
+            });
+            html.element("tbody", &[], |html| {
+                for row in rows {
+                    html.element("tr", &[], |html| {
+                        for (i, (name, cell)) in head.iter().zip(row).enumerate() {
+                            match i {
+                                0 => html.leaf("th", &[("scope", "row")], cell),
+                                _ => html.leaf("td", &[("data-label", name)], cell),
+                            }
+                        }
+                    });
+                }
+            });
+        });
+    }
+
     /// A term and what belongs to it, inside of a `dl`.
     pub(crate) fn entry(&mut self, term: &str, value: impl Display) {
         self.element("div", &[], |html| {
