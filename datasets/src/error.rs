@@ -90,7 +90,7 @@ impl Error {
         expected: impl fmt::Display,
         found: impl fmt::Display,
     ) -> Error {
-        let (expected, found) = (expected.to_string(), found.to_string());
+        let (expected, found) = (expected.to_string(), shown(found));
         Error::Malformed { path: path.to_owned(), offset, expected, found }
     }
 
@@ -100,8 +100,8 @@ impl Error {
         expected: impl fmt::Display,
         found: impl fmt::Display,
     ) -> Error {
-        let (expected, found) = (expected.to_string(), found.to_string());
-        Error::Record { path: path.to_owned(), record: record.to_string(), expected, found }
+        let (expected, found) = (expected.to_string(), shown(found));
+        Error::Record { path: path.to_owned(), record: shown(record), expected, found }
     }
 
     pub(crate) fn option(
@@ -110,5 +110,32 @@ impl Error {
         found: impl fmt::Display,
     ) -> Error {
         Error::Option { option, expected: expected.to_string(), found: found.to_string() }
+    }
+}
+
+/// What stands in a file, for a message: its beginning, control characters escaped.
+fn shown(found: impl fmt::Display) -> String {
+    const MOST: usize = 200;
+    let found = found.to_string();
+    let escaped = found.chars().take(MOST).fold(String::new(), |mut shown, c| {
+        if c.is_control() {
+            shown.extend(c.escape_default())
+        } else {
+            shown.push(c)
+        }
+        shown
+    });
+    if found.chars().nth(MOST).is_some() { escaped + " …" } else { escaped }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_holds_is_shown_short_and_without_control_characters() {
+        let message = |found: &str| Error::record(Path::new("a"), "b", "c", found).to_string();
+        assert_eq!(message("é\u{1b}[31m\n"), "a: b: expected c; found é\\u{1b}[31m\\n");
+        assert!(message(&"x".repeat(1 << 20)).len() < 300);
     }
 }

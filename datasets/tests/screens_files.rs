@@ -361,3 +361,25 @@ fn a_million_nodes_are_refused_before_memory_is_taken_for_them() {
     );
     assert_eq!(message(folder(dir.path(), Part::Train)), found);
 }
+
+#[test]
+fn small_files_that_would_take_much_memory_are_refused() {
+    // 500 levels, and 60,000 leaves at the last one: 60 MB of paths from 0.2 MB.
+    let leaves = vec!["{}"; 60_000].join(",");
+    let (open, close) = (r#"{"children":["#.repeat(499), "]}".repeat(499));
+    let found = refused(&rooted(&format!("{open}{leaves}{close}")));
+    assert!(found.contains("at most 16777216 bytes of paths"), "{found}");
+
+    let captioned = |rows: &str| {
+        let dir = one(&rooted("{}"));
+        write(dir.path(), "widget_captions.csv", format!("{HEADER}{rows}"));
+        message(folder(dir.path(), Part::Train))
+    };
+    let (one_row, rows) = (format!("rc,1,0,{}\n", "a|".repeat(1001)), "rc,1,0,a\n".repeat(1001));
+    for rows in [one_row, rows] {
+        let found = captioned(&rows);
+        assert!(found.contains("at most 1000 captions of a node"), "{found}");
+    }
+    let found = captioned(&format!("rc,1,0{},a\n", ".0".repeat(1000)));
+    assert!(found.contains("a nodeId such as 0.2.1"), "{found}");
+}

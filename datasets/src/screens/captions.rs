@@ -18,6 +18,9 @@ use crate::{Error, text};
 /// The columns, in this order.
 const HEADER: [&str; 4] = ["datasetId", "screenId", "nodeId", "captions"];
 
+/// The most captions of a node, and the most characters of its path: far more than any has.
+const MOST: usize = 1000;
+
 /// What captions say about one node.
 #[derive(Debug, PartialEq)]
 pub(super) struct Captioned {
@@ -70,8 +73,9 @@ pub(super) fn read(
         let Some(node) = node_path(node) else {
             return wrong("a nodeId such as 0.2.1", node);
         };
-        let captions: Vec<String> = phrases.split('|').map(single_spaced).collect();
-        let (captions, empty): (Vec<_>, Vec<_>) = captions.into_iter().partition(|c| !c.is_empty());
+        let bounded = phrases.split('|').take(MOST + 1);
+        let (captions, empty): (Vec<_>, Vec<_>) =
+            bounded.map(single_spaced).partition(|caption| !caption.is_empty());
         if captions.is_empty() {
             repairs.add(Repair::Wordless, format_args!("{name}: line {line}"));
             continue;
@@ -85,6 +89,9 @@ pub(super) fn read(
             repairs.add(Repair::SecondRow, format_args!("{name}: line {line}"));
         }
         of_node.captions.extend(captions);
+        if of_node.captions.len() + empty.len() > MOST {
+            return wrong("at most 1000 captions of a node", "more");
+        }
     }
     Ok(screens)
 }
@@ -96,6 +103,9 @@ fn single_spaced(phrase: &str) -> String {
 
 /// The path of a node as nodes have it: 0 for the root, then the places of children, which count null ones.
 fn node_path(written: &str) -> Option<String> {
+    if written.len() > MOST {
+        return None;
+    }
     let places: Result<Vec<usize>, _> = written.split('.').map(str::parse).collect();
     let places = places.ok().filter(|places| places.first() == Some(&0))?;
     Some(places.iter().map(usize::to_string).collect::<Vec<_>>().join("."))

@@ -40,6 +40,9 @@ impl Default for Limits {
 /// Places in the tree are numbered below this; what is further on has number 0.
 const DOM_PLACES: usize = 500;
 
+/// The most bytes of all paths of a screen's nodes: a small file of many nodes deep down would have far more.
+const PATHS: usize = 1 << 24;
+
 /// The values of a node as they stand in the file.
 #[derive(Debug, Default)]
 pub(super) struct Written {
@@ -122,12 +125,14 @@ struct Walk<'a> {
     open: Vec<Open>,
     /// How many nodes have ended.
     closed: usize,
+    /// Bytes of all paths so far.
+    paths: usize,
 }
 
 impl<'a> Walk<'a> {
     fn new(path: &'a Path, text: &'a str, limits: &'a Limits, repairs: &'a mut Repairs) -> Self {
         let (nodes, open) = (Vec::new(), Vec::new());
-        Walk { path, text, at: 0, limits, repairs, nodes, open, closed: 0 }
+        Walk { path, text, at: 0, limits, repairs, nodes, open, closed: 0, paths: 0 }
     }
 
     fn nodes(mut self) -> Result<Vec<Node>, Error> {
@@ -160,9 +165,12 @@ impl<'a> Walk<'a> {
             return Err(Error::record(self.path, place, "a node or null", found));
         }
         let Limits { nodes, depth, .. } = *self.limits;
-        for (what, most, found) in
-            [("nodes", nodes, self.nodes.len()), ("levels of nodes", depth, self.open.len())]
-        {
+        self.paths += path.len();
+        for (what, most, found) in [
+            ("nodes", nodes, self.nodes.len()),
+            ("levels of nodes", depth, self.open.len()),
+            ("bytes of paths", PATHS, self.paths),
+        ] {
             if found >= most {
                 let expected = format_args!("at most {most} {what}");
                 return Err(Error::record(self.path, "the view hierarchy", expected, "more"));
