@@ -179,7 +179,8 @@ fn images(recipe: &Recipe, test: bool) -> Result<(Images, Images, Normalize)> {
     let (train, held) = held_out(whole, config.hold_out, *seed)?;
     let eval = match held {
         Some(held) if !test => held,
-        _ => read(config, config.kind, Split::Test)?,
+        // Names decide which class is which: the test set may lack some.
+        _ => read(config, config.kind, Split::Test)?.with_classes(train.classes())?,
     };
     let (expected, classes) = match model {
         ModelConfig::Vit(vit) => ([vit.channels, vit.image_size, vit.image_size], vit.classes),

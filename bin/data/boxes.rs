@@ -35,13 +35,7 @@ pub(super) fn boxes(
         _ => {
             let [train, eval] = stored(recipe, model, asked.test)?;
             let ids = train.class_ids().to_vec();
-            if train.classes() != eval.classes() {
-                bail!(
-                    "classes {:?} to train on, and {:?} to test",
-                    train.classes(),
-                    eval.classes()
-                );
-            }
+            let eval = eval.with_classes(train.classes())?;
             let [train, eval] =
                 [train, eval].map(|part| detection::Source::Pictures(Arc::new(part)));
             (train, eval, Some(ids))

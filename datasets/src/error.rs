@@ -1,5 +1,6 @@
 //! What can be wrong with a file or an option.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
@@ -67,6 +68,16 @@ pub enum Error {
         found: String,
     },
 
+    /// Data to evaluate on have classes that the training set does not have.
+    #[error("unknown class{} {}; the training set has {}", if unknown.len() == 1 { "" } else { "es" },
+        listed(unknown), listed(known))]
+    UnknownClass {
+        /// Their names.
+        unknown: Vec<String>,
+        /// The names that the training set has.
+        known: Vec<String>,
+    },
+
     /// An option has a value that makes no sense.
     #[error("{option}: expected {expected}; found {found}")]
     Option {
@@ -104,6 +115,22 @@ impl Error {
         Error::Record { path: path.to_owned(), record: shown(record), expected, found }
     }
 
+    /// The place of each class among `names`, which those need to have that `counts` is not 0 of.
+    pub(crate) fn map_classes(
+        classes: &[String],
+        counts: &[usize],
+        names: &[String],
+    ) -> Result<Vec<Option<usize>>, Error> {
+        let places: HashMap<_, _> = names.iter().enumerate().map(|(i, name)| (name, i)).collect();
+        let map: Vec<_> = classes.iter().map(|class| places.get(class).copied()).collect();
+        let lost = |i: &usize| map[*i].is_none() && counts[*i] > 0;
+        let unknown: Vec<_> = (0..classes.len()).filter(lost).map(|i| classes[i].clone()).collect();
+        match unknown.is_empty() {
+            true => Ok(map),
+            false => Err(Error::UnknownClass { unknown, known: names.to_vec() }),
+        }
+    }
+
     pub(crate) fn option(
         option: &'static str,
         expected: impl fmt::Display,
@@ -138,4 +165,13 @@ mod tests {
         assert_eq!(message("é\u{1b}[31m\n"), "a: b: expected c; found é\\u{1b}[31m\\n");
         assert!(message(&"x".repeat(1 << 20)).len() < 300);
     }
+}
+
+/// The first names of a list, as text in quotes.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("{name:?}")).collect();
+    let rest = names.len().saturating_sub(SHOWN);
+    let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    shown.join(", ") + &rest
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::Error;
+use crate::fingerprint::Fingerprint;
 use crate::picture::Picture;
 use crate::random::{self, Purpose};
 
@@ -94,6 +96,39 @@ impl Images {
             counts[label as usize] += 1;
         }
         counts
+    }
+
+    /// The same images with the labels that these names stand for: class `i` is `names[i]`, whether there are images
+    /// of it or not. This is how the classes of a training set become those of every other part.
+    ///
+    /// # Errors
+    ///
+    /// Images of a class that is not among the names.
+    ///
+    /// # Panics
+    ///
+    /// If there are more than 2³² names.
+    pub fn with_classes(mut self, names: &[String]) -> Result<Images, Error> {
+        if self.classes == names {
+            return Ok(self);
+        }
+        let map = Error::map_classes(&self.classes, &self.count_by_class(), names)?;
+        for label in &mut self.labels {
+            let class = map[*label as usize].expect("classes with images are mapped");
+            *label = u32::try_from(class).expect("a class has 32 bits");
+        }
+        self.classes = names.to_vec();
+        Ok(self)
+    }
+
+    /// A hash of all that there is: shape, classes, labels and pixels. Other data have another one.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = Fingerprint::of("images");
+        hash.numbers(self.shape);
+        hash.texts(&self.classes);
+        hash.numbers(self.labels.iter().copied());
+        hash.bytes(&self.pixels);
+        hash.finish()
     }
 
     /// Copies of the chosen images, in the order of the choice.
@@ -205,6 +240,40 @@ mod tests {
         assert!(10 <= left && left < right && right <= 30, "{left}, {right}");
         assert_eq!((both, same), (40, 40));
         assert_eq!(images.resized(2, 4), images);
+    }
+
+    #[test]
+    fn labels_follow_the_names_of_their_classes() {
+        let names = ["zero", "odd", "even"].map(str::to_string);
+        let mapped = six().with_classes(&names).unwrap();
+        assert_eq!((0..6).map(|i| mapped.label(i)).collect::<Vec<_>>(), [2, 1, 2, 1, 2, 1]);
+        assert_eq!((mapped.classes(), mapped.image(3)), (&names[..], six().image(3)));
+
+        let message = six().with_classes(&names[..2]).unwrap_err().to_string();
+        assert_eq!(message, "unknown class \"even\"; the training set has \"zero\", \"odd\"");
+        // A name without any image is no reason to refuse the others.
+        let odd = six().subset(&[1, 3]).with_classes(&names[..2]).unwrap();
+        assert_eq!((odd.label(0), odd.count_by_class()), (1, vec![0, 2]));
+    }
+
+    #[test]
+    fn a_fingerprint_tells_other_pixels_labels_names_and_shapes() {
+        let six = six();
+        let with = |change: fn(&mut Images)| {
+            let mut other = six.clone();
+            change(&mut other);
+            other.fingerprint()
+        };
+        assert_eq!(six.fingerprint(), with(|_| ()));
+        let others = [
+            with(|images| images.labels.swap(0, 1)),
+            with(|images| images.pixels[11] = 12),
+            with(|images| images.shape = [1, 2, 1]),
+            with(|images| images.classes[0] = "Even".to_string()),
+        ];
+        assert!(others.iter().all(|&other| other != six.fingerprint()), "{others:?}");
+        // Stored in checkpoints: it may not change with a new version.
+        assert_eq!(six.fingerprint(), 7_122_432_621_101_910_865);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod augment;
 pub mod cifar10;
 pub mod detection;
 mod error;
+mod fingerprint;
 pub mod idx;
 pub mod image_folder;
 mod images;

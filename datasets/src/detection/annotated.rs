@@ -1,9 +1,11 @@
 //! Pictures in memory with their objects.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use super::{Object, Repairs};
-use crate::Normalize;
+use crate::fingerprint::Fingerprint;
+use crate::{Error, Normalize};
 
 /// A picture of shape `[C, H, W]` as bytes, with the objects in it.
 #[derive(Clone, PartialEq)]
@@ -107,6 +109,56 @@ impl Detection {
             counts[object.class] += 1;
         }
         counts
+    }
+
+    /// The same pictures with the classes that these names stand for: class `i` is `names[i]`, whether there are objects
+    /// of it or not. This is how the classes of a training set become those of every other part. Each keeps the id that it
+    /// has here; one that is not known here gets the least that is free.
+    ///
+    /// # Errors
+    ///
+    /// Objects of a class that is not among the names.
+    #[expect(clippy::missing_panics_doc, reason = "classes with objects are mapped")]
+    pub fn with_classes(mut self, names: &[String]) -> Result<Detection, Error> {
+        if self.classes == names {
+            return Ok(self);
+        }
+        let mut counts = vec![0; self.classes.len()];
+        let objects = self.pictures.iter_mut().flat_map(|picture| &mut picture.objects);
+        let objects: Vec<&mut Object> = objects.collect();
+        objects.iter().for_each(|object| counts[object.class] += 1);
+        let map = Error::map_classes(&self.classes, &counts, names)?;
+        for object in objects {
+            object.class = map[object.class].expect("classes with objects are mapped");
+        }
+        let known = self.classes.iter().zip(&self.class_ids).collect::<HashMap<_, _>>();
+        let taken = self.class_ids.iter().collect::<HashSet<_>>();
+        let mut free = (1..).filter(|id| !taken.contains(id));
+        let id = |name| known.get(name).map(|&&id| id).or_else(|| free.next());
+        let class_ids = names.iter().map(id).collect::<Option<_>>();
+        self.class_ids = class_ids.expect("there are more numbers than classes");
+        self.classes = names.to_vec();
+        Ok(self)
+    }
+
+    /// A hash of all that there is: classes, pictures and their objects. Other data have another one.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = Fingerprint::of("detection");
+        hash.texts(&self.classes);
+        hash.numbers(self.class_ids.iter().copied());
+        for Annotated { id, name, original, shape, pixels, objects } in &self.pictures {
+            hash.number(*id);
+            hash.text(name);
+            hash.numbers(*original);
+            hash.numbers(*shape);
+            hash.bytes(pixels);
+            hash.numbers([objects.len()]);
+            for Object { region, class, area, crowd } in objects {
+                hash.floats([region.left, region.top, region.right, region.bottom]);
+                hash.numbers([*class as u64, area.to_bits(), u64::from(*crowd)]);
+            }
+        }
+        hash.finish()
     }
 
     /// The mean and the standard deviation of each channel of all pixels.

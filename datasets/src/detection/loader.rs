@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tensor::Tensor;
 
 use super::{Annotated, Augment, Detection, Object, Scenes};
+use crate::fingerprint::Fingerprint;
 use crate::random::{self, Purpose};
 use crate::{Error, Normalize, Prefetch};
 
@@ -44,6 +45,18 @@ impl Source {
         match self {
             Source::Pictures(detection) => detection.classes(),
             Source::Scenes { scenes, .. } => scenes.classes(),
+        }
+    }
+
+    /// A hash of all that there is: other pictures, or scenes made otherwise, have another one.
+    pub fn fingerprint(&self) -> u64 {
+        match self {
+            Source::Pictures(detection) => detection.fingerprint(),
+            Source::Scenes { scenes, len, fresh } => {
+                let mut hash = Fingerprint::of("source");
+                hash.numbers([scenes.fingerprint(), *len as u64, u64::from(*fresh)]);
+                hash.finish()
+            }
         }
     }
 

@@ -34,6 +34,8 @@ pub use view::Band;
 pub use vocabulary::{EOS, PADDING, START, UNKNOWN, Vocabulary};
 pub use words::{TEXT_WORDS, resource_words, text_words};
 
+use crate::fingerprint::Fingerprint;
+
 /// A node of a view hierarchy.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Node {
@@ -171,6 +173,32 @@ impl Screens {
     /// The number of widgets on all screens.
     pub fn widgets(&self) -> usize {
         self.screens.iter().map(|screen| screen.widgets.len()).sum()
+    }
+
+    /// A hash of all that there is: nodes, captions and pixels. Other data have another one.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = Fingerprint::of("screens");
+        for Screen { id, nodes, widgets, pixels, repairs: _ } in &self.screens {
+            hash.text(id);
+            hash.numbers([nodes.len(), widgets.len()]);
+            for Node { path, class, clickable, bounds, dom, developer, resource, visible, leaf } in
+                nodes
+            {
+                hash.text(path);
+                hash.numbers([*class]);
+                hash.numbers([clickable, visible, leaf].map(|&flag| u64::from(flag)));
+                hash.floats(*bounds);
+                hash.numbers(*dom);
+                hash.texts(developer);
+                hash.texts(resource);
+            }
+            for Widget { node, captions } in widgets {
+                hash.numbers([*node]);
+                hash.texts(captions);
+            }
+            hash.bytes(pixels);
+        }
+        hash.finish()
     }
 
     /// What was put right in the files, or left out.

@@ -19,6 +19,7 @@ use self::layout::Placed;
 pub use self::options::Options;
 use self::sprite::{Sprite, sprites};
 use super::{Annotated, Object, Region};
+use crate::fingerprint::Fingerprint;
 use crate::image_folder::Channels;
 use crate::random::{self, Purpose};
 use crate::{Error, Images, Normalize, Split};
@@ -77,6 +78,24 @@ impl Scenes {
     /// How the scenes look.
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// A hash of what scenes are made of: classes, objects, options and seed. Other scenes have another one.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = Fingerprint::of("scenes");
+        hash.texts(&self.classes);
+        hash.numbers([self.seed, self.stream as u64]);
+        let &Options { canvas, zoom, channels, max_objects, sides, overlap, distractors, noise } =
+            &self.options;
+        hash.numbers(canvas);
+        hash.numbers([channels.count(), max_objects, distractors]);
+        hash.floats([zoom, sides[0], sides[1], overlap, noise]);
+        for Sprite { class, size, pixels } in &self.sprites {
+            hash.numbers([*class]);
+            hash.numbers(*size);
+            hash.bytes(pixels);
+        }
+        hash.finish()
     }
 
     /// Channels, height and width of every scene.

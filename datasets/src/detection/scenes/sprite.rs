@@ -14,7 +14,7 @@ const LEAST_OPACITY: f32 = 0.4;
 pub(super) struct Sprite {
     pub(super) class: usize,
     pub(super) size: [usize; 2],
-    pixels: Vec<u8>,
+    pub(super) pixels: Vec<u8>,
 }
 
 /// The contents of all images that have any.
