@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::recipe::TrainConfig;
-use crate::task::{self, Score, StepResult};
+use crate::task::{self, Score, StepResult, Tally};
 
 /// A model and how its loss is computed.
 #[derive(Debug)]
@@ -85,7 +85,8 @@ impl Captioner {
             .shards(batch, step)
             .differentiate(params, |cx, part| self.loss(cx, &screens, batch, part, words));
         let right = step.outputs.into_iter().sum();
-        StepResult { loss: step.loss, grads: step.grads, right, counted: words }
+        let tally = Tally::of(step.loss * words as f64, words as f64);
+        StepResult { loss: step.loss, tally, grads: step.grads, right, counted: words }
     }
 
     /// How a step cuts a batch.

@@ -14,7 +14,7 @@ use tensor::Tensor;
 
 use crate::data::Classes;
 use crate::recipe::TrainConfig;
-use crate::task::{self, Score, StepResult};
+use crate::task::{self, Score, StepResult, Tally};
 
 /// A model and how its loss is computed.
 #[derive(Debug)]
@@ -77,7 +77,9 @@ impl Classifier {
         let (shards, loss) = self.parts(batch, step);
         let step = shards.differentiate(params, |cx, part| self.forward(cx, batch, part, &loss));
         let right = step.outputs.into_iter().flatten().filter(|&rank| rank == 0).count();
-        StepResult { loss: step.loss, grads: step.grads, right, counted: batch.labels.len() }
+        let counted = batch.labels.len();
+        let tally = Tally::of(step.loss * counted as f64, counted as f64);
+        StepResult { loss: step.loss, tally, grads: step.grads, right, counted }
     }
 
     /// How a step cuts a batch, and the loss of a part.

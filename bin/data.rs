@@ -94,7 +94,8 @@ pub(crate) fn load(
     let classes = Classes::new(0.., train.classes());
     let options = datasets::Options {
         augment: recipe.augment.into(),
-        ..datasets::Options::train(recipe.train.batch_size, recipe.seed, normalize.clone())
+        prefetch: recipe.train.prefetch(),
+        ..datasets::Options::train(recipe.train.step_size(), recipe.seed, normalize.clone())
     };
     let train = datasets::Loader::new(Arc::new(train), options)?;
     let eval = datasets::Loader::new(Arc::new(eval), datasets::Options::eval(500, normalize))?;
@@ -140,7 +141,8 @@ pub(crate) fn screens(
         max_nodes: config.max_nodes,
         max_words: model.max_words,
         band: config.band,
-        ..screens::Options::train(recipe.train.batch_size, recipe.seed)
+        prefetch: recipe.train.prefetch(),
+        ..screens::Options::train(recipe.train.step_size(), recipe.seed)
     };
     let train = screens::Loader::new(train, Arc::clone(&vocabulary), options)?;
     if train.left_out() != screens::LeftOut::default() {

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use tensor::Tensor;
 
 use crate::recipe::TrainConfig;
-use crate::task::{self, Score, StepResult};
+use crate::task::{self, Score, StepResult, Tally};
 
 /// Detections of an image, as COCO counts them.
 const MOST: usize = 100;
@@ -65,7 +65,8 @@ impl Detector {
         let mut losses = Losses::default();
         step.outputs.into_iter().for_each(|part| losses += part);
         let (right, counted) = (losses.right, losses.matched);
-        StepResult { loss: step.loss, grads: step.grads, right, counted }
+        let tally = tally(&losses, normalizer);
+        StepResult { loss: step.loss, tally, grads: step.grads, right, counted }
     }
 
     /// How a step cuts a batch.
@@ -127,10 +128,9 @@ impl Detector {
     /// does not depend on the number of threads.
     pub(crate) fn score(&self, params: &Params, loader: &Loader) -> Result<Score> {
         let (mut objects, mut detections, mut images) = (Vec::new(), Vec::new(), Vec::new());
-        let mut loss = 0.0;
+        let mut losses = Tally::default();
         for batch in loader.epoch(0, 0) {
-            let targets = targets(&batch);
-            loss += self.mean_loss(params, &batch, &targets);
+            losses += self.losses(params, &batch);
             let found = self.find(params, &batch.images, &batch.sizes);
             for (i, found) in found.into_iter().enumerate() {
                 let image = images.len() as u64;
@@ -160,22 +160,33 @@ impl Detector {
         let classes: Vec<u64> = (0..loader.classes().len() as u64).collect();
         let summary = average_precision(&images, &classes, &objects, &detections)
             .context("this model's boxes cannot be scored")?;
-        let loss = loss / images.len().max(1) as f64;
+        let loss = losses.mean();
         let (value, summary) = (summary.ap, Some(task::Summary::Boxes(summary)));
         Ok(Score { value, loss, summary, ..Score::default() })
     }
 
-    /// The loss of a batch, times the number of its images.
-    fn mean_loss(&self, params: &Params, batch: &Batch, targets: &[Vec<Target>]) -> f64 {
-        let (normalizer, count) = (self.normalizer(targets), batch.sizes.len());
-        let size = self.micro_batch.max(1);
+    /// The loss of a batch.
+    fn losses(&self, params: &Params, batch: &Batch) -> Tally {
+        let (targets, count) = (targets(batch), batch.sizes.len());
+        let (normalizer, size) = (self.normalizer(&targets), self.micro_batch.max(1));
         let part = |part: usize| {
             let range = part * size..count.min((part + 1) * size);
-            self.loss(&Context::eval(params), batch, targets, range, normalizer).1.total
+            self.loss(&Context::eval(params), batch, &targets, range, normalizer).1
         };
-        let parts: Vec<f64> = (0..count.div_ceil(size)).into_par_iter().map(part).collect();
-        parts.iter().sum::<f64>() * count as f64
+        let parts: Vec<Losses> = (0..count.div_ceil(size)).into_par_iter().map(part).collect();
+        let mut losses = Losses::default();
+        parts.into_iter().for_each(|part| losses += part);
+        tally(&losses, normalizer)
     }
+}
+
+/// The sums of a batch whose loss was divided by these numbers.
+fn tally(losses: &Losses, normalizer: Normalizer) -> Tally {
+    let Normalizer { objects, weight } = normalizer;
+    let (classes, boxes) = (losses.classes * weight, losses.boxes * objects);
+    // An image without objects is no object, though nothing is divided by 0.
+    let objects = if losses.matched + losses.missed == 0 { 0.0 } else { objects };
+    Tally::of_two([(classes, weight), (boxes, objects)])
 }
 
 /// What is to be learnt from a batch: its objects, crowds left out.

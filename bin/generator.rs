@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use tensor::Tensor;
 
 use crate::recipe::TrainConfig;
-use crate::task::{Score, StepResult};
+use crate::task::{Score, StepResult, Tally};
 
 /// A model of images as tokens.
 #[derive(Debug)]
@@ -90,7 +90,8 @@ impl Generator {
         let images = shards.batch as f64;
         let step =
             shards.differentiate(params, |cx, part| (self.loss(cx, batch, part, images), ()));
-        StepResult { loss: step.loss, grads: step.grads, right: 0, counted: 0 }
+        let tally = Tally::of(step.loss * images, images);
+        StepResult { loss: step.loss, tally, grads: step.grads, right: 0, counted: 0 }
     }
 
     /// The first NaN or infinity of a step, which is computed again; see [`Shards::diagnose`].

@@ -11,6 +11,7 @@ use tensor::Tensor;
 use toml::Value;
 
 use crate::recipe::{Changes, Recipe, flat};
+use crate::task::Tally;
 use crate::watch::Watch;
 
 /// The version of the checkpoint's format. 1 had no `watch`, `best`, `stale` and `identity`; it is read as if nothing had been seen.
@@ -59,16 +60,17 @@ pub(crate) struct EpochSums {
     /// Of how many; see [`StepResult`](crate::task::StepResult).
     #[serde(default)]
     pub(crate) counted: usize,
-    /// Sum of the images' losses.
-    pub(crate) loss: f64,
+    /// Losses of its steps.
+    #[serde(default)]
+    pub(crate) losses: Tally,
     /// Norm of the last step's gradient.
     pub(crate) grad_norm: f64,
     /// Seconds that it took.
     #[serde(default)]
     pub(crate) seconds: f64,
-    /// Images and sum of losses since the last line of the log that stands inside of an epoch.
+    /// Losses since the last line of the log that stands inside of an epoch.
     #[serde(default)]
-    pub(crate) recent: (usize, f64),
+    pub(crate) recent_losses: Tally,
 }
 
 /// A score in the task's metric.

@@ -1,10 +1,15 @@
 //! What a recipe trains: a classifier, a generator, a detector or a captioner.
 
+#[cfg(test)]
+mod tests;
+
+use std::ops::{Add, AddAssign};
+
 use anyhow::Result;
 use datasets::{Images, Normalize};
 use models::average_precision;
 use nn::{Grads, Params};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::asked::Asked;
 use crate::captioner::{self, Captioner};
@@ -27,10 +32,44 @@ pub(crate) enum Task {
 /// Why a task never meets another's batches.
 const OWN: &str = "a recipe's data are checked to be those of its model";
 
+/// A loss as what is added up and what that is divided by, so that the losses of parts of any size make that of the whole: the
+/// quotients of up to two terms, added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Tally([(f64, f64); 2]);
+
+impl Tally {
+    /// A sum over so many images, words or pixels.
+    pub(crate) fn of(sum: f64, count: f64) -> Self {
+        Self([(sum, count), (0.0, 0.0)])
+    }
+
+    /// Two sums with a count each.
+    pub(crate) fn of_two(terms: [(f64, f64); 2]) -> Self {
+        Self(terms)
+    }
+
+    /// The loss; not a number if nothing was counted.
+    pub(crate) fn mean(&self) -> f64 {
+        let counted = self.0.iter().filter(|&&(_, count)| count > 0.0);
+        counted.map(|(sum, count)| sum / count).reduce(f64::add).unwrap_or(f64::NAN)
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        for ((sum, count), other) in self.0.iter_mut().zip(other.0) {
+            *sum += other.0;
+            *count += other.1;
+        }
+    }
+}
+
 /// Loss and gradients of a batch.
 #[derive(Debug)]
 pub(crate) struct StepResult {
     pub(crate) loss: f64,
+    /// The same loss, to be added to those of other steps.
+    pub(crate) tally: Tally,
     pub(crate) grads: Grads,
     /// Images whose label was found, matched objects whose class was, or words that were the most probable ones.
     pub(crate) right: usize,
@@ -158,10 +197,7 @@ impl Task {
         let share = sums.right as f64 / sums.counted.max(1) as f64;
         match self {
             Task::Classify(_) => ("accuracy", share),
-            Task::Generate(_) => {
-                let nats = sums.loss / sums.images.max(1) as f64;
-                (self.metric(), nats / std::f64::consts::LN_2)
-            }
+            Task::Generate(_) => (self.metric(), sums.losses.mean() / std::f64::consts::LN_2),
             Task::Detect(_) => ("class_accuracy", share),
             Task::Caption(_) => ("word_accuracy", share),
         }
@@ -218,33 +254,5 @@ impl Task {
             (Task::Caption(task), Source::Screens(loader)) => task.score(params, loader),
             _ => unreachable!("{OWN}"),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::recipe::Changes;
-    use crate::trainer::Trainer;
-
-    #[test]
-    fn what_dropout_makes_infinite_is_traced_to_dropout() {
-        let set = ["model.dropout=0.5", "model.depth=1", "model.dim=8", "model.heads=2"];
-        let set = [&set[..], &["model.mlp_dim=8", "train.batch_size=8"]].concat();
-        let set: Vec<String> = set.into_iter().map(str::to_owned).collect();
-        let changes = Changes { set: &set, ..Changes::default() };
-        let text = Recipe::text("vit-sample").expect("a recipe");
-        let recipe = Recipe::resolve("vit-sample", text, &changes).expect("a recipe");
-        let (trainer, mut state) = Trainer::new(recipe, Asked::default(), None).expect("a run");
-        // What is kept is doubled, and then too large.
-        let bias = state.params.iter_mut().find(|param| param.name == "blocks.0.attn.proj.bias");
-        let bias = bias.expect("a parameter");
-        bias.value = tensor::Tensor::full(bias.value.shape(), 2e38);
-        let batch = trainer.train.epoch(0, 0).next().expect("a batch");
-        let step = trainer.task.differentiate(&state.params, &batch, 3);
-        assert!(!step.grads.norm().is_finite());
-        let told = trainer.task.diagnose(&state.params, &batch, 3);
-        let (op, near) = ("value of mask [8, ", "`blocks.0.attn.proj.weight`");
-        assert!(told.starts_with(op) && told.contains(near), "{told}");
     }
 }

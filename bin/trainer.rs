@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use nn::{Grads, WarmupCosine, clip_scale};
+use nn::{WarmupCosine, clip_scale};
 
 use crate::asked::Asked;
 use crate::data::{self, Names};
@@ -17,7 +17,7 @@ use crate::samples::Samples;
 use crate::source::{Batch, Source};
 use crate::state::{Best, EpochSums, Identity, State};
 use crate::system;
-use crate::task::{Score, Task};
+use crate::task::{Score, StepResult, Task};
 
 /// Everything that a run needs and that does not change while it trains.
 pub(crate) struct Trainer {
@@ -82,12 +82,10 @@ impl Trainer {
             Some(screens) => screens,
             None => data::load(&recipe, &task, &mut params, asked)?,
         };
-        let (batch, accumulate) = (recipe.train.batch_size, recipe.train.accumulate);
-        let steps = (train.batches() / accumulate) as u64;
+        let steps = train.batches() as u64;
         if steps == 0 {
-            let (images, of) =
-                (train.len(), if accumulate > 1 { " · train.accumulate" } else { "" });
-            let found = batch.saturating_mul(accumulate);
+            let of = if recipe.train.accumulate > 1 { " · train.accumulate" } else { "" };
+            let (images, found) = (train.len(), recipe.train.step_size());
             bail!("train.batch_size{of} = {found}: at most the {images} training images expected");
         }
         let all = (recipe.train.epochs as u64).saturating_mul(steps);
@@ -107,60 +105,43 @@ impl Trainer {
         Ok((task, state))
     }
 
-    /// One step on the next batches; returns its loss. An error leaves the state as it was before.
+    /// One step on the next batch; returns its loss. An error leaves the state as it was before.
     fn step(
         &self,
         state: &mut State,
         batches: &mut dyn Iterator<Item = Batch>,
         sinks: &mut Sinks<'_>,
     ) -> Result<f64> {
-        let (number, count) = (state.counts.step, self.recipe.train.accumulate as u64);
-        let (mut sums, mut grads, mut loss, mut images) =
-            (state.counts.epoch, Grads::default(), 0.0, 0);
-        for part in 0..count {
-            let batch = batches.next().context("the data end before their epoch does")?;
-            let draw = number * count + part;
-            let step = self.task.differentiate(&state.params, &batch, draw);
-            let norm = step.grads.norm();
-            if !(step.loss.is_finite() && norm.is_finite()) {
-                bail!(
-                    "step {}: loss {}, gradient norm {norm}; the first bad number: {}; images {:?}",
-                    number + 1,
-                    step.loss,
-                    self.task.diagnose(&state.params, &batch, draw),
-                    batch.indices()
-                );
-            }
-            let of_images = step.loss * batch.len() as f64;
-            loss += step.loss;
-            images += batch.len();
-            sums.right += step.right;
-            sums.counted += step.counted;
-            sums.loss += of_images;
-            sums.recent.1 += of_images;
-            grads.add(step.grads);
-        }
-        let (loss, norm) = (loss / count as f64, grads.norm() / count as f64);
-        if !norm.is_finite() {
+        let number = state.counts.step;
+        let batch = batches.next().context("the data end before their epoch does")?;
+        let StepResult { loss, tally, grads, right, counted } =
+            self.task.differentiate(&state.params, &batch, number);
+        let norm = grads.norm();
+        if !(loss.is_finite() && norm.is_finite()) {
             bail!(
-                "step {}: gradient norm {norm}, of finite gradients of {count} batches",
-                number + 1
+                "step {}: loss {loss}, gradient norm {norm}; the first bad number: {}; images {:?}",
+                number + 1,
+                self.task.diagnose(&state.params, &batch, number),
+                batch.indices()
             );
         }
         let clip = self.recipe.train.clip_norm;
         let scale = if clip > 0.0 { clip_scale(norm, clip) } else { 1.0 };
         let rate = self.schedule.rate(number);
-        state.optimizer.step(&mut state.params, &grads, rate, scale / count as f64);
+        state.optimizer.step(&mut state.params, &grads, rate, scale);
         if let Some(ema) = &mut state.ema {
             ema.update(&state.params);
         }
-        sums.images += images;
-        sums.recent.0 += images;
-        sums.grad_norm = norm;
         let counts = &mut state.counts;
         counts.step += 1;
-        counts.images += images as u64;
-        counts.epoch = sums;
+        counts.images += batch.len() as u64;
+        let sums = &mut counts.epoch;
+        sums.images += batch.len();
+        sums.right += right;
+        sums.counted += counted;
+        sums.losses += tally;
+        sums.recent_losses += tally;
+        sums.grad_norm = norm;
         let first_epoch = self.steps.min(self.schedule.total);
         for warning in counts.watch.see(&state.params, &grads, norm, counts.step, first_epoch) {
             let mut line = warning.line;
@@ -208,8 +189,7 @@ impl Trainer {
     fn epoch(&self, sinks: &mut Sinks<'_>, state: &mut State, stop: &Stop) -> Result<()> {
         let train = &self.recipe.train;
         let (epoch, first) = (state.counts.step / self.steps, state.counts.step % self.steps);
-        let first = first as usize * train.accumulate;
-        let mut batches = self.train.epoch(epoch as usize, first);
+        let mut batches = self.train.epoch(epoch as usize, first as usize);
         let (mut mark, mut saved) = (Instant::now(), Instant::now());
         let interval = Duration::try_from_secs_f64(60.0 * train.save_minutes);
         let interval = interval.ok().filter(|interval| !interval.is_zero());
@@ -234,11 +214,11 @@ impl Trainer {
             let running = format!("{} {value:.3}", name.replace("_per_", "/").replace('_', " "));
             sinks.progress.step(counts.step, loss, &running, speed(&counts.epoch));
             if train.log_every > 0 && counts.step.is_multiple_of(train.log_every) {
-                let (images, sum) = std::mem::take(&mut counts.epoch.recent);
+                let recent = std::mem::take(&mut counts.epoch.recent_losses);
                 sinks.line(&serde_json::json!({
                     "step": counts.step,
                     "rate": self.schedule.rate(counts.step - 1),
-                    "loss": sum / images.max(1) as f64,
+                    "loss": recent.mean(),
                     "grad_norm": counts.epoch.grad_norm,
                     "seconds": counts.seconds,
                     "img_s": speed(&counts.epoch),
@@ -297,7 +277,7 @@ impl Trainer {
             }
             false => None,
         };
-        let train_loss = sums.loss / sums.images as f64;
+        let train_loss = sums.losses.mean();
         let (name, running) = self.task.running(&sums);
         let mut line = serde_json::json!({
             "epoch": epoch,
@@ -318,7 +298,8 @@ impl Trainer {
             self.keep(sinks, state, score)?;
         }
         sinks.line(&line)?;
-        state.counts.epoch = EpochSums { recent: sums.recent, ..EpochSums::default() };
+        state.counts.epoch =
+            EpochSums { recent_losses: sums.recent_losses, ..EpochSums::default() };
         sinks.progress.epoch(&format!(
             "epoch {epoch}/{}  loss {train_loss:.3}  {} {running:.3}{words}  {:.0} images/s  {:.0} s",
             self.schedule.total.div_ceil(self.steps),

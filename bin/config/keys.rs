@@ -132,7 +132,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("train.eval_every", "", "integer", "1", "Epochs between scores; the last epoch is always scored."),
     key("train.eval_steps", "", "integer", "0", "Steps between scores inside of an epoch; 0 for none."),
     key("train.batch_size", "", "integer", "required", "Images of a batch."),
-    key("train.accumulate", "", "integer", "1", "Batches of a step: its gradient is the mean of theirs. Those left over at the end of an epoch are left out."),
+    key("train.accumulate", "", "integer", "1", "Batches of a step, which are one batch but for the size of a shard. Those left over at the end of an epoch are left out."),
     key("train.micro_batch", "", "integer", "0", "Images of a shard; 0 for the rule of `nn::micro_batch`."),
     key("train.label_smoothing", "", "number", "0.0", "Label smoothing ε."),
     key("train.clip_norm", "", "number", "0.0", "Largest norm of a step's gradient; 0 for no clipping."),

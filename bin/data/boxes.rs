@@ -51,9 +51,10 @@ pub(super) fn boxes(
     let ids: Vec<u64> = ids.unwrap_or_else(|| (1..=train.classes().len() as u64).collect());
     let classes = Classes::new(ids, train.classes());
     let normalize = normalize(model.channels);
-    let batch = recipe.train.batch_size;
+    let batch = recipe.train.step_size();
     let options = detection::Options {
         augment: recipe.augment.boxes,
+        prefetch: recipe.train.prefetch(),
         ..detection::Options::train(batch, recipe.seed, model.image_size, normalize.clone())
     };
     let train = detection::Loader::new(train, options)?;

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use nn::{AdamW, Grads, Params, clip_scale};
+use nn::{AdamW, Params, clip_scale};
 use serde::Serialize;
 
 use self::curve::{Point, Suggestion, Watch};
@@ -17,7 +17,7 @@ use crate::asked::Asked;
 use crate::progress::Progress;
 use crate::recipe::{Changes, RECIPES, Recipe};
 use crate::source::Batch;
-use crate::task::Task;
+use crate::task::{StepResult, Task};
 use crate::trainer::Trainer;
 
 /// Find a learning rate for a recipe: train while the rate grows exponentially, until the loss explodes, and look where it fell.
@@ -84,43 +84,30 @@ struct Report {
     points: Vec<Point>,
 }
 
-/// How a recipe takes its steps.
-struct Steps {
-    /// Batches of a step, whose gradients are averaged.
-    accumulate: usize,
-    clip_norm: f64,
-}
-
 /// Takes a step at each rate until the loss explodes; returns the losses of the steps.
 fn sweep(
     task: &Task,
     params: &mut Params,
     optimizer: &mut AdamW,
-    steps: &Steps,
+    clip_norm: f64,
     rates: &[f64],
-    mut batches: impl Iterator<Item = Batch>,
+    batches: impl Iterator<Item = Batch>,
     mut seen: impl FnMut(usize, usize, f64),
 ) -> Vec<f64> {
-    let (count, mut losses, mut watch) = (steps.accumulate, Vec::new(), Watch::default());
-    for (number, &rate) in rates.iter().enumerate() {
-        let (mut grads, mut sum, mut images) = (Grads::default(), 0.0, 0);
-        for (part, batch) in batches.by_ref().take(count).enumerate() {
-            let step = task.differentiate(params, &batch, (number * count + part) as u64);
-            sum += step.loss;
-            images += batch.len();
-            grads.add(step.grads);
-        }
-        let (loss, norm) = (sum / count as f64, grads.norm() / count as f64);
+    let (mut losses, mut watch) = (Vec::new(), Watch::default());
+    for ((number, &rate), batch) in rates.iter().enumerate().zip(batches) {
+        let StepResult { loss, grads, .. } = task.differentiate(params, &batch, number as u64);
+        let norm = grads.norm();
         if !(loss.is_finite() && norm.is_finite()) {
             break;
         }
         losses.push(loss);
-        seen(number, images, loss);
+        seen(number, batch.len(), loss);
         if watch.has_exploded(loss) {
             break;
         }
-        let scale = if steps.clip_norm > 0.0 { clip_scale(norm, steps.clip_norm) } else { 1.0 };
-        optimizer.step(params, &grads, rate, scale / count as f64);
+        let scale = if clip_norm > 0.0 { clip_scale(norm, clip_norm) } else { 1.0 };
+        optimizer.step(params, &grads, rate, scale);
     }
     losses
 }
@@ -158,10 +145,7 @@ pub(crate) fn run(args: &LrFindArgs) -> Result<()> {
         &trainer.task,
         &mut state.params,
         &mut state.optimizer,
-        &Steps {
-            accumulate: trainer.recipe.train.accumulate,
-            clip_norm: trainer.recipe.train.clip_norm,
-        },
+        trainer.recipe.train.clip_norm,
         &rates,
         (0..).flat_map(|epoch| trainer.train.epoch(epoch, 0)),
         |step, count, loss| {

@@ -202,7 +202,7 @@ pub(crate) struct TrainConfig {
     pub(crate) eval_steps: u64,
     /// Images of a batch.
     pub(crate) batch_size: usize,
-    /// Batches of a step: its gradient is the mean of theirs. Those left over at the end of an epoch are left out.
+    /// Batches of a step, which are one batch but for the size of a shard. Those left over at the end of an epoch are left out.
     #[serde(default = "one")]
     pub(crate) accumulate: usize,
     /// Images of a shard; 0 for the rule of `nn::micro_batch`.
@@ -234,6 +234,18 @@ pub(crate) struct TrainConfig {
     /// scored on images with their classes, pictures with boxes (at most 4) or widgets with captions; 0 for none.
     #[serde(default = "sixteen")]
     pub(crate) samples: usize,
+}
+
+impl TrainConfig {
+    /// Images of a step.
+    pub(crate) fn step_size(&self) -> usize {
+        self.batch_size.saturating_mul(self.accumulate)
+    }
+
+    /// Steps whose images wait to be taken.
+    pub(crate) fn prefetch(&self) -> usize {
+        2 / self.accumulate.max(1) // those of a large step take memory
+    }
 }
 
 fn one() -> usize {

@@ -32,6 +32,10 @@ impl Normalizer {
 pub struct Losses {
     /// The loss: all parts, weighted, of all layers.
     pub total: f64,
+    /// The part of it that is divided by [`Normalizer::weight`]: weighted, of all layers.
+    pub classes: f64,
+    /// The part of it that is divided by [`Normalizer::objects`]: weighted, of all layers.
+    pub boxes: f64,
     /// Of the last layer: cross-entropy, in nats.
     pub ce: f64,
     /// Of the last layer: L1 distance of the boxes, in fractions of the picture, for each object.
@@ -56,6 +60,8 @@ impl Losses {
 impl AddAssign for Losses {
     fn add_assign(&mut self, other: Self) {
         self.total += other.total;
+        self.classes += other.classes;
+        self.boxes += other.boxes;
         self.ce += other.ce;
         self.l1 += other.l1;
         self.giou += other.giou;

@@ -111,6 +111,8 @@ impl SetCriterion {
             losses.ce = value(&ce);
             losses.l1 = value(&l1);
             losses.giou = value(&giou);
+            losses.classes += self.class_weight * losses.ce;
+            losses.boxes += self.box_weight * losses.l1 + self.giou_weight * losses.giou;
             losses.right = right(layer, targets, &matched);
             losses.matched = matched.iter().map(Vec::len).sum();
             for (part, weight) in
