@@ -176,7 +176,7 @@ fn wanted(screen: Screen, args: &CaptionArgs) -> Result<Screen> {
 }
 
 fn draw(screen: &Path, captions: &[Caption], out: &Path) -> Result<()> {
-    let beside = ["jpg", "jpeg", "png"].map(|ending| screen.with_extension(ending));
+    let beside = ["jpg", "jpeg", "png", "webp"].map(|ending| screen.with_extension(ending));
     let picture = beside.iter().find(|path| path.exists());
     let picture = picture.with_context(|| format!("{}: no picture beside it", screen.display()))?;
     let mut picture = open(picture)?.to_rgb8();

@@ -176,13 +176,13 @@ fn held_out(whole: Images, count: usize, seed: u64) -> Result<(Images, Option<Im
 /// inputs, taken from all training images.
 fn images(recipe: &Recipe, test: bool) -> Result<(Images, Images, Normalize)> {
     let Recipe { data: config, model, seed, .. } = recipe;
-    let whole = read(config, config.kind, Split::Train)?;
+    let whole = read(config, config.kind, Split::Train, test)?;
     let normalize = Normalize::of(&whole);
     let (train, held) = held_out(whole, config.hold_out, *seed)?;
     let eval = match held {
         Some(held) if !test => held,
         // Names decide which class is which: the test set may lack some.
-        _ => read(config, config.kind, Split::Test)?.with_classes(train.classes())?,
+        _ => read(config, config.kind, Split::Test, test)?.with_classes(train.classes())?,
     };
     let (expected, classes) = match model {
         ModelConfig::Vit(vit) => ([vit.channels, vit.image_size, vit.image_size], vit.classes),
@@ -212,7 +212,8 @@ fn check_classes(found: usize, expected: usize) -> Result<()> {
     Ok(())
 }
 
-fn read(config: &DataConfig, kind: DataKind, split: Split) -> Result<Images> {
+/// Images of a split; `test` says that a folder for validation is not meant, even if there is one.
+fn read(config: &DataConfig, kind: DataKind, split: Split, test: bool) -> Result<Images> {
     if kind == DataKind::Sample {
         return Ok(sample::fashion(split));
     }
@@ -222,11 +223,19 @@ fn read(config: &DataConfig, kind: DataKind, split: Split) -> Result<Images> {
         DataKind::Mnist => idx::folder(dir, split, &idx::DIGITS),
         DataKind::Cifar10 => cifar10::folder(dir, split),
         DataKind::GreyFolder | DataKind::ColourFolder => {
-            let part = dir.join(if split == Split::Train { "train" } else { "test" });
+            let part =
+                dir.join(if split == Split::Train { "train" } else { config.scored_folder(test) });
             let size = config.resize.map_or(image_folder::Size::Equal, |size| {
                 image_folder::Size::Resized { height: size, width: size }
             });
-            image_folder::read(&part, size, kind.channels())
+            let (channels, skip_broken) = (kind.channels(), config.skip_broken);
+            let reading = image_folder::Reading { size, channels, skip_broken };
+            let read = image_folder::read(&part, &reading);
+            if let Some(skipped) = read.as_ref().ok().map(Images::skipped).filter(|s| !s.is_empty())
+            {
+                eprintln!("{}: {skipped}", part.display());
+            }
+            read
         }
         DataKind::Sample
         | DataKind::Scenes
@@ -237,11 +246,21 @@ fn read(config: &DataConfig, kind: DataKind, split: Split) -> Result<Images> {
             bail!("images with a label each expected, not `{kind:?}`")
         }
     };
-    images.with_context(|| advice(kind, dir))
+    images.map_err(hinted).with_context(|| advice(kind, dir))
 }
 
 fn folder(config: &DataConfig) -> Result<&Path> {
     config.dir.as_deref().context("data.dir is not set: name the folder with --data DIR")
+}
+
+/// An error that says what to do about a broken picture.
+fn hinted(error: datasets::Error) -> anyhow::Error {
+    let is_broken = matches!(error, datasets::Error::Broken { .. });
+    let error = anyhow::Error::from(error);
+    match is_broken {
+        true => error.context("a picture cannot be read; data.skip_broken = true leaves such out"),
+        false => error,
+    }
 }
 
 fn advice(kind: DataKind, dir: &Path) -> String {

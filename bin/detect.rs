@@ -35,7 +35,7 @@ Examples:
 pub(crate) struct DetectArgs {
     /// Folder of a detector's run.
     run: PathBuf,
-    /// Pictures, PNG or JPEG. They are made as large as those that the detector was trained on.
+    /// Pictures. They are made as large as those that the detector was trained on.
     #[arg(required_unless_present = "test", conflicts_with = "test", value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// Instead of pictures of one's own: the first N that the run is scored on.

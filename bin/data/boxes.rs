@@ -7,7 +7,7 @@ use datasets::detection::scenes;
 use datasets::{Normalize, Split, detection, image_folder};
 use models::DetrConfig;
 
-use super::{Classes, Names, check_classes, folder, held_out, read};
+use super::{Classes, Names, check_classes, folder, held_out, hinted, read};
 use crate::asked::Asked;
 use crate::recipe::{DataKind, Recipe, ScenesConfig};
 use crate::source::Source;
@@ -113,14 +113,14 @@ fn scenes(
         bail!("scenes can grow in proportion only: {canvas:?} of {:?}", model.image_size);
     }
     let (data, seed) = (&recipe.data, recipe.seed);
-    let whole = read(data, objects, Split::Train)?;
+    let whole = read(data, objects, Split::Train, asked.test)?;
     let (kept, held) = held_out(whole, data.hold_out, seed)?;
     let made_of = detection::Scenes::new;
     let scenes = made_of(&kept, Split::Train, seed, base)?;
     let train = detection::Source::Scenes { scenes: Arc::new(scenes), len: train, fresh: true };
     let scenes = match held {
         Some(held) if !asked.test => made_of(&held, Split::Train, seed, seen)?.validating(),
-        _ => made_of(&read(data, objects, Split::Test)?, Split::Test, seed, seen)?,
+        _ => made_of(&read(data, objects, Split::Test, asked.test)?, Split::Test, seed, seen)?,
     };
     Ok((train, detection::Source::Scenes { scenes: Arc::new(scenes), len: test, fresh: false }))
 }
@@ -135,7 +135,8 @@ fn stored(recipe: &Recipe, model: &DetrConfig, test: bool) -> Result<[detection:
         other => bail!("model.channels = {other}: pictures have 1 or 3"),
     };
     let longest = model.image_size[0].max(model.image_size[1]);
-    let reading = detection::Reading { channels, fit: detection::Fit::Within(2 * longest) };
+    let (fit, skip_broken) = (detection::Fit::Within(2 * longest), config.skip_broken);
+    let reading = detection::Reading { channels, fit, skip_broken };
     let [train, eval] = config.parts();
     let eval = if test && config.validates() { "test".to_owned() } else { eval };
     let read = |split: &String| -> Result<detection::Detection> {
@@ -148,7 +149,7 @@ fn stored(recipe: &Recipe, model: &DetrConfig, test: bool) -> Result<[detection:
             DataKind::Yolo => detection::yolo::read(dir, split, &reading),
             kind => bail!("images with boxes expected, not `{kind:?}`"),
         };
-        let read = read.with_context(|| format!("reading {}", dir.display()))?;
+        let read = read.map_err(hinted).with_context(|| format!("reading {}", dir.display()))?;
         if !read.repairs().is_empty() {
             eprintln!("{split}: {}", read.repairs());
         }

@@ -52,7 +52,7 @@ pub(crate) struct InspectArgs {
     /// features.
     #[arg(long, value_name = "OUT.png")]
     positions: Option<PathBuf>,
-    /// Of a ViT's run: draw which patches of this picture (PNG or JPEG), or of the Nth image of the test set, the decision draws
+    /// Of a ViT's run: draw which patches of this picture, or of the Nth image of the test set, the decision draws
     /// on, by attention rollout.
     #[arg(long, value_name = "IMAGE|test:N")]
     attention: Option<String>,

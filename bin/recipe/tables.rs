@@ -23,6 +23,9 @@ pub(crate) struct DataConfig {
     /// Height and width to which pictures of an image folder are resized.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resize: Option<usize>,
+    /// Whether pictures that cannot be read are left out, counted and named, instead of being an error.
+    #[serde(default)]
+    pub(crate) skip_broken: bool,
     /// Parts of a data set with boxes: that to train on, and that to evaluate on. By default `train`, and `test` (VOC) or `val` (COCO,
     /// YOLO). `val`, `valid`, `validation` and `dev` are a validation set; `eval --test` scores on `test` then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,6 +38,9 @@ pub(crate) struct DataConfig {
     pub(crate) screens: Option<ScreensConfig>,
 }
 
+/// Names of the part of a data set that is for validation.
+const VALIDATION: [&str; 4] = ["val", "valid", "validation", "dev"];
+
 impl DataConfig {
     /// Names of the parts of a data set with boxes in files: that to train on, and that to evaluate on.
     pub(crate) fn parts(&self) -> [String; 2] {
@@ -45,9 +51,20 @@ impl DataConfig {
     /// Whether evaluation uses a validation set and keeps the test set for later: images that are held out, or a part of this name.
     pub(crate) fn validates(&self) -> bool {
         let is_named = matches!(self.kind, DataKind::Voc | DataKind::Coco | DataKind::Yolo)
-            && ["val", "valid", "validation", "dev"].contains(&self.parts()[1].as_str());
+            && VALIDATION.contains(&self.parts()[1].as_str());
         let is_dev = self.screens.is_some_and(|screens| screens.eval == screens::Part::Dev);
-        self.hold_out > 0 || is_named || is_dev
+        self.hold_out > 0 || is_named || is_dev || self.scored_folder(false) != "test"
+    }
+
+    /// The folder of the images with classes that are scored, in that of the data: one for validation if there is any, or for
+    /// the test, if that is asked for, `test`.
+    pub(crate) fn scored_folder(&self, test: bool) -> &'static str {
+        let has_classes = matches!(self.kind, DataKind::GreyFolder | DataKind::ColourFolder);
+        let found = |name: &&&str| self.dir.as_ref().is_some_and(|dir| dir.join(name).is_dir());
+        match VALIDATION.iter().find(found) {
+            Some(name) if has_classes && !test => name,
+            _ => "test",
+        }
     }
 }
 
@@ -102,7 +119,8 @@ pub(crate) enum DataKind {
     Mnist,
     /// CIFAR-10's binary files.
     Cifar10,
-    /// `train/CLASS/*.png|jpg` and `test/CLASS/*.png|jpg`, read in grey.
+    /// Pictures in `train/CLASS`, and in `val/CLASS` (or `valid`, `validation`, `dev`), `test/CLASS` or both, read in grey. With
+    /// both, `test` is for `eval --test`.
     GreyFolder,
     /// The same in colour.
     ColourFolder,

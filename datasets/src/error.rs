@@ -15,7 +15,7 @@ use std::{fmt, io};
 #[non_exhaustive]
 pub enum Error {
     /// The operating system would not open or read the file.
-    #[error("{}: cannot be read", path.display())]
+    #[error("{}: cannot be read", shown(path.display()))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -24,7 +24,7 @@ pub enum Error {
     },
 
     /// A folder has none of the names under which a file or folder is looked for.
-    #[error("{}: expected {}; found none", folder.display(), names.join(" or "))]
+    #[error("{}: expected {}; found none", shown(folder.display()), names.join(" or "))]
     Missing {
         /// The folder that was searched.
         folder: PathBuf,
@@ -33,12 +33,12 @@ pub enum Error {
     },
 
     /// The contents of a file break the rules of its format.
-    #[error("{}: byte {offset}: expected {expected}; found {found}", path.display())]
+    #[error("{}: byte {offset}: expected {expected}; found {found}", shown(path.display()))]
     Malformed {
         /// The file.
         path: PathBuf,
         /// The place, in bytes from the start; of the decompressed contents if the file is
-        /// compressed, and for pictures the place up to which the decoder had read.
+        /// compressed.
         offset: u64,
         /// What the format asks for at this place.
         expected: String,
@@ -46,8 +46,21 @@ pub enum Error {
         found: String,
     },
 
+    /// A picture that cannot be decoded, is cut off or too large. Readers leave it out if they are asked to.
+    #[error("{}: byte {offset}: expected {expected}; found {found}", shown(path.display()))]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// The place up to which the decoder had read.
+        offset: u64,
+        /// What the format asks for.
+        expected: String,
+        /// What stands there.
+        found: String,
+    },
+
     /// A file is not JSON, or not of the form that was asked for.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}", shown(path.display()))]
     Json {
         /// The file.
         path: PathBuf,
@@ -56,7 +69,7 @@ pub enum Error {
     },
 
     /// A record of a file contradicts itself or another one.
-    #[error("{}: {record}: expected {expected}; found {found}", path.display())]
+    #[error("{}: {record}: expected {expected}; found {found}", shown(path.display()))]
     Record {
         /// The file.
         path: PathBuf,
@@ -105,6 +118,16 @@ impl Error {
         Error::Malformed { path: path.to_owned(), offset, expected, found }
     }
 
+    pub(crate) fn broken(
+        path: &Path,
+        offset: u64,
+        expected: impl fmt::Display,
+        found: impl fmt::Display,
+    ) -> Error {
+        let (expected, found) = (expected.to_string(), shown(found));
+        Error::Broken { path: path.to_owned(), offset, expected, found }
+    }
+
     pub(crate) fn record(
         path: &Path,
         record: impl fmt::Display,
@@ -141,7 +164,7 @@ impl Error {
 }
 
 /// What stands in a file, for a message: its beginning, control characters escaped.
-fn shown(found: impl fmt::Display) -> String {
+pub(crate) fn shown(found: impl fmt::Display) -> String {
     const MOST: usize = 200;
     let found = found.to_string();
     let escaped = found.chars().take(MOST).fold(String::new(), |mut shown, c| {
@@ -155,6 +178,15 @@ fn shown(found: impl fmt::Display) -> String {
     if found.chars().nth(MOST).is_some() { escaped + " …" } else { escaped }
 }
 
+/// The first names of a list, as text in quotes.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("{name:?}")).collect();
+    let rest = names.len().saturating_sub(SHOWN);
+    let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    shown.join(", ") + &rest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,13 +197,4 @@ mod tests {
         assert_eq!(message("é\u{1b}[31m\n"), "a: b: expected c; found é\\u{1b}[31m\\n");
         assert!(message(&"x".repeat(1 << 20)).len() < 300);
     }
-}
-
-/// The first names of a list, as text in quotes.
-fn listed(names: &[String]) -> String {
-    const SHOWN: usize = 20;
-    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("{name:?}")).collect();
-    let rest = names.len().saturating_sub(SHOWN);
-    let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
-    shown.join(", ") + &rest
 }

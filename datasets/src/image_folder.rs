@@ -1,41 +1,27 @@
-//! A folder of PNG and JPEG pictures, in one folder per class.
+//! A folder of pictures, in one folder per class.
 //!
 //! ```text
 //! folder/cat/1.png
 //! folder/cat/2.jpg
+//! folder/cat/indoors/3.webp
 //! folder/dog/1.png
 //! ```
 //!
-//! Classes and pictures come in the order of their names, byte by byte. Names that start with a
-//! dot, files beside the class folders and files of other kinds are passed over.
+//! Classes and pictures come in the order of their names, byte by byte; the pictures of a class may lie in folders of it.
+//! Names that start with a dot, and the notes of operating systems (`Thumbs.db`, `desktop.ini`, `__MACOSX`), are passed over.
+//! Whatever else is no picture, or is in no class, is left out, counted and named: see [`Images::skipped`].
 
-use std::fs;
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 use rayon::prelude::*;
 
-use crate::picture::Picture;
+pub use crate::picture::Channels;
+use crate::picture::{EXTENSIONS, Picture};
 use crate::source::MAX_BYTES;
-use crate::{Error, Images};
-
-/// What becomes of colours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Channels {
-    /// One channel: the luminance of ITU-R BT.709.
-    Grey,
-    /// Red, green and blue; three equal ones for a grey picture.
-    Rgb,
-}
-
-impl Channels {
-    /// How many there are.
-    pub fn count(self) -> usize {
-        match self {
-            Channels::Grey => 1,
-            Channels::Rgb => 3,
-        }
-    }
-}
+use crate::{Error, Images, Repairs};
 
 /// What becomes of pictures of different sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,74 +38,220 @@ pub enum Size {
     },
 }
 
-/// Reads all pictures of a folder. What a file is is told by its contents, not its name. An opaque
-/// picture is made of a transparent one by leaving its opacity away, and notes on the orientation
-/// of a photograph are not followed.
+/// How a folder is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// What becomes of sizes.
+    pub size: Size,
+    /// What becomes of colours.
+    pub channels: Channels,
+    /// Whether pictures that cannot be read are left out instead of being an error.
+    pub skip_broken: bool,
+}
+
+/// What is left out of a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Skipped {
+    /// A picture that cannot be read: see [`Reading::skip_broken`].
+    Broken,
+    /// A file in a class whose name does not end as that of a picture.
+    Other,
+    /// A picture that is in no class.
+    Beside,
+    /// A link to what is not there.
+    Link,
+    /// A folder of a class without any picture.
+    Empty,
+}
+
+impl fmt::Display for Skipped {
+    /// In the plural; in the alternate form for a single one.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let (one, many, why) = match self {
+            Skipped::Broken => ("broken picture", "broken pictures", ""),
+            Skipped::Other => ("file", "files", ", not pictures by their names"),
+            Skipped::Beside => ("picture", "pictures", " outside of a class"),
+            Skipped::Link => ("dangling link", "dangling links", ""),
+            Skipped::Empty => ("class", "classes", " without pictures"),
+        };
+        write!(f, "{} skipped{why}", if f.alternate() { one } else { many })
+    }
+}
+
+/// The greatest side to which a picture is resized, in pixels.
+pub(crate) const MAX_SIDE: usize = 1 << 13;
+
+/// How far below the folder of a class its pictures may be.
+const MAX_DEPTH: usize = 16;
+
+/// Reads all pictures of a folder; [`picture`](crate::picture) says which, and how.
 ///
 /// # Errors
 ///
-/// A folder without classes, a class without pictures, a file that is not a PNG or JPEG picture, a
-/// picture of more than 2²⁶ pixels or 256 MiB, pictures of different sizes if they shall be
-/// [`Equal`](Size::Equal), or more than 4 GiB of pixels. Of several errors, that of the first file.
-pub fn read(folder: &Path, size: Size, channels: Channels) -> Result<Images, Error> {
-    let mut classes = Vec::new();
-    let mut pictures: Vec<(PathBuf, u32)> = Vec::new();
-    for class in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
-        let before = pictures.len();
-        let label = classes.len() as u32;
-        pictures.extend(entries(&class)?.into_iter().filter(|p| is_picture(p)).map(|p| (p, label)));
-        if pictures.len() == before {
-            return Err(missing(&class, &EXTENSIONS.map(|extension| format!("*.{extension}"))));
-        }
-        classes.extend(class.file_name().map(|name| name.to_string_lossy().into_owned()));
+/// A folder without any class that has pictures, a class whose name is not in UTF-8, a picture that cannot be read (unless
+/// these are left out), pictures of different sizes if they shall be [`Equal`](Size::Equal), or more than 4 GiB of pixels. Of
+/// several errors, that of the first file.
+pub fn read(folder: &Path, reading: &Reading) -> Result<Images, Error> {
+    let &Reading { size, channels, skip_broken } = reading;
+    let (classes, pictures, mut skipped) = find(folder)?;
+    if pictures.is_empty() {
+        let names = vec![format!("a folder per class with pictures ({})", EXTENSIONS.join(", "))];
+        return Err(Error::Missing { folder: folder.to_owned(), names });
     }
-    let Some((first, _)) = pictures.first() else {
-        return Err(missing(folder, &["a folder per class".to_string()]));
-    };
-
     let shape = match size {
-        Size::Equal => Picture::read(first, channels)?.shape,
-        Size::Resized { height, width } => [channels.count(), height, width],
+        Size::Equal => first_shape(&pictures, reading)?,
+        Size::Resized { height, width } => {
+            if !(1..=MAX_SIDE).contains(&height) || !(1..=MAX_SIDE).contains(&width) {
+                let found = format_args!("{height} × {width} pixels");
+                return Err(Error::option("size", format_args!("sides of 1 to {MAX_SIDE}"), found));
+            }
+            [channels.count(), height, width]
+        }
     };
     let picture_size = allowed_size(shape, pictures.len())?;
     let mut pixels = vec![0; picture_size * pictures.len()];
-    let results: Vec<Result<(), Error>> = pixels
+    let results: Vec<Result<bool, Error>> = pixels
         .par_chunks_exact_mut(picture_size)
         .zip(&pictures)
         .map(|(pixels, (path, _))| {
-            let mut picture = Picture::read(path, channels)?;
+            let mut picture = match Picture::read(path, channels) {
+                Ok(picture) => picture,
+                Err(_) if skip_broken => return Ok(false),
+                Err(error) => return Err(error),
+            };
             if size != Size::Equal {
-                picture = picture.resized(shape);
+                picture = picture.resized(shape[1], shape[2]);
             }
             if picture.shape != shape {
-                let expected = format_args!("{}, as {} is", pixels_of(shape), first.display());
+                let first = pictures[0].0.display();
+                let expected = format_args!("{}, as {first} is", pixels_of(shape));
                 return Err(Error::malformed(path, 0, expected, pixels_of(picture.shape)));
             }
             pixels.copy_from_slice(&picture.pixels);
-            Ok(())
+            Ok(true)
         })
         .collect();
-    // Collected one by one, for the first error in the order of the files and not of time.
-    results.into_iter().collect::<Result<(), Error>>()?;
-
-    let labels = pictures.iter().map(|&(_, label)| label).collect();
-    Ok(Images::new(shape, pixels, labels, classes))
+    // Looked at one by one, for the first error in the order of the files and not of time.
+    let mut labels = Vec::with_capacity(pictures.len());
+    for (i, (result, (path, label))) in results.into_iter().zip(&pictures).enumerate() {
+        if result? {
+            let from = i * picture_size;
+            pixels.copy_within(from..from + picture_size, labels.len() * picture_size);
+            labels.push(*label);
+        } else {
+            skipped.add(Skipped::Broken, inside(folder, path));
+        }
+    }
+    pixels.truncate(labels.len() * picture_size);
+    Ok(Images::new(shape, pixels, labels, classes).with_skipped(skipped))
 }
 
-const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
+/// The classes of a folder, their pictures with a label each, and what is neither.
+#[expect(clippy::type_complexity, reason = "taken apart at once")]
+fn find(folder: &Path) -> Result<(Vec<String>, Vec<(PathBuf, u32)>, Repairs<Skipped>), Error> {
+    let mut walk =
+        Walk { root: folder, seen: HashSet::new(), found: Vec::new(), skipped: Repairs::default() };
+    let (mut classes, mut pictures) = (Vec::new(), Vec::new());
+    for class in entries(folder)? {
+        walk.seen.clear();
+        match kind(&class) {
+            Kind::Folder => walk.folder(&class, 0)?,
+            Kind::Picture => walk.skip(Skipped::Beside, &class),
+            Kind::Nothing => walk.skip(Skipped::Link, &class),
+            Kind::Other => (),
+        }
+        if !matches!(kind(&class), Kind::Folder) {
+            continue;
+        }
+        if walk.found.is_empty() {
+            walk.skip(Skipped::Empty, &class);
+            continue;
+        }
+        let name = class.file_name().unwrap_or_default();
+        let not_text = || Error::record(folder, "a class", "a name in UTF-8", name.display());
+        let label = classes.len() as u32;
+        classes.push(name.to_str().ok_or_else(not_text)?.to_string());
+        pictures.extend(walk.found.drain(..).map(|path| (path, label)));
+    }
+    Ok((classes, pictures, walk.skipped))
+}
 
-fn is_picture(path: &Path) -> bool {
-    path.extension().is_some_and(|found| EXTENSIONS.iter().any(|e| found.eq_ignore_ascii_case(e)))
-        && path.is_file()
+/// The shape of the first picture that can be read.
+fn first_shape(pictures: &[(PathBuf, u32)], reading: &Reading) -> Result<[usize; 3], Error> {
+    let mut shapes = pictures
+        .iter()
+        .map(|(path, _)| Picture::read(path, reading.channels).map(|picture| picture.shape));
+    let first = shapes.next().expect("there is a picture");
+    match reading.skip_broken {
+        true => first.or_else(|error| shapes.find_map(Result::ok).ok_or(error)),
+        false => first,
+    }
+}
+
+/// What an entry of a folder is.
+enum Kind {
+    Folder,
+    /// A file with the name of a picture.
+    Picture,
+    /// Another file, a device, or what may not be looked at.
+    Other,
+    /// A link to what is not there.
+    Nothing,
+}
+
+fn kind(path: &Path) -> Kind {
+    let names_picture = |e: &OsStr| EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known));
+    match path.metadata() {
+        Ok(found) if found.is_dir() => Kind::Folder,
+        Ok(found) if found.is_file() && path.extension().is_some_and(names_picture) => {
+            Kind::Picture
+        }
+        Err(_) if path.is_symlink() => Kind::Nothing,
+        _ => Kind::Other,
+    }
+}
+
+/// The search for the pictures of a class.
+struct Walk<'a> {
+    root: &'a Path,
+    /// The folders of the class, as links may lead to them again.
+    seen: HashSet<PathBuf>,
+    found: Vec<PathBuf>,
+    skipped: Repairs<Skipped>,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, folder: &Path, depth: usize) -> Result<(), Error> {
+        let real = folder.canonicalize().map_err(|error| Error::io(folder, error))?;
+        if !self.seen.insert(real) {
+            return Ok(());
+        }
+        for path in entries(folder)? {
+            match kind(&path) {
+                Kind::Folder if depth < MAX_DEPTH => self.folder(&path, depth + 1)?,
+                Kind::Picture => self.found.push(path),
+                Kind::Nothing => self.skip(Skipped::Link, &path),
+                Kind::Folder | Kind::Other => self.skip(Skipped::Other, &path),
+            }
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, why: Skipped, path: &Path) {
+        self.skipped.add(why, inside(self.root, path));
+    }
 }
 
 /// The paths in a folder in the order of their names, without the hidden ones.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    const NOTES: [&str; 3] = ["Thumbs.db", "desktop.ini", "__MACOSX"];
     let io = |error| Error::io(folder, error);
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(io)? {
         let entry = entry.map_err(io)?;
-        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+        let name = entry.file_name();
+        let is_note = NOTES.iter().any(|note| name.eq_ignore_ascii_case(note));
+        if !is_note && !name.as_encoded_bytes().starts_with(b".") {
             paths.push(entry.path());
         }
     }
@@ -127,8 +259,9 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(paths)
 }
 
-fn missing(folder: &Path, names: &[String]) -> Error {
-    Error::Missing { folder: folder.to_owned(), names: names.to_vec() }
+/// The path of a file as seen from the folder.
+fn inside<'a>(folder: &Path, path: &'a Path) -> std::path::Display<'a> {
+    path.strip_prefix(folder).unwrap_or(path).display()
 }
 
 fn pixels_of([_, height, width]: [usize; 3]) -> String {
@@ -152,6 +285,10 @@ mod tests {
     use super::*;
     use image::{ImageFormat, Rgb, RgbImage};
 
+    fn reading(size: Size, channels: Channels) -> Reading {
+        Reading { size, channels, skip_broken: false }
+    }
+
     /// Writes a picture of one colour.
     fn write(folder: &Path, name: &str, height: u32, width: u32, colour: [u8; 3]) {
         let path = folder.join(name);
@@ -172,7 +309,7 @@ mod tests {
         fs::write(root.join("dog/notes.txt"), "not a picture").unwrap();
         fs::write(root.join("README"), "not a class").unwrap();
 
-        let images = read(root, Size::Equal, Channels::Rgb).unwrap();
+        let images = read(root, &reading(Size::Equal, Channels::Rgb)).unwrap();
         assert_eq!(
             (images.shape(), images.classes()),
             ([3, 2, 3], &["cat", "dog"].map(str::to_string)[..])
@@ -190,7 +327,7 @@ mod tests {
         write(folder.path(), "a/1.png", 2, 3, [90, 90, 90]);
         write(folder.path(), "a/2.png", 7, 5, [30, 30, 30]);
         let size = Size::Resized { height: 4, width: 5 };
-        let images = read(folder.path(), size, Channels::Grey).unwrap();
+        let images = read(folder.path(), &reading(size, Channels::Grey)).unwrap();
         assert_eq!(images.shape(), [1, 4, 5]);
         assert_eq!((images.image(0), images.image(1)), (&[90; 20][..], &[30; 20][..]));
     }
@@ -200,7 +337,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), "a/1.png", 2, 3, [0, 0, 0]);
         write(folder.path(), "b/2.png", 7, 5, [0, 0, 0]);
-        let message = read(folder.path(), Size::Equal, Channels::Grey).unwrap_err().to_string();
+        let message =
+            read(folder.path(), &reading(Size::Equal, Channels::Grey)).unwrap_err().to_string();
         assert!(message.contains("b/2.png: byte 0: expected 2 × 3 pixels, as "), "{message}");
         assert!(message.ends_with("a/1.png is; found 7 × 5 pixels"), "{message}");
     }
@@ -213,7 +351,7 @@ mod tests {
         }
         let read = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| read(folder.path(), Size::Equal, Channels::Grey))
+            pool.install(|| read(folder.path(), &reading(Size::Equal, Channels::Grey)))
         };
         assert_eq!(read(1).unwrap(), read(4).unwrap());
         fs::write(folder.path().join("a/35.png"), "").unwrap();
@@ -225,12 +363,62 @@ mod tests {
     }
 
     #[test]
-    fn folders_without_classes_or_pictures_say_what_was_looked_for() {
+    fn a_folder_without_classes_says_what_was_looked_for() {
         let folder = tempfile::tempdir().unwrap();
-        let message = || read(folder.path(), Size::Equal, Channels::Grey).unwrap_err().to_string();
-        assert!(message().ends_with(": expected a folder per class; found none"));
         fs::create_dir(folder.path().join("a")).unwrap();
-        assert!(message().ends_with("a: expected *.png or *.jpg or *.jpeg; found none"));
+        let message = read(folder.path(), &reading(Size::Equal, Channels::Grey)).unwrap_err();
+        let expected = "expected a folder per class with pictures (jpg, jpeg, png, webp, bmp, gif, \
+                        tif, tiff); found none";
+        assert!(message.to_string().ends_with(expected), "{message}");
+    }
+
+    #[test]
+    fn pictures_in_folders_of_a_class_are_read_and_what_is_left_out_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for name in ["a/2.png", "a/indoors/deep/1.png", "b/1.png", "beside.png"] {
+            write(root, name, 2, 3, [1, 2, 3]);
+        }
+        for name in ["a/.DS_Store", "a/Thumbs.db", "a/x.csv", "a/y.txt", "README.md"] {
+            fs::write(root.join(name), "no picture").unwrap();
+        }
+        fs::create_dir(root.join("empty\u{1b}[31m")).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::symlink;
+            symlink("nowhere", root.join("b/gone.png")).unwrap();
+            // A link into itself is followed once.
+            symlink("../a", root.join("a/again")).unwrap();
+        }
+        let images = read(root, &reading(Size::Equal, Channels::Grey)).unwrap();
+        assert_eq!((images.len(), images.count_by_class()), (3, vec![2, 1]));
+        #[cfg(unix)]
+        assert_eq!(
+            images.skipped().to_string(),
+            "2 files skipped, not pictures by their names, first in a/x.csv; a/y.txt\n\
+             1 picture skipped outside of a class, in beside.png\n\
+             1 dangling link skipped, in b/gone.png\n\
+             1 class skipped without pictures, in empty\\u{1b}[31m"
+        );
+    }
+
+    #[test]
+    fn broken_pictures_are_left_out_counted_and_named_if_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        for i in 0..6 {
+            write(folder.path(), &format!("a/{i}.png"), 2, 2, [i * 10; 3]);
+        }
+        let whole = fs::read(folder.path().join("a/3.png")).unwrap();
+        for (name, length) in [("a/0.png", 0), ("a/3.png", whole.len() - 20)] {
+            fs::write(folder.path().join(name), &whole[..length]).unwrap();
+        }
+        let reading = reading(Size::Equal, Channels::Grey);
+        let error = read(folder.path(), &reading).unwrap_err();
+        assert!(matches!(error, Error::Broken { .. }), "{error}");
+        let images = read(folder.path(), &Reading { skip_broken: true, ..reading }).unwrap();
+        assert_eq!((0..4).map(|i| images.image(i)[0]).collect::<Vec<_>>(), [10, 20, 40, 50]);
+        let told = images.skipped().to_string();
+        assert_eq!(told, "2 broken pictures skipped, first in a/0.png; a/3.png");
     }
 
     #[test]

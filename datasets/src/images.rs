@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use crate::Error;
+use crate::detection::resample;
 use crate::fingerprint::Fingerprint;
-use crate::picture::Picture;
+use crate::image_folder::Skipped;
 use crate::random::{self, Purpose};
+use crate::{Error, Repairs};
 
 /// Images of one size with a class label each, as bytes.
 ///
@@ -17,6 +18,7 @@ pub struct Images {
     pixels: Vec<u8>,
     labels: Vec<u32>,
     classes: Vec<String>,
+    skipped: Repairs<Skipped>,
 }
 
 impl Images {
@@ -45,7 +47,16 @@ impl Images {
         if let Some(label) = labels.iter().find(|&&label| label as usize >= classes.len()) {
             panic!("images: label {label} for {} classes", classes.len());
         }
-        Images { shape, pixels, labels, classes }
+        Images { shape, pixels, labels, classes, skipped: Repairs::default() }
+    }
+
+    pub(crate) fn with_skipped(self, skipped: Repairs<Skipped>) -> Images {
+        Images { skipped, ..self }
+    }
+
+    /// What the reader of a folder left out.
+    pub fn skipped(&self) -> &Repairs<Skipped> {
+        &self.skipped
     }
 
     /// The number of images.
@@ -143,7 +154,8 @@ impl Images {
             pixels.extend_from_slice(self.image(i));
         }
         let labels = indices.iter().map(|&i| self.labels[i]).collect();
-        Images { shape: self.shape, pixels, labels, classes: self.classes.clone() }
+        let (classes, skipped) = (self.classes.clone(), Repairs::default());
+        Images { shape: self.shape, pixels, labels, classes, skipped }
     }
 
     /// Holds out `count` images, chosen at random by the seed, for validation: the remaining images
@@ -171,11 +183,12 @@ impl Images {
     #[track_caller]
     pub fn resized(&self, height: usize, width: usize) -> Images {
         assert!(height > 0 && width > 0, "images: a size without pixels: {height} × {width}");
-        let shape = [self.shape[0], height, width];
-        let resized =
-            |i| Picture { shape: self.shape, pixels: self.image(i).to_vec() }.resized(shape);
-        let pixels = (0..self.len()).flat_map(|i| resized(i).pixels).collect();
-        Images { shape, pixels, labels: self.labels.clone(), classes: self.classes.clone() }
+        let [channels, h, w] = self.shape;
+        let planes = self.pixels.chunks_exact(h * w);
+        let pixels = planes.flat_map(|plane| resample::resized(plane, [h, w], [height, width]));
+        let (shape, pixels) = ([channels, height, width], pixels.collect());
+        let (labels, classes) = (self.labels.clone(), self.classes.clone());
+        Images { shape, pixels, labels, classes, skipped: self.skipped.clone() }
     }
 
     /// The number of bytes of an image.

@@ -12,7 +12,7 @@ mod images;
 mod loader;
 mod normalize;
 mod palette;
-mod picture;
+pub mod picture;
 mod prefetch;
 mod random;
 mod repairs;

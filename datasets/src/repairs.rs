@@ -3,17 +3,24 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::error::shown;
+
 /// How often each kind `R` of repair was made and where first, in the order of the files.
 ///
-/// Its text is one line for each kind, in the order of the kinds, and empty if nothing had to be put right:
+/// Its text is one line for each kind, in the order of the kinds, and empty if nothing had to be put right. A kind is written in
+/// the plural, and for a single repair in its alternate form:
 ///
 /// ```text
-/// 2 boxes left out that have no area inside the picture, first in a.xml: object 7: left 504, …
+/// 2 boxes left out that have no area inside the picture, first in a.xml: object 7: left 504, …; b.xml: …
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repairs<R> {
-    found: BTreeMap<R, (usize, String)>,
+    /// How often, and the first [`SHOWN`] places.
+    found: BTreeMap<R, (usize, Vec<String>)>,
 }
+
+/// The most places that are named of each kind.
+const SHOWN: usize = 3;
 
 impl<R> Default for Repairs<R> {
     fn default() -> Self {
@@ -29,7 +36,7 @@ impl<R: Copy + Ord> Repairs<R> {
 
     /// The place of the first one.
     pub fn first(&self, repair: R) -> Option<&str> {
-        self.found.get(&repair).map(|(_, first)| first.as_str())
+        self.found.get(&repair).and_then(|(_, places)| places.first()).map(String::as_str)
     }
 
     /// Whether nothing was put right.
@@ -38,22 +45,31 @@ impl<R: Copy + Ord> Repairs<R> {
     }
 
     pub(crate) fn add(&mut self, repair: R, place: impl fmt::Display) {
-        self.found.entry(repair).or_insert_with(|| (0, place.to_string())).0 += 1;
+        let (count, places) = self.found.entry(repair).or_default();
+        *count += 1;
+        if places.len() < SHOWN {
+            places.push(shown(place));
+        }
     }
 
     /// Those of a later file behind these.
     pub(crate) fn append(&mut self, later: &Self) {
-        for (&repair, (count, first)) in &later.found {
-            self.found.entry(repair).or_insert_with(|| (0, first.clone())).0 += count;
+        for (&repair, (more, later)) in &later.found {
+            let (count, places) = self.found.entry(repair).or_default();
+            *count += more;
+            places.extend(later.iter().take(SHOWN - places.len()).cloned());
         }
     }
 }
 
 impl<R: fmt::Display> fmt::Display for Repairs<R> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        for (i, (repair, (count, first))) in self.found.iter().enumerate() {
+        for (i, (repair, (count, places))) in self.found.iter().enumerate() {
             let line = if i == 0 { "" } else { "\n" };
-            write!(f, "{line}{count} {repair}, first in {first}")?;
+            match count {
+                1 => write!(f, "{line}1 {repair:#}, in {}", places[0])?,
+                _ => write!(f, "{line}{count} {repair}, first in {}", places.join("; "))?,
+            }
         }
         Ok(())
     }
@@ -75,7 +91,8 @@ mod tests {
         repairs.append(&later);
         assert_eq!(
             repairs.to_string(),
-            "1 boxes clipped, first in c.txt: line 2\n3 boxes left out, first in b.txt: line 3"
+            "1 boxes clipped, in c.txt: line 2\n\
+             3 boxes left out, first in b.txt: line 3; c.txt: line 1; c.txt: line 9"
         );
         assert_eq!(repairs.count("boxes left out"), 3);
         assert_eq!((repairs.count("none"), repairs.first("none")), (0, None));

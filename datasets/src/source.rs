@@ -15,6 +15,35 @@ pub(crate) const MAX_BYTES: u64 = 1 << 32;
 /// decompressed (zlib's technical notes state the factor: 1032).
 const MAX_GZIP_GROWTH: u64 = 1032;
 
+/// Opens a file, and tells its length. All files of data sets are opened here: a folder, a device or a pipe, which might be
+/// read for ever, is refused.
+pub(crate) fn open(path: &Path) -> Result<(File, u64), Error> {
+    let io = |error| Error::io(path, error);
+    // Asked for first, because opening a pipe waits for its other end.
+    let metadata = path.metadata().map_err(io)?;
+    if !metadata.is_file() {
+        return Err(Error::malformed(path, 0, "a file", "a folder or a device"));
+    }
+    Ok((File::open(path).map_err(io)?, metadata.len()))
+}
+
+/// The contents of a file of at most so many bytes.
+pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
+    let (file, length) = open(path)?;
+    let mut bytes = Vec::new();
+    if length <= most {
+        // Even if it grows meanwhile.
+        file.take(most + 1).read_to_end(&mut bytes).map_err(|error| Error::io(path, error))?;
+    }
+    let length = length.max(bytes.len() as u64);
+    if length > most {
+        let (expected, found) =
+            (format!("a file of at most {most} bytes"), format!("{length} bytes"));
+        return Err(Error::malformed(path, 0, expected, found));
+    }
+    Ok(bytes)
+}
+
 /// A file that is read once, from front to back. It knows how far it has been read, so that every
 /// error names the place, and how much it can hold at most, so that a size stated in its header
 /// can be refused before memory is taken for it.
@@ -28,17 +57,13 @@ pub(crate) struct Source<'a> {
 impl Source<'static> {
     /// Opens a file; a name that ends in `.gz` says that it is compressed.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let io = |error| Error::io(path, error);
-        let metadata = path.metadata().map_err(io)?;
-        if !metadata.is_file() {
-            return Err(Error::malformed(path, 0, "a file", "a folder or a device"));
-        }
-        let file = BufReader::new(File::open(path).map_err(io)?);
+        let (file, length) = open(path)?;
+        let file = BufReader::new(file);
         let compressed = path.extension().is_some_and(|extension| extension == "gz");
         Ok(if compressed {
-            Source::gzip(path, file, metadata.len())
+            Source::gzip(path, file, length)
         } else {
-            Source::plain(path, file, metadata.len())
+            Source::plain(path, file, length)
         })
     }
 }

@@ -3,16 +3,14 @@
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
-use crate::Error;
+use crate::picture::EXTENSIONS;
+use crate::{Error, source};
 
 /// The most bytes of such a file: far more than a picture has objects, or a data set pictures.
 pub(crate) const MAX_TEXT: u64 = 1 << 24;
 
 /// The most classes that a data set may have.
 pub(crate) const MAX_CLASSES: usize = 1 << 16;
-
-/// The extensions of pictures that are looked for, in this order.
-const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "JPG", "JPEG", "PNG"];
 
 /// The contents of a file, without a byte order mark.
 pub(crate) fn read(path: &Path) -> Result<String, Error> {
@@ -21,15 +19,7 @@ pub(crate) fn read(path: &Path) -> Result<String, Error> {
 
 /// The contents of a file of at most so many bytes, without a byte order mark.
 pub(crate) fn read_within(path: &Path, most: u64) -> Result<String, Error> {
-    let io = |error| Error::io(path, error);
-    let metadata = path.metadata().map_err(io)?;
-    if !metadata.is_file() || metadata.len() > most {
-        let found = format!("{} bytes", metadata.len());
-        let found = if metadata.is_file() { &found } else { "a folder or a device" };
-        return Err(Error::malformed(path, 0, format!("a file of at most {most} bytes"), found));
-    }
-    let bytes = fs::read(path).map_err(io)?;
-    let text = String::from_utf8(bytes).map_err(|error| {
+    let text = String::from_utf8(source::read(path, most)?).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let found = format!("{:02x?}", &error.as_bytes()[at..][..1]);
         Error::malformed(path, at as u64, "text in UTF-8", found)
@@ -82,9 +72,11 @@ pub(crate) fn name(path: &Path) -> String {
 
 /// The picture of this name, without its extension, in a folder.
 pub(crate) fn picture(folder: &Path, stem: &str) -> Result<PathBuf, Error> {
-    let names = EXTENSIONS.map(|extension| format!("{stem}.{extension}"));
-    let found = names.iter().map(|name| folder.join(name)).find(|path| path.is_file());
-    found.ok_or_else(|| Error::Missing { folder: folder.to_owned(), names: names.to_vec() })
+    let named = |extension: &str| folder.join(format!("{stem}.{extension}"));
+    let found = EXTENSIONS.iter().flat_map(|e| [named(e), named(&e.to_uppercase())]);
+    let names = || EXTENSIONS.map(|extension| format!("{stem}.{extension}")).to_vec();
+    let missing = || Error::Missing { folder: folder.to_owned(), names: names() };
+    found.into_iter().find(|path| path.is_file()).ok_or_else(missing)
 }
 
 /// The names in a folder that end in one of these extensions, whatever their case, sorted and without hidden ones.

@@ -7,7 +7,11 @@ use datasets::detection::{Detection, Fit, Reading, coco, voc, yolo};
 use datasets::image_folder::{self, Channels, Size};
 use image::{Rgb, RgbImage};
 
-const READING: Reading = Reading { channels: Channels::Grey, fit: Fit::Original };
+const READING: Reading =
+    Reading { channels: Channels::Grey, fit: Fit::Original, skip_broken: false };
+
+const FOLDER: image_folder::Reading =
+    image_folder::Reading { size: Size::Equal, channels: Channels::Grey, skip_broken: false };
 
 fn picture(root: &Path, name: &str) {
     let path = root.join(name);
@@ -32,8 +36,7 @@ fn a_class_folder_that_lacks_a_class_has_the_labels_of_the_training_set() {
     {
         picture(folder.path(), name);
     }
-    let read =
-        |part| image_folder::read(&folder.path().join(part), Size::Equal, Channels::Grey).unwrap();
+    let read = |part| image_folder::read(&folder.path().join(part), &FOLDER).unwrap();
     let train = read("train");
     let test = read("test").with_classes(train.classes()).unwrap();
     assert_eq!([test.label(0), test.label(1)], [1, 2]);

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use tempfile::TempDir;
 
-const PLAIN: Reading = Reading { channels: Channels::Rgb, fit: Fit::Original };
+const PLAIN: Reading = Reading { channels: Channels::Rgb, fit: Fit::Original, skip_broken: false };
 
 fn write(folder: &Path, name: &str, contents: impl AsRef<[u8]>) {
     let path = folder.join(name);
@@ -81,7 +81,7 @@ fn voc_counts_pixels_from_1_and_classes_in_the_order_of_the_alphabet() {
     assert_eq!(dogs.pictures().iter().map(|p| p.objects.len()).collect::<Vec<_>>(), [1, 0]);
     assert_eq!(
         dogs.repairs().to_string(),
-        "1 objects left out whose class is not asked for, first in b.xml: object 1: cat"
+        "1 object left out whose class is not asked for, in b.xml: object 1: cat"
     );
 }
 
@@ -89,8 +89,13 @@ fn voc_counts_pixels_from_1_and_classes_in_the_order_of_the_alphabet() {
 fn boxes_follow_a_picture_that_is_resized() {
     let folder = voc_folder();
     let read = |fit| {
-        voc::read(folder.path(), Some("train"), None, &Reading { channels: Channels::Grey, fit })
-            .unwrap()
+        voc::read(
+            folder.path(),
+            Some("train"),
+            None,
+            &Reading { channels: Channels::Grey, fit, ..PLAIN },
+        )
+        .unwrap()
     };
     let b = read(Fit::Within(20)).pictures()[0].clone();
     assert_eq!((b.shape, b.original), ([1, 10, 20], [20, 40]));
@@ -143,6 +148,67 @@ fn what_can_be_put_right_is_counted_and_told() {
 }
 
 #[test]
+fn a_sliver_of_which_nothing_is_left_when_the_picture_shrinks_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    picture(root, "images/val/a.png", [8, 4000]);
+    // The least number above 3999 and below 4000 as its left edge, and one that stays.
+    write(root, "labels/val/a.txt", "0 0.99999996 0.5 0.00000008 1\n0 0.5 0.5 0.5 1\n");
+    for fit in [Fit::Original, Fit::Within(300), Fit::Within(7), Fit::Exact { height: 1, width: 1 }]
+    {
+        let read = yolo::read(root, "val", &Reading { fit, ..PLAIN }).unwrap();
+        let (objects, left_out) =
+            (read.pictures()[0].objects.len(), read.repairs().count(Repair::Degenerate));
+        assert_eq!(objects + left_out, 2, "{fit:?}");
+    }
+    let json = r#"{"images": [{"id": 1, "file_name": "images/val/a.png"}], "categories": [{"id": 1, "name": "x"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [3999.9998, 0, 0.0002, 8]}]}"#;
+    write(root, "instances.json", json);
+    let reading = Reading { fit: Fit::Exact { height: 1, width: 3 }, ..PLAIN };
+    let read = coco::read_pictures(&root.join("instances.json"), root, &reading).unwrap();
+    assert_eq!(read.pictures()[0].objects.len() + read.repairs().count(Repair::Degenerate), 1);
+}
+
+#[test]
+fn pictures_that_are_broken_or_missing_are_left_out_if_asked_for() {
+    let folder = voc_folder();
+    let root = folder.path();
+    write(root, "JPEGImages/b.jpg", "no picture");
+    let reading = Reading { skip_broken: true, ..PLAIN };
+    assert!(voc::read(root, Some("train"), None, &PLAIN).is_err());
+    let read = voc::read(root, Some("train"), None, &reading).unwrap();
+    assert_eq!((read.pictures().len(), read.pictures()[0].name.as_str()), (1, "a.png"));
+    assert!(read.repairs().to_string().starts_with("1 broken picture skipped, in "));
+    fs::remove_file(root.join("JPEGImages/b.jpg")).unwrap();
+    assert_eq!(voc::read(root, Some("train"), None, &reading).unwrap(), {
+        let again = voc::read(root, Some("train"), None, &reading).unwrap();
+        assert_eq!(again.repairs().count(Repair::Broken), 1);
+        again
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_place_of_a_file_is_refused_and_not_waited_for() {
+    let folder = voc_folder();
+    let root = folder.path();
+    for name in ["Annotations/b.xml", "JPEGImages/b.jpg", "ImageSets/Main/train.txt"] {
+        let path = root.join(name);
+        let before = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        assert!(voc::read(root, Some("train"), None, &PLAIN).is_err(), "{name}");
+        fs::remove_file(&path).unwrap();
+        write(root, name, before);
+    }
+    let made = std::process::Command::new("mkfifo").arg(root.join("i.json")).status().unwrap();
+    assert!(made.success());
+    let json = message(coco::read_pictures(&root.join("i.json"), root, &PLAIN));
+    assert_eq!(json, "i.json: byte 0: expected a file; found a folder or a device");
+}
+
+#[test]
 fn voc_files_that_are_broken_are_refused_with_the_place() {
     let folder = voc_folder();
     let root = folder.path();
@@ -178,9 +244,13 @@ fn voc_files_that_are_broken_are_refused_with_the_place() {
         (
             "ImageSets/Main/train.txt",
             "c",
-            "JPEGImages: expected c.jpg or c.jpeg or c.png or c.JPG or c.JPEG or c.PNG; found none",
+            "JPEGImages: expected c.jpg or c.jpeg or c.png or c.webp or c.bmp or c.gif or c.tif or c.tiff; found none",
         ),
-        ("JPEGImages/a.png", "no", "a.png: byte 0: expected a sound PNG or JPEG picture; found "),
+        (
+            "JPEGImages/a.png",
+            "no",
+            "a.png: byte 0: expected a sound picture in BMP, GIF, JPEG, PNG, TIFF or WebP; found ",
+        ),
     ];
     for (name, contents, expected) in cases {
         let before = fs::read(root.join(name)).unwrap();

@@ -93,20 +93,20 @@ fn every_oddity_of_the_fixture_is_counted_and_told() {
     let train = folder(&fixture(), Part::Train).unwrap();
     assert_eq!(
         train.repairs().to_string(),
-        "1 rows left out of screens that were not published, first in widget_captions.csv: line 3\n\
-         1 rows left out whose captions have no word, first in widget_captions.csv: line 9\n\
-         1 captions left out that have no word, first in widget_captions.csv: line 4\n\
-         1 rows joined to an earlier one for the same node, first in widget_captions.csv: line 8\n\
-         1 rows left out whose node is not on the screen, first in widget_captions.csv: line 5: node 0.2.1 of 14.json\n\
-         1 screens left out whose file has no view hierarchy, first in 99.json\n\
-         1 screens left out on which nothing has a caption, first in 7.json\n\
-         1 nodes that do not say their class, first in 291.json: node 0.1.0\n\
-         1 nodes set to the origin that have not four numbers as bounds, first in 291.json: node 0.1.2: nothing\n\
-         1 bounds turned whose edges were in the wrong order, first in 14.json: node 0.2.3: [535.0, 1411.0, 18.0, 1222.0]\n\
-         1 bounds clipped that reached out of the canvas, first in 14.json: node 0.2.6: [18.0, 1600.0, 358.0, 2700.0]\n\
-         1 bounds kept that have no area on the canvas, first in 291.json: node 0.1.3: [45.0, 2108.0, 45.0, 2297.0]\n\
-         2 resource ids read that have not just one slash, first in 291.json: node 0.1.0: title_view\n\
-         1 values left out that are not of the type of their key, first in 291.json: node 0.1.4: clickable: \"yes\""
+        "1 row left out of screens that were not published, in widget_captions.csv: line 3\n\
+         1 row left out whose captions have no word, in widget_captions.csv: line 9\n\
+         1 caption left out without a word, in widget_captions.csv: line 4\n\
+         1 row joined to an earlier one for the same node, in widget_captions.csv: line 8\n\
+         1 row left out whose node is not on the screen, in widget_captions.csv: line 5: node 0.2.1 of 14.json\n\
+         1 screen left out whose file has no view hierarchy, in 99.json\n\
+         1 screen left out on which nothing has a caption, in 7.json\n\
+         1 node without a stated class, in 291.json: node 0.1.0\n\
+         1 node set to the origin without four numbers as bounds, in 291.json: node 0.1.2: nothing\n\
+         1 bounds turned whose edges were in the wrong order, in 14.json: node 0.2.3: [535.0, 1411.0, 18.0, 1222.0]\n\
+         1 bounds clipped that reached out of the canvas, in 14.json: node 0.2.6: [18.0, 1600.0, 358.0, 2700.0]\n\
+         1 bounds kept that have no area on the canvas, in 291.json: node 0.1.3: [45.0, 2108.0, 45.0, 2297.0]\n\
+         2 resource ids read without exactly one slash, first in 291.json: node 0.1.0: title_view; 291.json: node 0.1.1: a/b:id/textAreaURL\n\
+         1 value left out of another type than their key's, in 291.json: node 0.1.4: clickable: \"yes\""
     );
 }
 
@@ -252,7 +252,7 @@ fn a_folder_that_lacks_a_file_is_an_error_with_its_name() {
     };
     assert_eq!(message(folder(dir.path(), Part::Dev)), "dev.txt: cannot be read");
     write(dir.path(), "combined/1.json", rooted("{}"));
-    let pictures = "1.jpg or 1.jpeg or 1.png or 1.JPG or 1.JPEG or 1.PNG";
+    let pictures = "1.jpg or 1.jpeg or 1.png or 1.webp or 1.bmp or 1.gif or 1.tif or 1.tiff";
     assert_eq!(missing("combined/1.png"), format!("combined: expected {pictures}; found none"));
     assert_eq!(missing("combined/1.json"), "1.json: cannot be read");
     assert_eq!(missing("widget_captions.csv"), "widget_captions.csv: cannot be read");

@@ -14,7 +14,7 @@ mod pictures;
 
 use std::collections::HashSet;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -22,7 +22,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Error;
-use crate::source::MAX_BYTES;
+use crate::source::{self, MAX_BYTES};
 
 pub use self::pictures::read_pictures;
 
@@ -201,12 +201,7 @@ fn distinct(
 }
 
 fn json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
-    let io = |error| Error::io(path, error);
-    let length = path.metadata().map_err(io)?.len();
-    if length > MAX_BYTES {
-        return Err(Error::record(path, "the file", "at most 4 GiB", format_args!("{length} B")));
-    }
-    let bytes = fs::read(path).map_err(io)?;
+    let bytes = source::read(path, MAX_BYTES)?;
     serde_json::from_slice(&bytes).map_err(|reason| Error::Json { path: path.to_owned(), reason })
 }
 

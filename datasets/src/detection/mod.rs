@@ -19,4 +19,4 @@ pub use loader::{Batch, Loader, Options, Source};
 pub use region::{Object, Region};
 pub use repairs::{Repair, Repairs};
 pub use scenes::Scenes;
-pub use stored::{Fit, Reading};
+pub use stored::{Fit, Reading, read_picture};

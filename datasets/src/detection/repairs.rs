@@ -5,6 +5,10 @@ use std::fmt;
 /// What can be wrong with an annotation and yet leave the rest of a data set of use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Repair {
+    /// A picture that cannot be read, if these are to be left out.
+    Broken,
+    /// An object without a box: left out.
+    NoBox,
     /// A box reached outside the picture, by more than a hundredth of a pixel, and was clipped.
     Clipped,
     /// A box without area, with edges in the wrong order or NaN, or outside the picture: left out.
@@ -15,20 +19,31 @@ pub enum Repair {
     Duplicate,
     /// The stated size of a picture is not the one it has; the one it has holds.
     Size,
+    /// A photograph with a note that it is to be turned, whose stated size is that before it is turned: left as it is stored, as
+    /// its boxes are.
+    AsStored,
     /// A box that stands for a crowd: kept, but not learnt from.
     Crowd,
 }
 
 impl fmt::Display for Repair {
+    /// In the plural; in the alternate form for a single one.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
-            Repair::Clipped => "boxes clipped that reached outside the picture",
-            Repair::Degenerate => "boxes left out that have no area inside the picture",
-            Repair::UnknownClass => "objects left out whose class is not asked for",
-            Repair::Duplicate => "boxes left out that repeat another",
-            Repair::Size => "stated sizes corrected to that of the picture",
-            Repair::Crowd => "boxes of crowds that are not learnt from",
-        })
+        let (one, what) = match self {
+            Repair::Broken => ("broken picture", "s skipped"),
+            Repair::NoBox => ("object", "s left out without a box"),
+            Repair::Clipped => ("box", "es clipped that reached outside the picture"),
+            Repair::Degenerate => ("box", "es left out without area inside the picture"),
+            Repair::UnknownClass => ("object", "s left out whose class is not asked for"),
+            Repair::Duplicate => ("box", "es left out that repeat another"),
+            Repair::Size => ("stated size", "s corrected to that of the picture"),
+            Repair::AsStored => {
+                ("photograph", "s not turned, as boxes are given in the stored one")
+            }
+            Repair::Crowd => ("box", "es of crowds that are not learnt from"),
+        };
+        let what = if f.alternate() { what.trim_start_matches(['e', 's']) } else { what };
+        write!(f, "{one}{what}")
     }
 }
 

@@ -1,13 +1,13 @@
 //! From annotations of any format to pictures in memory.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{Annotated, Detection, Object, Region, Repair, Repairs, resample};
-use crate::image_folder::Channels;
-use crate::picture::Picture;
+use super::{Annotated, Detection, Object, Region, Repair, Repairs};
+use crate::image_folder::{Channels, MAX_SIDE};
+use crate::picture::{self, Picture};
 use crate::source::MAX_BYTES;
 use crate::{Error, text};
 
@@ -18,6 +18,8 @@ pub struct Reading {
     pub channels: Channels,
     /// What becomes of sizes. Boxes follow their picture.
     pub fit: Fit,
+    /// Whether pictures that cannot be read are left out instead of being an error.
+    pub skip_broken: bool,
 }
 
 /// What becomes of the size of a picture when it is read.
@@ -36,9 +38,6 @@ pub enum Fit {
         width: usize,
     },
 }
-
-/// The greatest side to which a picture is resized, in pixels.
-const MAX_SIDE: usize = 1 << 13;
 
 /// How many pictures are decoded between two looks at the memory that they take.
 const CHUNK: usize = 16;
@@ -67,6 +66,19 @@ impl Reading {
             Fit::Original | Fit::Within(_) => [height, width],
         }
     }
+}
+
+/// Reads a picture without annotations, just as one of a data set is read.
+///
+/// # Errors
+///
+/// What [`picture::open`] refuses, or a [`Fit`] that makes no sense.
+pub fn read_picture(path: &Path, id: u64, reading: &Reading) -> Result<Annotated, Error> {
+    reading.check()?;
+    let (picture, source) = (path.to_owned(), path.to_owned());
+    let (stated, fractions, objects, repairs) = (None, false, Vec::new(), Repairs::default());
+    let draft = Draft { id, picture, source, stated, fractions, objects, repairs };
+    Ok(annotated(&draft, reading)?.0)
 }
 
 /// What a file of annotations says about a picture.
@@ -110,7 +122,14 @@ pub(super) fn read(
     for chunk in drafts.chunks(CHUNK) {
         let results: Vec<_> = chunk.par_iter().map(|draft| annotated(draft, reading)).collect();
         for (result, draft) in results.into_iter().zip(chunk) {
-            let (picture, of_picture) = result?;
+            let (picture, of_picture) = match result {
+                Ok(read) => read,
+                Err(error) if reading.skip_broken => {
+                    repairs.add(Repair::Broken, error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             bytes += picture.pixels.len() as u64;
             if bytes > MAX_BYTES {
                 let expected = format_args!("at most {MAX_BYTES} bytes of pixels in all");
@@ -125,10 +144,14 @@ pub(super) fn read(
 }
 
 fn annotated(draft: &Draft, reading: &Reading) -> Result<(Annotated, Repairs), Error> {
-    let mut picture = Picture::read(&draft.picture, reading.channels)?;
-    let [channels, height, width] = picture.shape;
-    let original = [height, width];
     let mut repairs = draft.repairs.clone();
+    let (decoded, as_stored) = picture::open_as(&draft.picture, draft.stated)?;
+    if as_stored {
+        repairs.add(Repair::AsStored, text::name(&draft.picture));
+    }
+    let mut picture = Picture::of(decoded, reading.channels);
+    let [_, height, width] = picture.shape;
+    let original = [height, width];
     if let Some([h, w]) = draft.stated.filter(|&stated| stated != original) {
         let source = text::name(&draft.source);
         let place = format!("{source}: {h} × {w} instead of {height} × {width} pixels");
@@ -136,9 +159,7 @@ fn annotated(draft: &Draft, reading: &Reading) -> Result<(Annotated, Repairs), E
     }
     let size = reading.size(original);
     if size != original {
-        let planes = picture.pixels.chunks_exact(height * width);
-        let pixels = planes.flat_map(|plane| resample::resized(plane, original, size)).collect();
-        picture = Picture { shape: [channels, size[0], size[1]], pixels };
+        picture = picture.resized(size[0], size[1]);
     }
     let objects = objects(draft, original, size, &mut repairs);
     let name = text::name(&draft.picture);
@@ -154,6 +175,7 @@ fn objects(
     repairs: &mut Repairs,
 ) -> Vec<Object> {
     let [height, width] = original.map(|side| side as f32);
+    let scale = [size[0] as f32 / height, size[1] as f32 / width];
     let mut objects: Vec<Object> = Vec::with_capacity(draft.objects.len());
     let mut known = HashSet::with_capacity(draft.objects.len());
     for DraftObject { place: (kind, number), region, class, area, crowd } in &draft.objects {
@@ -164,7 +186,11 @@ fn objects(
         };
         let stated = if draft.fractions { region.scaled(width, height) } else { *region };
         let clipped = stated.clipped(width, height);
-        if !stated.is_proper() || !clipped.is_proper() {
+        // Of a sliver nothing may be left by rounding when the picture is made smaller.
+        let resized = |region: &Region| {
+            region.scaled(scale[1], scale[0]).clipped(size[1] as f32, size[0] as f32)
+        };
+        if !stated.is_proper() || !clipped.is_proper() || !resized(&clipped).is_proper() {
             repairs.add(Repair::Degenerate, place());
             continue;
         }
@@ -191,12 +217,7 @@ fn objects(
         if *crowd {
             repairs.add(Repair::Crowd, place());
         }
-        objects.push(object);
+        objects.push(object.moved(resized(&clipped)));
     }
-    let scale = [size[0] as f32 / height, size[1] as f32 / width];
-    let resized = objects.iter().map(|object| {
-        let region = object.region.scaled(scale[1], scale[0]);
-        object.moved(region.clipped(size[1] as f32, size[0] as f32))
-    });
-    resized.collect()
+    objects
 }

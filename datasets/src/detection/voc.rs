@@ -65,7 +65,12 @@ pub fn read(
     let mut drafts = Vec::with_capacity(stems.len());
     for (id, stem) in stems.iter().enumerate() {
         let source = annotations.join(format!("{stem}.xml"));
-        let picture = text::picture(&folder.join("JPEGImages"), stem)?;
+        let pictures = folder.join("JPEGImages");
+        let picture = match text::picture(&pictures, stem) {
+            // Told when it is to be read.
+            Err(_) if reading.skip_broken => pictures.join(format!("{stem}.jpg")),
+            found => found?,
+        };
         let Parsed { stated, objects } = parse(&source)?;
         let mut repairs = Repairs::default();
         let mut known = Vec::with_capacity(objects.len());

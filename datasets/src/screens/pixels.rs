@@ -35,17 +35,13 @@ impl Screenshot {
         Screenshot { size, pixels }
     }
 
-    /// Reads a PNG or JPEG file.
+    /// Reads a file; [`picture`](crate::picture) says which, and how.
     ///
     /// # Errors
     ///
-    /// A file that cannot be read, is no sound PNG or JPEG, or has more than 2²⁶ pixels or 256 MiB.
+    /// What [`picture::open`](crate::picture::open) refuses.
     pub fn read(path: &Path) -> Result<Screenshot, Error> {
         let Picture { shape: [_, height, width], pixels } = Picture::read(path, Channels::Grey)?;
-        if height == 0 || width == 0 {
-            let found = format_args!("{height} × {width} pixels");
-            return Err(Error::malformed(path, 0, "a picture with pixels", found));
-        }
         Ok(Screenshot { size: [height, width], pixels })
     }
 

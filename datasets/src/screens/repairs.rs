@@ -36,23 +36,26 @@ pub enum Repair {
 }
 
 impl fmt::Display for Repair {
+    /// In the plural; in the alternate form for a single one.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
-            Repair::Unpublished => "rows left out of screens that were not published",
-            Repair::Wordless => "rows left out whose captions have no word",
-            Repair::EmptyCaption => "captions left out that have no word",
-            Repair::SecondRow => "rows joined to an earlier one for the same node",
-            Repair::NoNode => "rows left out whose node is not on the screen",
-            Repair::NoHierarchy => "screens left out whose file has no view hierarchy",
-            Repair::NoCaption => "screens left out on which nothing has a caption",
-            Repair::NoClass => "nodes that do not say their class",
-            Repair::NoBounds => "nodes set to the origin that have not four numbers as bounds",
-            Repair::Reversed => "bounds turned whose edges were in the wrong order",
-            Repair::Clipped => "bounds clipped that reached out of the canvas",
-            Repair::NoArea => "bounds kept that have no area on the canvas",
-            Repair::ResourceId => "resource ids read that have not just one slash",
-            Repair::WrongType => "values left out that are not of the type of their key",
-        })
+        let (one, what) = match self {
+            Repair::Unpublished => ("row", "s left out of screens that were not published"),
+            Repair::Wordless => ("row", "s left out whose captions have no word"),
+            Repair::EmptyCaption => ("caption", "s left out without a word"),
+            Repair::SecondRow => ("row", "s joined to an earlier one for the same node"),
+            Repair::NoNode => ("row", "s left out whose node is not on the screen"),
+            Repair::NoHierarchy => ("screen", "s left out whose file has no view hierarchy"),
+            Repair::NoCaption => ("screen", "s left out on which nothing has a caption"),
+            Repair::NoClass => ("node", "s without a stated class"),
+            Repair::NoBounds => ("node", "s set to the origin without four numbers as bounds"),
+            Repair::Reversed => ("bounds", " turned whose edges were in the wrong order"),
+            Repair::Clipped => ("bounds", " clipped that reached out of the canvas"),
+            Repair::NoArea => ("bounds", " kept that have no area on the canvas"),
+            Repair::ResourceId => ("resource id", "s read without exactly one slash"),
+            Repair::WrongType => ("value", "s left out of another type than their key's"),
+        };
+        let what = if f.alternate() { what.trim_start_matches('s') } else { what };
+        write!(f, "{one}{what}")
     }
 }
 
