@@ -4,14 +4,17 @@
 //! partial derivative; what a closure captured *is* what the op saved, and is freed as soon as the closure has run.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tensor::{Float, Shape, Tensor};
 
 use crate::Var;
 use crate::profile::{self, Kind};
+use crate::var::Origin;
 
 /// Maps the gradient of an op's output to the gradient of one input.
 pub(crate) type Vjp<E> = Box<dyn FnOnce(Tensor<E>) -> Tensor<E> + Send>;
@@ -21,6 +24,17 @@ pub(crate) type JointVjp<E> = Box<dyn FnOnce(Tensor<E>) -> Vec<Tensor<E>> + Send
 pub(crate) enum Partial<E: Float> {
     One(usize, Vjp<E>),
     Joint(Vec<Option<usize>>, JointVjp<E>),
+}
+
+impl<E: Float> Partial<E> {
+    /// The gradients of the inputs, and their numbers.
+    fn apply(self, g: Tensor<E>) -> impl Iterator<Item = (usize, Tensor<E>)> {
+        let (inputs, gradients) = match self {
+            Partial::One(input, vjp) => (vec![Some(input)], vec![vjp(g)]),
+            Partial::Joint(inputs, vjp) => (inputs, vjp(g)),
+        };
+        inputs.into_iter().zip(gradients).filter_map(|(input, g)| Some((input?, g)))
+    }
 }
 
 pub(crate) struct Node<E: Float> {
@@ -35,9 +49,27 @@ pub(crate) struct Node<E: Float> {
 pub(crate) struct Place {
     marker: Option<usize>,
     location: &'static Location<'static>,
+    /// The first node of the record that it belongs to.
+    first: usize,
 }
 
 /// The record of one forward pass. Cloning copies the handle; a tape belongs to one thread.
+///
+/// Backward consumes the record. Nodes are numbered on from there, so what was computed before is never taken for
+/// something that was recorded since: an op that meets it panics. Leaves stay usable, and enter the next record at their
+/// first use.
+///
+/// ```
+/// use autograd::Tape;
+/// use tensor::Tensor;
+///
+/// let tape: Tape = Tape::new();
+/// let (x, w) = (tape.leaf(Tensor::scalar(2.0)), tape.leaf(Tensor::scalar(5.0)));
+/// tape.backward(&x.mul(&w));
+/// let gradients = tape.backward(&w.scale(3.0).add(&x.square()));
+/// assert_eq!(gradients.get(&w).unwrap().item(), 3.0);
+/// assert_eq!(gradients.get(&x).unwrap().item(), 4.0);
+/// ```
 #[derive(Clone)]
 pub struct Tape<E: Float = f32> {
     inner: Rc<Inner<E>>,
@@ -45,6 +77,12 @@ pub struct Tape<E: Float = f32> {
 
 struct Inner<E: Float> {
     nodes: RefCell<Vec<Node<E>>>,
+    /// The number of the first of `nodes`; all before it are consumed.
+    first: Cell<usize>,
+    /// Leaves of consumed records that this one uses, and the nodes that stand for them.
+    renewed: RefCell<BTreeMap<usize, usize>>,
+    /// Held by gradients too, which may live on another thread.
+    identity: Arc<()>,
     marker: Cell<Option<usize>>,
     detects: bool,
     anomaly: RefCell<Option<Anomaly>>,
@@ -105,17 +143,29 @@ impl<E: Float> Tape<E> {
 
     fn with(detects: bool) -> Self {
         profile::begin();
-        let (nodes, marker) = (RefCell::default(), Cell::default());
-        Self { inner: Rc::new(Inner { nodes, marker, detects, anomaly: RefCell::default() }) }
+        let inner = Inner {
+            nodes: RefCell::default(),
+            first: Cell::default(),
+            renewed: RefCell::default(),
+            identity: Arc::default(),
+            marker: Cell::default(),
+            detects,
+            anomaly: RefCell::default(),
+        };
+        Self { inner: Rc::new(inner) }
     }
 
     /// A variable to differentiate by.
     #[track_caller]
     pub fn leaf(&self, value: Tensor<E>) -> Var<E> {
-        let node =
-            Node { op: "leaf", shape: value.shape(), partials: Vec::new(), place: self.here() };
-        let id = self.push(node, &value);
-        Var::tracked(value, self.clone(), id)
+        let place = self.here();
+        let id = self.push_leaf(value.shape(), place);
+        self.look("leaf", &value, place, false);
+        Var::tracked(value, Origin { tape: self.clone(), id, op: None })
+    }
+
+    fn push_leaf(&self, shape: Shape, place: Place) -> usize {
+        self.push(Node { op: "leaf", shape, partials: Vec::new(), place })
     }
 
     /// Marks what follows, until the next mark. An [`Anomaly`] carries the marker of its op.
@@ -140,10 +190,13 @@ impl<E: Float> Tape<E> {
 
     /// The nodes in the order of their creation. Constants, which no gradient flows into, are not among them.
     pub fn nodes(&self) -> Vec<NodeView> {
+        let first = self.inner.first.get();
         let view = |node: &Node<E>| {
             let inputs = node.partials.iter().flat_map(|partial| match partial {
-                Partial::One(input, _) => vec![*input],
-                Partial::Joint(inputs, _) => inputs.iter().flatten().copied().collect(),
+                Partial::One(input, _) => vec![input - first],
+                Partial::Joint(inputs, _) => {
+                    inputs.iter().flatten().map(|input| input - first).collect()
+                }
             });
             let (op, shape, marker) = (node.op, node.shape, node.place.marker);
             NodeView { op, shape, inputs: inputs.collect(), marker }
@@ -153,18 +206,50 @@ impl<E: Float> Tape<E> {
 
     #[track_caller]
     pub(crate) fn here(&self) -> Place {
-        Place { marker: self.inner.marker.get(), location: Location::caller() }
+        let (marker, first) = (self.inner.marker.get(), self.inner.first.get());
+        Place { marker, location: Location::caller(), first }
     }
 
     pub(crate) fn same(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.inner, &other.inner)
     }
 
-    pub(crate) fn push(&self, node: Node<E>, value: &Tensor<E>) -> usize {
-        self.look(node.op, value, node.place, false);
+    /// Adds a node, and returns its number.
+    fn push(&self, node: Node<E>) -> usize {
         let mut nodes = self.inner.nodes.borrow_mut();
         nodes.push(node);
-        nodes.len() - 1
+        self.inner.first.get() + nodes.len() - 1
+    }
+
+    /// Adds the node of an op, and returns its number.
+    #[track_caller]
+    pub(crate) fn push_op(&self, node: Node<E>, value: &Tensor<E>) -> usize {
+        let (op, place) = (node.op, node.place);
+        let is_current = place.first == self.inner.first.get();
+        assert!(is_current, "{op}: backward has consumed the record of its inputs");
+        self.look(op, value, place, false);
+        self.push(node)
+    }
+
+    /// The number under which `reader` finds a variable of this shape in the record: its own, or, for a leaf of a record
+    /// that backward has consumed, that of the leaf that stands for it.
+    #[track_caller]
+    pub(crate) fn number(&self, origin: &Origin<E>, shape: Shape, reader: &str) -> usize {
+        if origin.id >= self.inner.first.get() {
+            return origin.id;
+        }
+        if let Some(op) = origin.op {
+            panic!(
+                "{reader}: the output of {op} {shape} was recorded before a backward pass, which has consumed its \
+                 record; compute it again"
+            );
+        }
+        let renewed = self.inner.renewed.borrow().get(&origin.id).copied();
+        renewed.unwrap_or_else(|| {
+            let id = self.push_leaf(shape, self.here());
+            self.inner.renewed.borrow_mut().insert(origin.id, id);
+            id
+        })
     }
 
     /// In anomaly mode, remembers the first tensor that is not finite.
@@ -184,19 +269,29 @@ impl<E: Float> Tape<E> {
     /// derivatives are not offered, since the derivatives of fused kernels are kernels themselves.
     ///
     /// # Panics
-    /// If `cotangent` has not the output's shape, or if the output was recorded elsewhere or consumed already.
+    /// If `cotangent` has not the output's shape, or if the output is a constant, was recorded elsewhere or consumed
+    /// already. The record is kept then.
     #[track_caller]
     pub fn backward_with(&self, output: &Var<E>, cotangent: Tensor<E>) -> Gradients<E> {
-        assert_eq!(cotangent.shape(), output.shape(), "backward: shape of the cotangent");
-        let mut nodes = self.inner.nodes.take();
-        let Some(id) = output.id_on(self) else {
-            return Gradients { by_node: Vec::new() }; // a constant depends on no leaf
+        let (expected, found) = (output.shape(), cotangent.shape());
+        assert!(
+            expected == found,
+            "backward: a cotangent of shape {found} for an output of shape {expected}"
+        );
+        let Some(origin) = output.origin() else {
+            panic!("backward: the output {expected} is a constant, which depends on no leaf");
         };
-        assert!(id < nodes.len(), "backward: the record of this output was consumed already");
-        nodes.truncate(id + 1);
+        let is_own = origin.tape.same(self);
+        assert!(is_own, "backward: the output {expected} was recorded on another tape");
+        let id = self.number(origin, expected, "backward");
+
+        let mut nodes = self.inner.nodes.take();
+        let first = self.inner.first.replace(self.inner.first.get() + nodes.len());
+        let renewed = self.inner.renewed.take();
+        nodes.truncate(id - first + 1);
         let shapes: Vec<Shape> = nodes.iter().map(|node| node.shape).collect();
         let mut by_node: Vec<Option<Tensor<E>>> = vec![None; nodes.len()];
-        by_node[id] = Some(cotangent);
+        by_node[id - first] = Some(cotangent);
         profile::begin();
         while let Some(Node { op, partials, place, .. }) = nodes.pop() {
             if partials.is_empty() {
@@ -210,26 +305,15 @@ impl<E: Float> Tape<E> {
                 // The last derivative owns the gradient and may work in place.
                 let g = if left == 0 { gradient.take() } else { gradient.clone() };
                 let g = g.expect("given away only to the last");
-                let mut deliver = |input: usize, g: Tensor<E>| {
-                    let g = unbroadcast(op, g, shapes[input]);
+                for (input, g) in partial.apply(g) {
+                    let g = unbroadcast(op, g, shapes[input - first], place);
                     self.look(op, &g, place, true);
-                    accumulate(&mut by_node[input], g);
-                };
-                match partial {
-                    Partial::One(input, vjp) => deliver(input, vjp(g)),
-                    Partial::Joint(inputs, vjp) => {
-                        let all = inputs.into_iter().zip(vjp(g));
-                        all.for_each(|(input, g)| {
-                            if let Some(input) = input {
-                                deliver(input, g);
-                            }
-                        });
-                    }
+                    accumulate(&mut by_node[input - first], g);
                 }
             }
             profile::end(op, Kind::Backward);
         }
-        Gradients { by_node }
+        Gradients { by_node, first, renewed, tape: Arc::clone(&self.inner.identity) }
     }
 
     /// [`Tape::backward_with`] for a scalar, with cotangent 1.
@@ -238,23 +322,24 @@ impl<E: Float> Tape<E> {
     /// If the output has not one element, or as [`Tape::backward_with`].
     #[track_caller]
     pub fn backward(&self, output: &Var<E>) -> Gradients<E> {
-        assert_eq!(
-            output.value().len(),
-            1,
-            "backward: a scalar expected, found {}",
-            output.shape()
-        );
+        let shape = output.shape();
+        assert!(shape.elements() == 1, "backward: a scalar expected, found {shape}");
         self.backward_with(output, Tensor::ones(output.shape()))
     }
 }
 
 /// Sums a gradient over the axes along which its input was broadcast. Done here once, so that no op does it.
-fn unbroadcast<E: Float>(op: &str, g: Tensor<E>, shape: Shape) -> Tensor<E> {
-    if g.shape() == shape {
+#[track_caller]
+fn unbroadcast<E: Float>(op: &str, g: Tensor<E>, shape: Shape, place: Place) -> Tensor<E> {
+    let found = g.shape();
+    if found == shape {
         return g;
     }
-    let broadcasts = g.shape().broadcast(shape) == Some(g.shape());
-    assert!(broadcasts, "{op}: gradient of shape {} for a value of shape {shape}", g.shape());
+    assert!(
+        found.broadcast(shape) == Some(found),
+        "{op}: gradient of shape {found} for a value of shape {shape}, recorded at {}",
+        place.location
+    );
     g.sum_to(shape)
 }
 
@@ -279,17 +364,45 @@ impl<E: Float> fmt::Debug for Tape<E> {
 #[derive(Clone, Debug)]
 pub struct Gradients<E: Float = f32> {
     by_node: Vec<Option<Tensor<E>>>,
+    /// The number of the first node, and the nodes that stood for leaves before it.
+    first: usize,
+    renewed: BTreeMap<usize, usize>,
+    tape: Arc<()>,
 }
 
 impl<E: Float> Gradients<E> {
     /// The gradient with respect to a leaf; `None` if the output does not depend on it.
+    ///
+    /// # Panics
+    /// If the variable is the output of an op, of which no gradient is kept, or of another tape.
+    #[track_caller]
     pub fn get(&self, leaf: &Var<E>) -> Option<&Tensor<E>> {
-        self.by_node.get(leaf.id()?)?.as_ref()
+        self.by_node.get(self.place(leaf)?)?.as_ref()
     }
 
     /// [`Gradients::get`], taken out.
+    ///
+    /// # Panics
+    /// As [`Gradients::get`].
+    #[track_caller]
     pub fn take(&mut self, leaf: &Var<E>) -> Option<Tensor<E>> {
-        self.by_node.get_mut(leaf.id()?)?.take()
+        let place = self.place(leaf)?;
+        self.by_node.get_mut(place)?.take()
+    }
+
+    #[track_caller]
+    fn place(&self, leaf: &Var<E>) -> Option<usize> {
+        let (origin, shape) = (leaf.origin()?, leaf.shape());
+        let is_own = Arc::ptr_eq(&self.tape, &origin.tape.inner.identity);
+        assert!(is_own, "gradients: the variable {shape} was recorded on another tape");
+        if let Some(op) = origin.op {
+            panic!("gradients: none is kept of the output of {op} {shape}, only those of leaves");
+        }
+        let number = match origin.id >= self.first {
+            true => origin.id,
+            false => *self.renewed.get(&origin.id)?,
+        };
+        Some(number - self.first)
     }
 }
 
@@ -305,6 +418,95 @@ mod tests {
         let gradients = tape.backward_with(&y, Tensor::ones([2]));
         assert_eq!(gradients.get(&x).expect("tracked").to_vec(), [16.0, 8.0]);
         assert!(tape.is_empty(), "backward consumes the record");
+    }
+
+    #[test]
+    fn a_record_counts_once_and_leaves_stay_usable() {
+        let tape: Tape<f64> = Tape::new();
+        let (x, w) = (tape.leaf(Tensor::scalar(2.0)), tape.leaf(Tensor::scalar(5.0)));
+        let get = |gradients: &Gradients<f64>| [&x, &w].map(|leaf| gradients.get(leaf).cloned());
+        let one = tape.backward(&x.mul(&w));
+        assert_eq!(get(&one), [5.0, 2.0].map(|g| Some(Tensor::scalar(g))));
+        for _ in 0..3 {
+            let (d, e) = (w.scale(3.0), x.scale(2.0));
+            let unused = e.exp();
+            let both = tape.backward(&d.add(&e));
+            assert_eq!(get(&both), [2.0, 3.0].map(|g| Some(Tensor::scalar(g))));
+            assert!(tape.is_empty());
+            let of_w = tape.backward(&w.mul(&unused.detach()).add(&w));
+            assert_eq!(get(&of_w), [None, Some(Tensor::scalar(4f64.exp() + 1.0))]);
+        }
+        // A leaf itself, and one that is made between two records.
+        assert_eq!(tape.backward(&x).get(&x).map(Tensor::item), Some(1.0));
+        let v = tape.leaf(Tensor::scalar(7.0));
+        let all = tape.backward(&v.mul(&x).mul(&x));
+        assert_eq!(
+            (get(&all)[0].clone(), get(&one)[1].clone()),
+            (Some(Tensor::scalar(28.0)), Some(Tensor::scalar(2.0)))
+        );
+        assert_eq!((all.get(&v).map(Tensor::item), one.get(&v)), (Some(4.0), None));
+    }
+
+    /// The message of the panic of `f`.
+    fn refusal(f: impl FnOnce()) -> String {
+        crate::check::run::catching(f).expect_err("refused")
+    }
+
+    #[test]
+    fn what_backward_has_consumed_is_refused_wherever_it_is_used() {
+        let tape: Tape = Tape::new();
+        let x = tape.leaf(Tensor::ones([2]));
+        let y = x.exp();
+        let held = crate::Op::new("held", y.value().clone()).wrt(&y, |g| g);
+        tape.backward(&y.sum_all());
+        let uses: [(&str, &dyn Fn()); 4] = [
+            ("mul", &|| drop(x.mul(&y))),
+            ("add", &|| drop(y.clone() + &x)),
+            ("matmul", &|| drop(y.reshape([1, 2]).matmul(&x.reshape([2, 1])))),
+            ("backward", &|| drop(tape.backward_with(&y, Tensor::ones([2])))),
+        ];
+        for (op, stale) in uses {
+            let message = refusal(stale);
+            let op = if op == "matmul" { "reshape" } else { op };
+            let expected =
+                format!("{op}: the output of exp [2] was recorded before a backward pass");
+            assert!(message.starts_with(&expected), "{message}");
+        }
+        let message = refusal(|| drop(held.record()));
+        assert_eq!(message, "held: backward has consumed the record of its inputs");
+    }
+
+    #[test]
+    fn backward_of_what_depends_on_no_leaf_is_refused_and_the_record_kept() {
+        let tape: Tape = Tape::new();
+        let x = tape.leaf(Tensor::scalar(3.0));
+        let y = x.square();
+        let other: Tape = Tape::new();
+        let theirs = other.leaf(Tensor::scalar(1.0)).exp();
+        for (output, expected) in [
+            (y.detach(), "backward: the output [] is a constant, which depends on no leaf"),
+            (theirs, "backward: the output [] was recorded on another tape"),
+            (x.reshape([1]).expand([3]), "backward: a scalar expected, found [3]"),
+        ] {
+            assert_eq!(refusal(|| drop(tape.backward(&output))), expected);
+        }
+        let gradients = tape.backward(&y);
+        assert_eq!(gradients.get(&x).map(Tensor::item), Some(6.0));
+    }
+
+    #[test]
+    fn gradients_know_their_tape_and_are_those_of_leaves() {
+        let [one, two] = [(); 2].map(|()| Tape::<f32>::new());
+        let (x, theirs) = (one.leaf(Tensor::scalar(3.0)), two.leaf(Tensor::ones([2])));
+        let y = x.square();
+        let gradients = one.backward(&y);
+        let get = |var: &Var| refusal(|| drop(gradients.get(var).cloned()));
+        assert_eq!(get(&theirs), "gradients: the variable [2] was recorded on another tape");
+        assert_eq!(
+            get(&y),
+            "gradients: none is kept of the output of square [], only those of leaves"
+        );
+        std::thread::spawn(move || drop(gradients)); // they leave their thread, as a shard's do
     }
 
     #[test]

@@ -11,7 +11,17 @@ use crate::tape::{Node, Partial, Place, Tape};
 #[derive(Clone)]
 pub struct Var<E: Float = f32> {
     value: Tensor<E>,
-    origin: Option<(Tape<E>, usize)>,
+    origin: Option<Origin<E>>,
+}
+
+/// Where a variable came from.
+#[derive(Clone)]
+pub(crate) struct Origin<E: Float> {
+    pub(crate) tape: Tape<E>,
+    /// The number of its node; see [`Tape::number`].
+    pub(crate) id: usize,
+    /// The op that made it; none is known of a leaf.
+    pub(crate) op: Option<&'static str>,
 }
 
 impl<E: Float> Var<E> {
@@ -20,8 +30,8 @@ impl<E: Float> Var<E> {
         Self { value, origin: None }
     }
 
-    pub(crate) fn tracked(value: Tensor<E>, tape: Tape<E>, id: usize) -> Self {
-        Self { value, origin: Some((tape, id)) }
+    pub(crate) fn tracked(value: Tensor<E>, origin: Origin<E>) -> Self {
+        Self { value, origin: Some(origin) }
     }
 
     /// The value.
@@ -59,20 +69,14 @@ impl<E: Float> Var<E> {
         Self::constant(self.value.clone())
     }
 
-    /// Splits into the value and a handle of the origin, so that an op can reuse the value's buffer.
+    /// Splits into the value and its source, so that an op can reuse the value's buffer.
     pub(crate) fn into_parts(self) -> (Tensor<E>, Source<E>) {
-        (self.value, Source(self.origin))
+        let shape = self.shape();
+        (self.value, Source { origin: self.origin, shape })
     }
 
-    pub(crate) fn id(&self) -> Option<usize> {
-        self.origin.as_ref().map(|(_, id)| *id)
-    }
-
-    #[track_caller]
-    pub(crate) fn id_on(&self, tape: &Tape<E>) -> Option<usize> {
-        let (own, id) = self.origin.as_ref()?;
-        assert!(own.same(tape), "backward: the output was recorded on another tape");
-        Some(*id)
+    pub(crate) fn origin(&self) -> Option<&Origin<E>> {
+        self.origin.as_ref()
     }
 }
 
@@ -88,8 +92,11 @@ impl<E: Float> fmt::Debug for Var<E> {
     }
 }
 
-/// Where a variable came from, without its value.
-pub(crate) struct Source<E: Float>(Option<(Tape<E>, usize)>);
+/// A variable without its value.
+pub(crate) struct Source<E: Float> {
+    origin: Option<Origin<E>>,
+    shape: Shape,
+}
 
 /// An op being recorded: its value, then one derivative per input.
 ///
@@ -137,15 +144,14 @@ impl<E: Float> Op<E> {
     /// axes along which the input was broadcast. An untracked input drops the closure, and with it all that it saved.
     ///
     /// # Panics
-    /// If inputs were recorded on different tapes.
+    /// If inputs were recorded on different tapes, or before a backward pass, which has consumed their record.
     #[track_caller]
     pub fn wrt(
         self,
         input: &Var<E>,
         vjp: impl FnOnce(Tensor<E>) -> Tensor<E> + Send + 'static,
     ) -> Self {
-        let origin = input.origin.as_ref().map(|(tape, id)| (tape, *id));
-        self.derive(origin, vjp)
+        self.derive(input.origin.as_ref(), input.shape(), vjp)
     }
 
     /// [`Op::wrt`] for an input whose value was moved into the op.
@@ -155,17 +161,18 @@ impl<E: Float> Op<E> {
         input: &Source<E>,
         vjp: impl FnOnce(Tensor<E>) -> Tensor<E> + Send + 'static,
     ) -> Self {
-        self.derive(input.0.as_ref().map(|(tape, id)| (tape, *id)), vjp)
+        self.derive(input.origin.as_ref(), input.shape, vjp)
     }
 
     #[track_caller]
     fn derive(
         mut self,
-        origin: Option<(&Tape<E>, usize)>,
+        origin: Option<&Origin<E>>,
+        shape: Shape,
         vjp: impl FnOnce(Tensor<E>) -> Tensor<E> + Send + 'static,
     ) -> Self {
-        if let Some((tape, id)) = origin {
-            self.join(tape);
+        if let Some(origin) = origin {
+            let id = self.join(origin, shape);
             self.partials.push(Partial::One(id, Box::new(vjp)));
         }
         self
@@ -174,7 +181,7 @@ impl<E: Float> Op<E> {
     /// The derivatives with respect to several inputs whose computation shares work.
     ///
     /// # Panics
-    /// If inputs were recorded on different tapes.
+    /// As [`Op::wrt`].
     #[track_caller]
     pub fn wrt_all<const N: usize>(
         mut self,
@@ -182,18 +189,22 @@ impl<E: Float> Op<E> {
         vjp: impl FnOnce(Tensor<E>) -> [Tensor<E>; N] + Send + 'static,
     ) -> Self {
         if inputs.iter().any(|input| input.is_tracked()) {
-            inputs
-                .iter()
-                .filter_map(|input| input.origin.as_ref())
-                .for_each(|(tape, _)| self.join(tape));
-            let ids = inputs.iter().map(|input| input.id()).collect();
+            let mut ids = Vec::with_capacity(N);
+            for input in inputs {
+                ids.push(match input.origin() {
+                    Some(origin) => Some(self.join(origin, input.shape())),
+                    None => None,
+                });
+            }
             self.partials.push(Partial::Joint(ids, Box::new(move |g| vjp(g).into())));
         }
         self
     }
 
+    /// Takes an input in, and returns its number.
     #[track_caller]
-    fn join(&mut self, tape: &Tape<E>) {
+    fn join(&mut self, origin: &Origin<E>, shape: Shape) -> usize {
+        let tape = &origin.tape;
         match &self.tape {
             Some(own) => {
                 assert!(own.same(tape), "{}: inputs recorded on different tapes", self.name);
@@ -203,15 +214,20 @@ impl<E: Float> Op<E> {
                 self.tape = Some(tape.clone());
             }
         }
+        tape.number(origin, shape, self.name)
     }
 
     /// The output, recorded if any input was.
+    ///
+    /// # Panics
+    /// If backward has consumed the record of the inputs since they were named.
+    #[track_caller]
     pub fn record(self) -> Var<E> {
         let Self { name, value, tape, partials, place } = self;
         profile::end(name, Kind::Forward);
         let (Some(tape), Some(place)) = (tape, place) else { return Var::constant(value) };
         let node = Node { op: name, shape: value.shape(), partials, place };
-        let id = tape.push(node, &value);
-        Var::tracked(value, tape, id)
+        let id = tape.push_op(node, &value);
+        Var::tracked(value, Origin { tape, id, op: Some(name) })
     }
 }

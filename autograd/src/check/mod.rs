@@ -34,7 +34,7 @@ mod parametric;
 mod pick;
 mod precision;
 mod report;
-mod run;
+pub(crate) mod run;
 mod spec;
 #[cfg(any(test, feature = "proptest"))]
 mod strategy;

@@ -35,8 +35,11 @@ pub(crate) fn run<E: Float>(
         let tape = Tape::new();
         let leaves: Vec<Var<E>> = inputs.iter().map(|input| tape.leaf(input.clone())).collect();
         let output = call(&leaves);
-        let gradients = tape.backward_with(&output, cotangent(output.shape()));
-        let gradients = leaves.iter().map(|leaf| gradients.get(leaf).cloned()).collect();
+        // The gradient of a constant is refused by the tape; here it is a finding.
+        let gradients =
+            output.is_tracked().then(|| tape.backward_with(&output, cotangent(output.shape())));
+        let of = |leaf| gradients.as_ref().and_then(|gradients| gradients.get(leaf).cloned());
+        let gradients = leaves.iter().map(of).collect();
         Run { value: output.into_value(), gradients }
     })
 }
