@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use autograd::profile::span;
 use autograd::{Anomaly, Tape, Var};
@@ -56,19 +56,31 @@ pub fn micro_batch(batch: usize, tokens: usize) -> usize {
 }
 
 impl Shards {
+    #[track_caller]
     fn count(&self) -> usize {
-        self.batch.div_ceil(self.micro_batch.max(1))
+        for (name, size) in [("batch", self.batch), ("micro_batch", self.micro_batch)] {
+            assert!(size > 0, "shards: {name} must be at least 1");
+        }
+        self.batch.div_ceil(self.micro_batch)
     }
 
     fn range(&self, shard: usize) -> Range<usize> {
-        let size = self.micro_batch.max(1);
-        shard * size..self.batch.min((shard + 1) * size)
+        let start = shard * self.micro_batch;
+        start..start + self.micro_batch.min(self.batch - start)
     }
 
-    /// The randomness of a shard.
+    /// The randomness of a shard. Steps below 2^48 of up to 2^16 shards are streams of one key; what is beyond has keys of its
+    /// own, so that no two shards of a run ever draw the same numbers.
     fn rng(&self, shard: usize) -> ChaCha8Rng {
+        let (step, shard) = (self.step, shard as u64);
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        rng.set_stream(self.step << 16 | shard as u64);
+        if step >> 48 != 0 || shard >> 16 != 0 {
+            let mut key = rng.get_seed();
+            let beyond = [step >> 48, shard >> 16].map(u64::to_le_bytes).concat();
+            key.iter_mut().zip(beyond).for_each(|(key, beyond)| *key ^= beyond);
+            rng = ChaCha8Rng::from_seed(key);
+        }
+        rng.set_stream(step << 16 | shard & 0xffff);
         rng
     }
 
@@ -77,37 +89,49 @@ impl Shards {
     ///
     /// Shards run on rayon's threads. If there are fewer shards than threads they run one after another on this thread,
     /// and the ops inside split instead.
+    ///
+    /// # Panics
+    /// If the batch or the micro-batch is 0, or if the loss of a shard has not one element or depends on no parameter.
+    #[track_caller]
     pub fn differentiate<T: Send, E: Float>(
         &self,
         params: &Params<E>,
         loss: impl Fn(&Context<'_, E>, Range<usize>) -> (Var<E>, T) + Sync,
     ) -> Step<T, E> {
+        let (sum, refused, count) = (InOrder::default(), OnceLock::new(), self.count());
         let run = |shard: usize| {
             let _span = span("shard");
             let cx = Context::train(params, self.rng(shard));
             let (loss, output) = loss(&cx, self.range(shard));
-            Step {
-                loss: loss.value().item().to_f64(),
-                grads: cx.backward(&loss),
-                outputs: vec![output],
+            if loss.value().len() != 1 || !loss.is_tracked() {
+                refused.get_or_init(|| match loss.is_tracked() {
+                    true => format!("a scalar expected, found {}", loss.shape()),
+                    false => format!("the output {} depends on no parameter", loss.shape()),
+                });
+                return;
             }
+            let grads = cx.backward(&loss);
+            let loss = loss.value().item().to_f64();
+            sum.put(shard, Step { loss, grads, outputs: vec![output] });
         };
-        let sum = InOrder::default();
-        let threads = rayon::current_num_threads().min(self.count());
+        let threads = rayon::current_num_threads().min(count);
         if threads < rayon::current_num_threads() || threads == 1 {
-            (0..self.count()).for_each(|shard| sum.put(shard, run(shard)));
+            (0..count).for_each(run);
         } else {
             let next = AtomicUsize::new(0);
             let work = || {
                 loop {
                     let shard = next.fetch_add(1, Ordering::Relaxed);
-                    if shard >= self.count() {
+                    if shard >= count {
                         break;
                     }
-                    sum.put(shard, run(shard));
+                    run(shard);
                 }
             };
             rayon::scope(|scope| (0..threads).for_each(|_| scope.spawn(|_| work())));
+        }
+        if let Some(why) = refused.get() {
+            panic!("shards: loss of a shard: {why}");
         }
         sum.finish()
     }
@@ -115,6 +139,10 @@ impl Shards {
     /// The first NaN or infinity of what [`differentiate`](Self::differentiate) computes, and the parameter that was used last
     /// before it, as [`Context::anomaly`] tells them: differentiates shard after shard again, with the same randomness, looking at
     /// every value. `None` if all are finite; a sum of gradients over shards may still not be.
+    ///
+    /// # Panics
+    /// As [`differentiate`](Self::differentiate).
+    #[track_caller]
     pub fn diagnose<'p, E: Float>(
         &self,
         params: &'p Params<E>,
@@ -181,6 +209,8 @@ impl<T, E: Float> InOrder<T, E> {
 
 #[cfg(test)]
 mod tests {
+    use autograd::check;
+    use rand::Rng;
     use tensor::Tensor;
 
     use super::*;
@@ -242,6 +272,56 @@ mod tests {
             assert_eq!((one.loss, &one.outputs), (other.loss, &other.outputs));
             assert_eq!(one.grads.get(w), other.grads.get(w));
         }
+    }
+
+    #[test]
+    fn no_two_shards_draw_the_same_numbers_and_those_of_ordinary_steps_are_as_ever() {
+        let draws = |step, shard| {
+            let shards = Shards { batch: 1, micro_batch: 1, seed: 9, step };
+            let mut rng = shards.rng(shard);
+            (rng.next_u64(), rng.next_u64())
+        };
+        let cases = [
+            (0, 0),
+            (0, 65_535),
+            (0, 65_536),
+            (1, 0),
+            (1, 65_536),
+            (0, 1 << 17),
+            (2, 0),
+            (0, 1 << 40),
+            (1 << 48, 0),
+            (1 << 49, 0),
+            (1 << 48, 1 << 16),
+            (u64::MAX, 3),
+            (u64::MAX, usize::MAX),
+        ];
+        let all: std::collections::BTreeSet<_> =
+            cases.iter().map(|&(step, shard)| draws(step, shard)).collect();
+        assert_eq!(all.len(), cases.len());
+        let mut ordinary = ChaCha8Rng::seed_from_u64(9);
+        ordinary.set_stream(7 << 16 | 5);
+        assert_eq!(draws(7, 5), (ordinary.next_u64(), ordinary.next_u64()));
+    }
+
+    #[test]
+    fn what_cannot_be_differentiated_is_refused_at_the_callers_line() {
+        let mut params = Params::new();
+        let w = Init::new(&mut params, 0).param("w", [2], Fill::Ones, true);
+        let usual = Shards { batch: 4, micro_batch: 2, seed: 0, step: 0 };
+        let refusal = |shards: Shards, loss: &(dyn Fn(&Context<'_>) -> Var + Sync)| {
+            check::catching(|| shards.differentiate(&params, |cx, _| (loss(cx), ())))
+                .expect_err("refused")
+        };
+        let sum = |cx: &Context<'_>| cx.param(w).sum_all();
+        let none = Shards { batch: 0, ..usual };
+        assert_eq!(refusal(none, &sum), "shards: batch must be at least 1");
+        let none = Shards { micro_batch: 0, ..usual };
+        assert_eq!(refusal(none, &sum), "shards: micro_batch must be at least 1");
+        let found = refusal(usual, &|cx| cx.param(w));
+        assert_eq!(found, "shards: loss of a shard: a scalar expected, found [2]");
+        let found = refusal(usual, &|cx| sum(cx).detach());
+        assert_eq!(found, "shards: loss of a shard: the output [] depends on no parameter");
     }
 
     #[test]
