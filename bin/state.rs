@@ -1,12 +1,13 @@
 //! Everything that changes while training, and the checkpoint that holds it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use nn::checkpoint::{TensorFile, write};
-use nn::{AdamW, Ema, Params};
+use nn::{AdamW, Ema, Param, Params};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tensor::Tensor;
 use toml::Value;
 
@@ -116,6 +117,15 @@ impl State {
         let mut progress = serde_json::to_value(&self.counts)?;
         progress["format"] = FORMAT.into();
         progress["version"] = env!("CARGO_PKG_VERSION").into();
+        let steps = self.params.iter().zip(self.optimizer.steps());
+        let fewer: BTreeMap<&str, u64> = steps
+            .filter(|(_, steps)| **steps != self.counts.step)
+            .map(|(param, steps)| (param.name.as_str(), *steps))
+            .collect();
+        if !fewer.is_empty() {
+            // Of parameters that had no gradient in some steps.
+            progress["adamw_steps"] = serde_json::to_value(fewer)?;
+        }
         progress["ema_steps"] = self.ema.as_ref().map_or(0, Ema::steps).into();
         progress["identity"] = serde_json::to_value(identity)?;
         // One key only: the format does not fix the order of several.
@@ -147,22 +157,13 @@ impl State {
         let counts = Counts::deserialize(&progress).with_context(at)?;
         let mut moments = Vec::new();
         for param in self.params.iter() {
-            let moment = |which: &str| {
-                let name = format!("adamw.{which}.{}", param.name);
-                let moment: Tensor = file.tensor(&name)?;
-                if moment.shape() != param.value.shape() {
-                    bail!(
-                        "{}: tensor `{name}`: shape {} expected, found {}",
-                        path.display(),
-                        param.value.shape(),
-                        moment.shape()
-                    );
-                }
-                Ok(moment)
-            };
+            let moment = |which| file.like(&format!("adamw.{which}.{}", param.name), &param.value);
             moments.push([moment("m")?, moment("v")?]);
         }
-        self.optimizer.restore(counts.step, moments);
+        let fewer = progress.get("adamw_steps").cloned().unwrap_or_else(|| json!({}));
+        let fewer = HashMap::<String, u64>::deserialize(fewer).with_context(at)?;
+        let steps = |param: &Param| fewer.get(&param.name).copied().unwrap_or(counts.step);
+        self.optimizer.restore(self.params.iter().map(steps).collect(), moments);
         if let Some(ema) = &mut self.ema {
             let mut average = self.params.clone();
             file.load("ema.", &mut average)?;
@@ -171,6 +172,13 @@ impl State {
                 steps.with_context(|| format!("{}: a number `ema_steps` expected", at()))?;
             ema.restore(steps, average);
         }
+        file.expect_only(|name| match name.strip_prefix("adamw.") {
+            Some(name) => {
+                let name = name.strip_prefix("m.").or_else(|| name.strip_prefix("v."));
+                name.is_some_and(|name| self.params.by_name(name).is_some())
+            }
+            None => name.starts_with("model.") || self.ema.is_some() && name.starts_with("ema."),
+        })?;
         self.counts = counts;
         Ok(())
     }

@@ -449,7 +449,7 @@ mod tests {
 
     /// The message of the panic of `f`.
     fn refusal(f: impl FnOnce()) -> String {
-        crate::check::run::catching(f).expect_err("refused")
+        crate::check::catching(f).expect_err("refused")
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! One forward pass: parameters as variables, and the randomness that exists only in training.
 
 use std::cell::{OnceCell, RefCell};
-use std::fmt;
+use std::fmt::{self, Display};
 
 use autograd::{Anomaly, Tape, Var};
 use rand::rngs::ChaCha8Rng;
 use tensor::{Float, Tensor};
 
+use crate::params::Owner;
 use crate::{ParamId, Params};
 
 /// One forward pass of a model. Made anew for each; a pass in evaluation records nothing and cannot be random.
@@ -62,7 +63,13 @@ impl<'p, E: Float> Context<'p, E> {
     }
 
     /// The same pass with another tape, for example [`Tape::detecting_anomalies`].
+    ///
+    /// # Panics
+    /// If the pass has begun: parameters were used already.
+    #[track_caller]
     pub fn on(self, tape: Tape<E>) -> Self {
+        let begun = self.vars.iter().any(|var| var.get().is_some());
+        assert!(!begun, "context: another tape for a pass that has begun");
         Self { tape: Some(tape), ..self }
     }
 
@@ -77,11 +84,16 @@ impl<'p, E: Float> Context<'p, E> {
     }
 
     /// A parameter as a variable, the same one at each use.
+    ///
+    /// # Panics
+    /// If it is one of another arena than that of the pass.
+    #[track_caller]
     pub fn param(&self, id: ParamId) -> Var<E> {
+        let place = self.params.place(id);
         if let Some(tape) = &self.tape {
-            tape.mark(id.0);
+            tape.mark(place);
         }
-        let var = self.vars[id.0].get_or_init(|| {
+        let var = self.vars[place].get_or_init(|| {
             let param = self.params.get(id);
             match &self.tape {
                 Some(tape) if param.trainable => tape.leaf(param.value.clone()),
@@ -89,6 +101,37 @@ impl<'p, E: Float> Context<'p, E> {
             }
         });
         var.clone()
+    }
+
+    /// Refuses what a layer was given. The layer's path is that of one of its parameters.
+    #[track_caller]
+    pub(crate) fn refuse(
+        &self,
+        layer: &str,
+        id: ParamId,
+        expected: &str,
+        found: impl Display,
+    ) -> ! {
+        let name = &self.params.get(id).name;
+        let path = name.rsplit_once('.').map_or("", |(path, _)| path);
+        let at = if path.is_empty() { String::new() } else { format!(" `{path}`") };
+        panic!("{layer}{at}: {expected} expected, found {found}");
+    }
+
+    /// Refuses inputs whose last axis is not that of features.
+    #[track_caller]
+    pub(crate) fn expect_features(&self, layer: &str, id: ParamId, x: &Var<E>, features: usize) {
+        if x.dims().last() != Some(&features) {
+            self.refuse(layer, id, &format!("[… {features}]"), x.shape());
+        }
+    }
+
+    /// Refuses inputs that are not images [B, C, H, W] of so many channels.
+    #[track_caller]
+    pub(crate) fn expect_channels(&self, layer: &str, id: ParamId, x: &Var<E>, channels: usize) {
+        if x.shape().rank() != 4 || x.dims()[1] != channels {
+            self.refuse(layer, id, &format!("[B, {channels}, H, W]"), x.shape());
+        }
     }
 
     /// The generator of this pass's randomness; `None` outside of training.
@@ -106,6 +149,12 @@ impl<'p, E: Float> Context<'p, E> {
         self.tape.as_ref()
     }
 
+    /// Whether what is computed with parameters has gradients.
+    pub(crate) fn records(&self) -> bool {
+        let tracked = |var: &OnceCell<Var<E>>| var.get().is_some_and(Var::is_tracked);
+        self.tape.is_some() || self.vars.iter().any(tracked)
+    }
+
     /// The first NaN or infinity, in anomaly mode, and the parameter that was used last before it.
     pub fn anomaly(&self) -> Option<(Anomaly, Option<&'p str>)> {
         let anomaly = self.tape.as_ref()?.anomaly()?;
@@ -113,29 +162,42 @@ impl<'p, E: Float> Context<'p, E> {
         Some((anomaly, near))
     }
 
-    /// The gradients of a scalar loss with respect to all parameters. Frees the pass's record.
+    /// The gradients of a scalar loss with respect to all parameters. Frees the pass's record: parameters may be used
+    /// again, but nothing else that was computed before.
     ///
     /// # Panics
-    /// If the loss has not one element, or if the pass does not record.
+    /// If the loss has not one element or depends on no parameter, or if the pass does not record.
     #[track_caller]
     pub fn backward(&self, loss: &Var<E>) -> Grads<E> {
         let tape = self.tape.as_ref().expect("backward: a pass in evaluation records nothing");
         let mut gradients = tape.backward(loss);
-        let take = |var: &OnceCell<Var<E>>| gradients.take(var.get()?);
-        Grads { by_param: self.vars.iter().map(take).collect() }
+        // A gradient may be a view; what comes after asks for rows of numbers.
+        let take = |var: &OnceCell<Var<E>>| Some(gradients.take(var.get()?)?.contiguous());
+        Grads { by_param: self.vars.iter().map(take).collect(), owner: self.params.owner() }
     }
 }
 
-/// A gradient for each parameter of an arena; `None` where the loss does not depend on it.
+/// A gradient for each parameter of an arena; `None` where the loss does not depend on it. Each has the shape of its
+/// parameter, and its elements in row-major order.
 #[derive(Clone, Debug, Default)]
 pub struct Grads<E: Float = f32> {
-    pub(crate) by_param: Vec<Option<Tensor<E>>>,
+    by_param: Vec<Option<Tensor<E>>>,
+    owner: Owner,
 }
 
 impl<E: Float> Grads<E> {
     /// The gradient of a parameter.
+    ///
+    /// # Panics
+    /// If the parameter is not among those that these are gradients of.
+    #[track_caller]
     pub fn get(&self, id: ParamId) -> Option<&Tensor<E>> {
-        self.by_param.get(id.0)?.as_ref()
+        let place = self.owner.place(id);
+        let count = self.by_param.len();
+        let Some(place) = place else {
+            panic!("grads: of {count} parameters, and not of this one, which is of another arena");
+        };
+        self.by_param[place].as_ref()
     }
 
     /// The gradients in the order of the arena.
@@ -143,13 +205,34 @@ impl<E: Float> Grads<E> {
         self.by_param.iter().map(Option::as_ref)
     }
 
+    /// Refuses gradients of other parameters than these, or of other shapes.
+    #[track_caller]
+    pub(crate) fn check(&self, reader: &str, params: &Params<E>) {
+        self.owner.check(&format!("{reader}: gradients"), &params.owner());
+        for (param, g) in params.iter().zip(&self.by_param) {
+            let (expected, found) = (param.value.shape(), g.as_ref().map(Tensor::shape));
+            if let Some(found) = found.filter(|found| *found != expected) {
+                panic!("{reader}: a gradient {found} of `{}`, which is {expected}", param.name);
+            }
+        }
+    }
+
     /// Adds the gradients of another pass over the same parameters.
+    ///
+    /// # Panics
+    /// If they are of others.
+    #[track_caller]
     pub fn add(&mut self, other: Self) {
         if self.by_param.is_empty() {
             *self = other;
             return;
         }
-        for (sum, g) in self.by_param.iter_mut().zip(other.by_param) {
+        self.owner.check("grads: gradients", &other.owner);
+        for (place, (sum, g)) in self.by_param.iter_mut().zip(other.by_param).enumerate() {
+            let shapes = [&*sum, &g].map(|g| g.as_ref().map(Tensor::shape));
+            if let [Some(ours), Some(theirs)] = shapes {
+                assert!(ours == theirs, "grads: add: of parameter {place} {ours} and {theirs}");
+            }
             *sum = match (sum.take(), g) {
                 (Some(sum), Some(g)) => Some(sum + &g),
                 (sum, g) => sum.or(g),
@@ -157,19 +240,35 @@ impl<E: Float> Grads<E> {
         }
     }
 
-    /// The Euclidean norm of all gradients together.
+    /// The Euclidean norm of all gradients together. Neither tiny nor huge gradients are lost: where squares would be 0 or
+    /// infinite, they are those of fractions of the largest.
     pub fn norm(&self) -> f64 {
         let squares = |g: &Tensor<E>| {
-            let g = g.contiguous();
             let blocks = tensor::par::map_ranges(g.len(), 1 << 16, |range| {
-                let block = &g.data()[range];
-                E::vectorize(
-                    #[inline(always)]
-                    |simd| tensor::dot_row(block, block, simd).to_f64(),
-                )
+                // Short chains of sums in single precision, which lose no more than 1e-6.
+                let dot = |part: &[E]| {
+                    E::vectorize(
+                        #[inline(always)]
+                        |simd| tensor::dot_row(part, part, simd).to_f64(),
+                    )
+                };
+                g.data()[range].chunks(1 << 10).map(dot).sum::<f64>()
             });
             blocks.into_iter().sum::<f64>()
         };
-        self.iter().flatten().map(squares).sum::<f64>().sqrt()
+        let (sum, count): (f64, usize) =
+            self.iter().flatten().fold((0.0, 0), |(sum, n), g| (sum + squares(g), n + g.len()));
+        /// Of a mean of squares: the squares that underflow are lost beside it without a trace, in single precision too.
+        const SMALLEST: f64 = 1e-30;
+        if sum.is_finite() && sum >= SMALLEST * count as f64 {
+            return sum.sqrt();
+        }
+        let values = || self.iter().flatten().flat_map(Tensor::data).map(|x| x.to_f64());
+        let larger = |a: f64, b: f64| if b.is_nan() || b > a { b } else { a };
+        let largest = values().map(f64::abs).fold(0.0, larger);
+        if largest == 0.0 || !largest.is_finite() {
+            return largest;
+        }
+        largest * values().map(|x| (x / largest) * (x / largest)).sum::<f64>().sqrt()
     }
 }

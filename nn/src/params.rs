@@ -1,12 +1,55 @@
 //! The arena of parameters, and the scopes in which layers make them.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use tensor::{Float, Shape, Tensor};
 
-/// The place of a parameter in its arena.
+/// The place of a parameter in its arena, and which parameter it is: another arena, whose parameters have the same places,
+/// refuses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ParamId(pub(crate) usize);
+pub struct ParamId {
+    place: usize,
+    identity: Identity,
+}
+
+/// What tells a parameter from all others of the program. Copies of an arena, in any precision, hold the same parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Identity(u64);
+
+impl Identity {
+    /// One that there was not before. No result depends on the number.
+    fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// The parameters that something was made for, in their order: an optimizer, an average, gradients.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Owner(Vec<Identity>);
+
+impl Owner {
+    /// Where a parameter stands among these.
+    pub(crate) fn place(&self, id: ParamId) -> Option<usize> {
+        (self.0.get(id.place) == Some(&id.identity)).then_some(id.place)
+    }
+
+    /// Refuses other parameters than these.
+    #[track_caller]
+    pub(crate) fn check(&self, what: &str, other: &Self) {
+        let (ours, theirs) = (self.0.len(), other.0.len());
+        if self != other {
+            let grown = ours < theirs && other.0.starts_with(&self.0);
+            let why = match grown {
+                true => "some were added since",
+                false => "these are others",
+            };
+            panic!("{what} of {ours} parameters, used with {theirs}: {why}");
+        }
+    }
+}
 
 /// A named tensor that training changes.
 #[derive(Clone, Debug)]
@@ -19,6 +62,7 @@ pub struct Param<E: Float = f32> {
     pub decay: bool,
     /// Whether gradients are computed and the optimizer changes it.
     pub trainable: bool,
+    identity: Identity,
 }
 
 /// All parameters of a model, in the order in which its layers made them. Layers hold [`ParamId`]s only, so optimizer,
@@ -46,10 +90,6 @@ impl<E: Float> Params<E> {
         self.entries.iter_mut()
     }
 
-    pub(crate) fn as_mut_slice(&mut self) -> &mut [Param<E>] {
-        &mut self.entries
-    }
-
     /// The number of parameters (tensors).
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -66,13 +106,42 @@ impl<E: Float> Params<E> {
     }
 
     /// A parameter of this arena.
+    ///
+    /// # Panics
+    /// If it is one of another arena, which is no copy of this one.
+    #[track_caller]
     pub fn get(&self, id: ParamId) -> &Param<E> {
-        &self.entries[id.0]
+        &self.entries[self.place(id)]
     }
 
     /// A parameter of this arena, to be changed.
+    ///
+    /// # Panics
+    /// As [`Params::get`].
+    #[track_caller]
     pub fn get_mut(&mut self, id: ParamId) -> &mut Param<E> {
-        &mut self.entries[id.0]
+        let place = self.place(id);
+        &mut self.entries[place]
+    }
+
+    /// Where a parameter stands.
+    #[track_caller]
+    pub(crate) fn place(&self, id: ParamId) -> usize {
+        let found = self.entries.get(id.place);
+        if found.is_none_or(|param| param.identity != id.identity) {
+            let count = self.len();
+            let instead = found.map_or("none".to_owned(), |param| format!("`{}`", param.name));
+            panic!(
+                "params: a parameter of another arena, number {} there; of the {count} here that is {instead}",
+                id.place
+            );
+        }
+        id.place
+    }
+
+    /// Which parameters these are.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner(self.entries.iter().map(|param| param.identity).collect())
     }
 
     /// The parameter of this name.
@@ -92,6 +161,7 @@ impl<E: Float> Params<E> {
             value: param.value.cast(),
             decay: param.decay,
             trainable: param.trainable,
+            identity: param.identity,
         };
         Params { entries: self.entries.iter().map(cast).collect() }
     }
@@ -174,13 +244,18 @@ impl<'a> Init<'a> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(fnv1a(&name));
         let value = value(&mut rng);
-        self.params.entries.push(Param { name, value, decay, trainable: true });
-        ParamId(self.params.len() - 1)
+        let (place, identity) = (self.params.len(), Identity::new());
+        self.params.entries.push(Param { name, value, decay, trainable: true, identity });
+        ParamId { place, identity }
     }
 
     /// Excludes a parameter from training.
+    ///
+    /// # Panics
+    /// If it is one of another arena.
+    #[track_caller]
     pub fn freeze(&mut self, id: ParamId) {
-        self.params.entries[id.0].trainable = false;
+        self.params.get_mut(id).trainable = false;
     }
 }
 

@@ -34,7 +34,7 @@ mod parametric;
 mod pick;
 mod precision;
 mod report;
-pub(crate) mod run;
+mod run;
 mod spec;
 #[cfg(any(test, feature = "proptest"))]
 mod strategy;
@@ -49,6 +49,8 @@ pub use layout::Layout;
 pub use parametric::{CheckedOp, Parametric};
 pub use pick::Pick;
 pub use report::{Argument, Example, Place, Report, Verdict};
+#[doc(hidden)]
+pub use run::catching;
 pub use run::{Run, cotangent};
 pub use spec::{Domain, Spec};
 #[cfg(any(test, feature = "proptest"))]

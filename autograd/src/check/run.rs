@@ -59,7 +59,7 @@ thread_local! {
 }
 
 /// The message of a panic, if there is one. It is part of the report, so it is not printed too.
-pub(crate) fn catching<R>(f: impl FnOnce() -> R) -> Result<R, String> {
+pub fn catching<R>(f: impl FnOnce() -> R) -> Result<R, String> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let print = panic::take_hook();

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tensor::{Float, Tensor, par};
 
+use super::State;
 use crate::{Grads, Params};
 
 /// Constants of [`AdamW`].
@@ -25,17 +26,17 @@ impl Default for AdamWConfig {
     }
 }
 
-/// With g the clipped gradient and t the number of the step:
+/// With g the clipped gradient and t the number of steps in which the parameter had one:
 ///
 /// m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², θ ← θ − η·λ·θ − η·(m/(1 − β₁ᵗ)) / (√(v/(1 − β₂ᵗ)) + ε),
 ///
 /// in one pass over each parameter. Weight decay is decoupled, and applies to parameters that decay only. A parameter
-/// without gradient stays as it is.
+/// without gradient stays as it is, and the step does not count for it, as in PyTorch.
 #[derive(Clone, Debug)]
 pub struct AdamW<E: Float = f32> {
     config: AdamWConfig,
-    steps: u64,
-    moments: Vec<[Tensor<E>; 2]>,
+    steps: Vec<u64>,
+    moments: State<E, 2>,
 }
 
 /// Elements of a parameter that one task updates.
@@ -43,62 +44,73 @@ const CHUNK: usize = 1 << 15;
 
 impl<E: Float> AdamW<E> {
     /// An optimizer of these parameters, with moments 0.
+    ///
+    /// # Panics
+    /// If a decay β is not in [0, 1), or if ε or λ is not a number from 0 on.
+    #[track_caller]
     pub fn new(params: &Params<E>, config: AdamWConfig) -> Self {
-        let zeros = |shape| [Tensor::zeros(shape), Tensor::zeros(shape)];
-        Self {
-            config,
-            steps: 0,
-            moments: params.iter().map(|param| zeros(param.value.shape())).collect(),
+        for (name, beta) in [("beta1", config.beta1), ("beta2", config.beta2)] {
+            assert!((0.0..1.0).contains(&beta), "adamw: {name} {beta} outside of [0, 1)");
         }
+        for (name, x) in [("eps", config.eps), ("weight_decay", config.weight_decay)] {
+            assert!(x >= 0.0 && x.is_finite(), "adamw: {name} {x}, at least 0 expected");
+        }
+        Self { config, steps: vec![0; params.len()], moments: State::zeros(params) }
     }
 
-    /// The number of steps taken.
-    pub fn steps(&self) -> u64 {
-        self.steps
+    /// The number of steps taken by each parameter, in the order of the arena.
+    pub fn steps(&self) -> &[u64] {
+        &self.steps
     }
 
     /// The moments m and v of each parameter, in the order of the arena.
     pub fn moments(&self) -> &[[Tensor<E>; 2]] {
-        &self.moments
+        self.moments.tensors()
     }
 
     /// Puts back what [`AdamW::steps`] and [`AdamW::moments`] gave.
     ///
     /// # Panics
-    /// If the moments are not those of the same parameters.
+    /// If they are not those of as many parameters of the same shapes.
     #[track_caller]
-    pub fn restore(&mut self, steps: u64, moments: Vec<[Tensor<E>; 2]>) {
-        let shapes = |moments: &[[Tensor<E>; 2]]| -> Vec<_> {
-            moments.iter().flatten().map(|moment| moment.shape()).collect()
-        };
-        assert_eq!(shapes(&moments), shapes(&self.moments), "adamw: shapes of the moments");
-        (self.steps, self.moments) = (steps, moments);
+    pub fn restore(&mut self, steps: Vec<u64>, moments: Vec<[Tensor<E>; 2]>) {
+        let (expected, found) = (self.steps.len(), steps.len());
+        assert!(expected == found, "adamw: counts of {found} parameters for {expected}");
+        self.moments.restore("adamw", moments);
+        self.steps = steps;
     }
 
     /// One step with learning rate η = `rate`; gradients count `scale` times (see [`clip_scale`](super::clip_scale)).
+    ///
+    /// # Panics
+    /// If parameters or gradients are not those that the optimizer was made for; nothing is changed then.
+    #[track_caller]
     pub fn step(&mut self, params: &mut Params<E>, grads: &Grads<E>, rate: f64, scale: f64) {
-        self.steps += 1;
+        self.moments.check("adamw", params, grads);
         let AdamWConfig { beta1, beta2, eps, weight_decay } = self.config;
-        let correction = |beta: f64| 1.0 - beta.powi(i32::try_from(self.steps).unwrap_or(i32::MAX));
-        let step_size = E::from_f64(rate / correction(beta1));
-        let v_scale = E::from_f64(1.0 / correction(beta2).sqrt());
         let (b1, b2, eps, scale) =
             (E::from_f64(beta1), E::from_f64(beta2), E::from_f64(eps), E::from_f64(scale));
         let (c1, c2) = (E::from_f64(1.0 - beta1), E::from_f64(1.0 - beta2));
 
         let mut tasks = Vec::new();
-        for ((param, [m, v]), g) in
-            params.as_mut_slice().iter_mut().zip(&mut self.moments).zip(&grads.by_param)
-        {
-            let Some(g) = g.as_ref().filter(|_| param.trainable) else { continue };
-            let keep = E::from_f64(if param.decay { 1.0 - rate * weight_decay } else { 1.0 });
+        let states = self.moments.tensors_mut().iter_mut().zip(&mut self.steps);
+        for ((param, ([m, v], steps)), g) in params.iter_mut().zip(states).zip(grads.iter()) {
+            let Some(g) = g.filter(|_| param.trainable) else { continue };
+            *steps += 1;
+            let correction = |beta: f64| 1.0 - beta.powi(i32::try_from(*steps).unwrap_or(i32::MAX));
+            let factors = [
+                if param.decay { 1.0 - rate * weight_decay } else { 1.0 },
+                rate / correction(beta1),
+                1.0 / correction(beta2).sqrt(),
+            ];
+            let factors = factors.map(E::from_f64);
             let slices = param.value.data_mut().chunks_mut(CHUNK).zip(g.data().chunks(CHUNK));
             let moments = m.data_mut().chunks_mut(CHUNK).zip(v.data_mut().chunks_mut(CHUNK));
-            tasks.extend(slices.zip(moments).map(|slices| (keep, slices)));
+            tasks.extend(slices.zip(moments).map(|slices| (factors, slices)));
         }
         par::for_chunks(&mut tasks, 1, |_, task| {
-            let (keep, ((x, g), (m, v))) = &mut task[0];
-            let keep = *keep;
+            let ([keep, step_size, v_scale], ((x, g), (m, v))) = &mut task[0];
+            let (keep, step_size, v_scale) = (*keep, *step_size, *v_scale);
             E::vectorize(
                 #[inline(always)]
                 |_| {

@@ -25,12 +25,18 @@ impl<E: Float> Ema<E> {
     }
 
     /// Takes the parameters of one more step in.
+    ///
+    /// # Panics
+    /// If they are not those that the average was made for; nothing is changed then.
+    #[track_caller]
     pub fn update(&mut self, params: &Params<E>) {
+        self.check(params);
         self.steps += 1;
         let steps = self.steps as f64;
         let decay = E::from_f64(self.decay.min((1.0 + steps) / (10.0 + steps)));
         for (average, param) in self.average.iter_mut().zip(params.iter()) {
-            let pairs = average.value.data_mut().iter_mut().zip(param.value.data());
+            let value = param.value.contiguous();
+            let pairs = average.value.data_mut().iter_mut().zip(value.data());
             pairs.for_each(|(average, x)| *average = decay * *average + (E::ONE - decay) * *x);
         }
     }
@@ -46,8 +52,23 @@ impl<E: Float> Ema<E> {
     }
 
     /// Puts back what [`Ema::steps`] and [`Ema::params`] gave.
+    ///
+    /// # Panics
+    /// If they are other parameters.
+    #[track_caller]
     pub fn restore(&mut self, steps: u64, average: Params<E>) {
+        self.check(&average);
         (self.steps, self.average) = (steps, average);
+    }
+
+    #[track_caller]
+    fn check(&self, params: &Params<E>) {
+        self.average.owner().check("ema: an average", &params.owner());
+        for (average, param) in self.average.iter().zip(params.iter()) {
+            let (expected, found) = (average.value.shape(), param.value.shape());
+            let same = expected == found;
+            assert!(same, "ema: `{}` is {found}, its average {expected}", param.name);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tensor::{Float, Tensor};
 
+use super::State;
 use crate::{Grads, Params};
 
 /// Constants of [`Sgd`].
@@ -27,26 +28,50 @@ impl Default for SgdConfig {
 #[derive(Clone, Debug)]
 pub struct Sgd<E: Float = f32> {
     config: SgdConfig,
-    velocities: Vec<Tensor<E>>,
+    velocities: State<E, 1>,
 }
 
 impl<E: Float> Sgd<E> {
     /// An optimizer of these parameters, with velocities 0.
+    ///
+    /// # Panics
+    /// If the momentum is not in [0, 1], if λ is not a number from 0 on, or if Nesterov's form is asked for without momentum.
+    #[track_caller]
     pub fn new(params: &Params<E>, config: SgdConfig) -> Self {
-        Self {
-            config,
-            velocities: params.iter().map(|param| Tensor::zeros(param.value.shape())).collect(),
-        }
+        let SgdConfig { momentum, weight_decay, nesterov } = config;
+        assert!((0.0..=1.0).contains(&momentum), "sgd: momentum {momentum} outside of [0, 1]");
+        let decays = weight_decay >= 0.0 && weight_decay.is_finite();
+        assert!(decays, "sgd: weight_decay {weight_decay}, at least 0 expected");
+        assert!(!nesterov || momentum > 0.0, "sgd: nesterov without momentum");
+        Self { config, velocities: State::zeros(params) }
     }
 
-    /// One step with learning rate η = `rate`; gradients count `scale` times.
+    /// The velocity of each parameter, in the order of the arena.
+    pub fn velocities(&self) -> &[[Tensor<E>; 1]] {
+        self.velocities.tensors()
+    }
+
+    /// Puts back what [`Sgd::velocities`] gave.
+    ///
+    /// # Panics
+    /// If they are not those of as many parameters of the same shapes.
+    #[track_caller]
+    pub fn restore(&mut self, velocities: Vec<[Tensor<E>; 1]>) {
+        self.velocities.restore("sgd", velocities);
+    }
+
+    /// One step with learning rate η = `rate`; gradients count `scale` times. A parameter without gradient stays as it is.
+    ///
+    /// # Panics
+    /// If parameters or gradients are not those that the optimizer was made for; nothing is changed then.
+    #[track_caller]
     pub fn step(&mut self, params: &mut Params<E>, grads: &Grads<E>, rate: f64, scale: f64) {
+        self.velocities.check("sgd", params, grads);
         let SgdConfig { momentum, weight_decay, nesterov } = self.config;
         let (mu, rate, scale) = (E::from_f64(momentum), E::from_f64(rate), E::from_f64(scale));
-        for ((param, u), g) in
-            params.as_mut_slice().iter_mut().zip(&mut self.velocities).zip(&grads.by_param)
-        {
-            let Some(g) = g.as_ref().filter(|_| param.trainable) else { continue };
+        let states = self.velocities.tensors_mut().iter_mut();
+        for ((param, [u]), g) in params.iter_mut().zip(states).zip(grads.iter()) {
+            let Some(g) = g.filter(|_| param.trainable) else { continue };
             let decay = E::from_f64(if param.decay { weight_decay } else { 0.0 });
             let slices = param.value.data_mut().iter_mut().zip(g.data()).zip(u.data_mut());
             for ((x, g), u) in slices {
