@@ -3,11 +3,12 @@
 use autograd::{Attention, Var, attention, attention_weights, self_attention};
 use tensor::Float;
 
+use super::cache::part;
 use super::{KeyValues, Linear};
 use crate::{Context, Init};
 
 /// Multi-head self-attention with one packed projection. Parameters: those of `qkv` (dim → 3·dim, laid out q, k, v and
-/// heads inside each) and `proj`.
+/// heads inside each, at first as three layers dim → dim) and `proj`.
 #[derive(Clone, Debug)]
 pub struct SelfAttention {
     qkv: Linear,
@@ -24,7 +25,8 @@ impl SelfAttention {
             heads > 0 && dim.is_multiple_of(heads),
             "attention: {dim} features in {heads} heads"
         );
-        let qkv = Linear::new(&mut init.scope("qkv"), dim, 3 * dim);
+        let fill = Linear::glorot(dim, dim);
+        let qkv = Linear::with(&mut init.scope("qkv"), dim, 3 * dim, fill, true);
         let proj = Linear::new(&mut init.scope("proj"), dim, dim);
         Self { qkv, proj, heads }
     }
@@ -49,6 +51,7 @@ impl SelfAttention {
         options: &Attention<E>,
         residual: Option<&Var<E>>,
     ) -> Var<E> {
+        self.qkv.expect_tokens("self-attention", cx, x);
         let y = self_attention(&self.qkv.forward(cx, x), self.heads, options);
         self.proj.forward_add(cx, &y, residual)
     }
@@ -62,7 +65,7 @@ impl SelfAttention {
         x: &Var<E>,
         options: &Attention<E>,
     ) -> Var<E> {
-        let dim = x.value().dim(-1);
+        let dim = self.qkv.expect_tokens("self-attention", cx, x);
         let part = |i: usize| {
             split_heads(&self.qkv.forward_part(cx, x, i * dim..(i + 1) * dim), self.heads)
         };
@@ -82,7 +85,7 @@ impl SelfAttention {
         count: usize,
         options: &Attention<E>,
     ) -> Var<E> {
-        let dim = x.value().dim(-1);
+        let dim = self.qkv.expect_tokens("self-attention", cx, x);
         let part = |x: &Var<E>, i: usize| {
             split_heads(&self.qkv.forward_part(cx, x, i * dim..(i + 1) * dim), self.heads)
         };
@@ -90,8 +93,12 @@ impl SelfAttention {
         self.proj.forward(cx, &attention(&q, &k, &v, &of_first(options, count)))
     }
 
-    /// The next token of a sequence that is decoded: x [B, 1, dim], which sees itself and the tokens in `cache`. `options` is
-    /// that of the whole sequence.
+    /// The next n tokens of a sequence that is decoded: x [B, n, dim], of which each sees itself and those before it, in `cache`
+    /// and in x: rows of what [`forward`](Self::forward) gives of the whole sequence if it is causal. `options` is that of the
+    /// whole sequence.
+    ///
+    /// # Panics
+    /// If x does not fit the cache or finds no room in it, or in a pass that records: no gradients are kept of keys and values.
     #[track_caller]
     pub fn forward_next<E: Float>(
         &self,
@@ -100,11 +107,18 @@ impl SelfAttention {
         cache: &mut KeyValues<E>,
         options: &Attention<E>,
     ) -> Var<E> {
-        let dim = x.value().dim(-1);
+        let dim = self.qkv.expect_tokens("self-attention", cx, x);
+        cache.expect(cx, x);
         let qkv = self.qkv.forward(cx, x);
         let part = |i: usize| split_heads(&qkv.narrow(-1, i * dim, dim), self.heads);
         let y = cache.attend([&part(0), &part(1), &part(2)], options);
         self.proj.forward(cx, &y)
+    }
+
+    /// Refuses what is not tokens of this layer, [B, N, dim].
+    #[track_caller]
+    pub(super) fn expect_tokens<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) {
+        self.qkv.expect_tokens("self-attention", cx, x);
     }
 
     /// Room for the keys and values of a sequence.
@@ -117,10 +131,7 @@ impl SelfAttention {
 #[track_caller]
 fn of_first<E: Float>(options: &Attention<E>, count: usize) -> Attention<E> {
     assert!(!options.causal, "attention: the first {count} queries of a causal one");
-    let rows = |x: &Var<E>| match x.shape().rank() > 1 && x.value().dim(-2) > 1 {
-        true => x.narrow(-2, 0, count),
-        false => x.clone(),
-    };
+    let rows = |x: &Var<E>| part(x, 2, 0, count);
     let angles = options.angles.as_ref().map(|[q, k]| [rows(q), k.clone()]);
     Attention { causal: false, mask: options.mask.as_ref().map(rows), angles }
 }
@@ -154,8 +165,13 @@ impl MultiHeadAttention {
             heads > 0 && dim.is_multiple_of(heads),
             "attention: {dim} features in {heads} heads"
         );
-        let mut layer = |name| Linear::new(&mut init.scope(name), dim, dim);
-        Self { q: layer("q"), k: layer("k"), v: layer("v"), proj: layer("proj"), heads }
+        Self {
+            q: Linear::new(&mut init.scope("q"), dim, dim),
+            k: Linear::new(&mut init.scope("k"), dim, dim),
+            v: Linear::new(&mut init.scope("v"), dim, dim),
+            proj: Linear::new(&mut init.scope("proj"), dim, dim),
+            heads,
+        }
     }
 
     /// q [B, Nq, dim], k and v [B, Nk, dim] → [B, Nq, dim].
@@ -169,6 +185,9 @@ impl MultiHeadAttention {
         [q, k, v]: [&Var<E>; 3],
         options: &Attention<E>,
     ) -> Var<E> {
+        for (layer, x) in [(&self.q, q), (&self.k, k), (&self.v, v)] {
+            layer.expect_tokens("attention", cx, x);
+        }
         let heads = |layer: &Linear, x: &Var<E>| split_heads(&layer.forward(cx, x), self.heads);
         let y = attention(&heads(&self.q, q), &heads(&self.k, k), &heads(&self.v, v), options);
         self.proj.forward(cx, &y)

@@ -134,7 +134,10 @@ impl Block {
         })
     }
 
-    /// The next token of a sequence that is decoded; see [`SelfAttention::forward_next`].
+    /// The next tokens of a sequence that is decoded; see [`SelfAttention::forward_next`].
+    ///
+    /// # Panics
+    /// As there.
     #[track_caller]
     pub fn forward_next<E: Float>(
         &self,
@@ -143,6 +146,7 @@ impl Block {
         cache: &mut KeyValues<E>,
         options: &Attention<E>,
     ) -> Var<E> {
+        cache.expect(cx, x);
         self.residuals(cx, x, x, |x, to| plus(self.attn.forward_next(cx, x, cache, options), to))
     }
 
@@ -153,6 +157,7 @@ impl Block {
 
     /// The block on tokens x, for those of them that are `kept`; `attend` maps all tokens to the attention of these and
     /// adds the residual that it is given.
+    #[track_caller]
     fn residuals<E: Float>(
         &self,
         cx: &Context<'_, E>,
@@ -160,6 +165,7 @@ impl Block {
         kept: &Var<E>,
         mut attend: impl FnMut(&Var<E>, Option<&Var<E>>) -> Var<E>,
     ) -> Var<E> {
+        self.attn.expect_tokens(cx, x);
         // Where nothing is omitted the last product of a branch adds the residual while its sums are in registers.
         let drops_path = self.drop_path.omits(cx);
         let mut attend = |x: &Var<E>, to: &Var<E>| match drops_path || self.dropout.omits(cx) {

@@ -17,7 +17,7 @@ impl Conv2d {
     /// A layer with a square kernel and a bias, filled uniformly within ±1/√fan-in as PyTorch does.
     ///
     /// # Panics
-    /// If the channels are not divisible by the groups.
+    /// If the channels are not divisible by the groups, or if the kernel has no side.
     #[track_caller]
     pub fn new(
         init: &mut Init<'_>,
@@ -26,7 +26,7 @@ impl Conv2d {
         kernel: usize,
         options: Convolution,
     ) -> Self {
-        let bound = 1.0 / ((inputs / options.groups.max(1) * kernel * kernel) as f64).sqrt();
+        let bound = 1.0 / ((inputs / options.groups.max(1) * kernel * kernel).max(1) as f64).sqrt();
         let plain = Self::with(init, inputs, outputs, kernel, options, Fill::Uniform(bound));
         let bias = init.param("bias", [outputs], Fill::Uniform(bound), false);
         Self { bias: Some(bias), ..plain }
@@ -36,7 +36,7 @@ impl Conv2d {
     /// the variance of gradients through ReLU (He et al. 2015), as in ResNet.
     ///
     /// # Panics
-    /// If the channels are not divisible by the groups.
+    /// If the channels are not divisible by the groups, or if the kernel has no side.
     #[track_caller]
     pub fn without_bias(
         init: &mut Init<'_>,
@@ -45,7 +45,7 @@ impl Conv2d {
         kernel: usize,
         options: Convolution,
     ) -> Self {
-        let std = (2.0 / (outputs * kernel * kernel) as f64).sqrt();
+        let std = (2.0 / (outputs * kernel * kernel).max(1) as f64).sqrt();
         Self::with(init, inputs, outputs, kernel, options, Fill::Normal(std))
     }
 
@@ -61,14 +61,20 @@ impl Conv2d {
         let groups = options.groups;
         let divides = groups > 0 && inputs.is_multiple_of(groups) && outputs.is_multiple_of(groups);
         assert!(divides, "conv2d: {inputs} → {outputs} channels in {groups} groups");
+        assert!(kernel > 0, "conv2d: a kernel must have a side of at least 1");
         let shape = [outputs, inputs / groups, kernel, kernel];
         Self { weight: init.param("weight", shape, fill, true), bias: None, options }
     }
 
     /// x [B, in, H, W] → [B, out, oh, ow].
+    ///
+    /// # Panics
+    /// If x has other channels, or is smaller than the kernel.
     #[track_caller]
     pub fn forward<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
-        let y = conv2d(x, &cx.param(self.weight), self.options);
+        let weight = cx.param(self.weight);
+        cx.expect_channels("conv2d", self.weight, x, weight.dims()[1] * self.options.groups);
+        let y = conv2d(x, &weight, self.options);
         match self.bias {
             Some(bias) => y + &per_channel(&cx.param(bias)),
             None => y,

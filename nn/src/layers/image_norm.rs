@@ -26,6 +26,7 @@ impl GroupNorm {
     pub fn new(init: &mut Init<'_>, channels: usize, groups: usize, eps: f64) -> Self {
         let divides = groups > 0 && channels.is_multiple_of(groups);
         assert!(divides, "group norm: {channels} channels in {groups} groups");
+        assert!(eps >= 0.0 && eps.is_finite(), "group norm: eps {eps}, at least 0 expected");
         let weight = init.param("weight", [channels], Fill::Ones, false);
         let bias = init.param("bias", [channels], Fill::Zeros, false);
         Self { weight, bias, groups, eps }
@@ -34,12 +35,11 @@ impl GroupNorm {
     /// x [B, C, H, W] → [B, C, H, W].
     ///
     /// # Panics
-    /// If x has other axes.
+    /// If x has other axes or channels.
     #[track_caller]
     pub fn forward<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
-        let &[batch, channels, height, width] = x.dims() else {
-            panic!("group norm: [B, C, H, W] expected, found {}", x.shape())
-        };
+        cx.expect_channels("group norm", self.weight, x, cx.param(self.weight).dims()[0]);
+        let &[batch, channels, height, width] = x.dims() else { unreachable!("[B, C, H, W]") };
         let n = channels / self.groups * height * width;
         let [ones, zeros] = [Tensor::ones([n]), Tensor::zeros([n])].map(Var::constant);
         let rows = x.reshape([batch, self.groups, n]);
@@ -63,23 +63,29 @@ pub struct FrozenBatchNorm {
 
 impl FrozenBatchNorm {
     /// A layer over `channels`.
+    #[track_caller]
     pub fn new(init: &mut Init<'_>, channels: usize) -> Self {
-        let mut frozen = |name, fill| {
+        #[track_caller]
+        fn frozen(init: &mut Init<'_>, name: &str, channels: usize, fill: Fill) -> ParamId {
             let id = init.param(name, [channels], fill, false);
             init.freeze(id);
             id
-        };
+        }
         Self {
-            weight: frozen("weight", Fill::Ones),
-            bias: frozen("bias", Fill::Zeros),
-            mean: frozen("running_mean", Fill::Zeros),
-            variance: frozen("running_var", Fill::Ones),
+            weight: frozen(init, "weight", channels, Fill::Ones),
+            bias: frozen(init, "bias", channels, Fill::Zeros),
+            mean: frozen(init, "running_mean", channels, Fill::Zeros),
+            variance: frozen(init, "running_var", channels, Fill::Ones),
         }
     }
 
     /// x [B, C, H, W] → [B, C, H, W].
+    ///
+    /// # Panics
+    /// If x has other axes or channels.
     #[track_caller]
     pub fn forward<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
+        cx.expect_channels("batch norm", self.weight, x, cx.param(self.weight).dims()[0]);
         let [weight, bias, mean, variance] =
             [self.weight, self.bias, self.mean, self.variance].map(|id| cx.param(id));
         let scale = weight.div(&variance.add_scalar(E::from_f64(1e-5)).sqrt());

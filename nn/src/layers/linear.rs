@@ -17,12 +17,18 @@ pub struct Linear {
 impl Linear {
     /// A layer with bias; weights are uniform within ±√(6/(in + out)) (Glorot and Bengio 2010), biases 0, as in the first
     /// ViT. timm's fixed standard deviation of 0.02 is too small for narrow models.
+    #[track_caller]
     pub fn new(init: &mut Init<'_>, inputs: usize, outputs: usize) -> Self {
-        let bound = (6.0 / (inputs + outputs) as f64).sqrt();
-        Self::with(init, inputs, outputs, Fill::Uniform(bound), true)
+        Self::with(init, inputs, outputs, Self::glorot(inputs, outputs), true)
+    }
+
+    /// How the weights of [`Linear::new`] are filled.
+    pub(super) fn glorot(inputs: usize, outputs: usize) -> Fill {
+        Fill::Uniform((6.0 / (inputs + outputs).max(1) as f64).sqrt())
     }
 
     /// A layer whose weights are filled as told, with or without bias.
+    #[track_caller]
     pub fn with(
         init: &mut Init<'_>,
         inputs: usize,
@@ -36,10 +42,38 @@ impl Linear {
     }
 
     /// x [… in] → [… out].
+    ///
+    /// # Panics
+    /// If the last axis of x is not `in`.
     #[track_caller]
     pub fn forward<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
+        let weight = self.weight_for(cx, x);
         let bias = self.bias.map(|bias| cx.param(bias));
-        linear(x, &cx.param(self.weight), bias.as_ref())
+        linear(x, &weight, bias.as_ref())
+    }
+
+    /// The weight, if x has its features.
+    #[track_caller]
+    fn weight_for<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
+        let weight = cx.param(self.weight);
+        cx.expect_features("linear", self.weight, x, weight.dims()[1]);
+        weight
+    }
+
+    /// Refuses what is not tokens [B, N, in], for a layer that this one is part of; returns `in`.
+    #[track_caller]
+    pub(super) fn expect_tokens<E: Float>(
+        &self,
+        layer: &str,
+        cx: &Context<'_, E>,
+        x: &Var<E>,
+    ) -> usize {
+        let inputs = cx.params().get(self.weight).value.dims()[1];
+        let fits = x.shape().rank() == 3 && x.dims().last() == Some(&inputs);
+        if !fits {
+            cx.refuse(layer, self.weight, &format!("[B, N, {inputs}]"), x.shape());
+        }
+        inputs
     }
 
     /// x [… in] → [… out], and the residual of that shape added if there is one.
@@ -51,15 +85,17 @@ impl Linear {
         residual: Option<&Var<E>>,
     ) -> Var<E> {
         let Some(residual) = residual else { return self.forward(cx, x) };
+        let weight = self.weight_for(cx, x);
         let bias = self.bias.map(|bias| cx.param(bias));
-        linear_add(x, &cx.param(self.weight), bias.as_ref(), residual)
+        linear_add(x, &weight, bias.as_ref(), residual)
     }
 
     /// GELU of the outputs: x [… in] → [… out].
     #[track_caller]
     pub(super) fn forward_gelu<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
+        let weight = self.weight_for(cx, x);
         let bias = self.bias.map(|bias| cx.param(bias));
-        linear_gelu(x, &cx.param(self.weight), bias.as_ref())
+        linear_gelu(x, &weight, bias.as_ref())
     }
 
     /// Some of the outputs only: x [… in] → [… outputs.len()].
@@ -70,7 +106,8 @@ impl Linear {
         x: &Var<E>,
         outputs: Range<usize>,
     ) -> Var<E> {
+        let weight = self.weight_for(cx, x).narrow(0, outputs.start, outputs.len());
         let part = |id| cx.param(id).narrow(0, outputs.start, outputs.len());
-        linear(x, &part(self.weight), self.bias.map(part).as_ref())
+        linear(x, &weight, self.bias.map(part).as_ref())
     }
 }

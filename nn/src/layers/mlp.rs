@@ -42,11 +42,13 @@ pub struct Mlp {
 
 impl Mlp {
     /// dim → hidden → dim, with GELU between the layers and dropout after both.
+    #[track_caller]
     pub fn new(init: &mut Init<'_>, dim: usize, hidden: usize, dropout: f64) -> Self {
         Self::with(init, dim, hidden, dropout, Activation::Gelu)
     }
 
     /// The same with another activation.
+    #[track_caller]
     pub fn with(
         init: &mut Init<'_>,
         dim: usize,

@@ -28,13 +28,22 @@ pub struct RmsNorm {
 
 impl RmsNorm {
     /// A layer over `n` features.
+    ///
+    /// # Panics
+    /// If eps is not a number from 0 on.
+    #[track_caller]
     pub fn with_eps(init: &mut Init<'_>, n: usize, eps: f64) -> Self {
+        assert!(eps >= 0.0 && eps.is_finite(), "rms norm: eps {eps}, at least 0 expected");
         Self { weight: init.param("weight", [n], Fill::Ones, false), eps }
     }
 
     /// x [… n] → [… n].
+    ///
+    /// # Panics
+    /// If the last axis of x is not n.
     #[track_caller]
     pub fn forward<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
+        cx.expect_features("rms norm", self.weight, x, cx.param(self.weight).dims()[0]);
         let n = E::from_f64(1.0 / x.value().dim(-1) as f64);
         let mean = x.square().sum_keep(&[-1]).scale(n);
         let root = mean.add_scalar(E::from_f64(self.eps)).sqrt();
@@ -53,6 +62,7 @@ pub enum Norm {
 
 impl Norm {
     /// A layer over `n` features.
+    #[track_caller]
     pub fn new(init: &mut Init<'_>, kind: NormKind, n: usize, eps: f64) -> Self {
         match kind {
             NormKind::Layer => Norm::Layer(LayerNorm::with_eps(init, n, eps)),

@@ -15,6 +15,7 @@ pub struct PositionMlp {
 
 impl PositionMlp {
     /// F `features`, |H| `hidden`, D/G `width`. Filled as PyTorch fills it: uniform within ±1/√fan-in.
+    #[track_caller]
     pub fn new(init: &mut Init<'_>, features: usize, hidden: usize, width: usize) -> Self {
         let fill = |inputs: usize| Fill::Uniform(1.0 / (inputs as f64).sqrt());
         let fc1 = Linear::with(&mut init.scope("fc1"), features, hidden, fill(features), true);

@@ -17,12 +17,13 @@ pub struct AxisTables {
 impl AxisTables {
     /// One table a coordinate, with as many rows as there are `sizes`, `width` features each, drawn from N(0, `std`²) cut at two
     /// standard deviations; looked up and laid side by side, or `sum`med.
+    #[track_caller]
     pub fn new(init: &mut Init<'_>, sizes: &[usize], width: usize, std: f64, sum: bool) -> Self {
-        let mut scope = init.scope("tables");
-        let mut table = |(m, &size): (usize, &usize)| {
-            scope.scope(m).param("weight", [size, width], Fill::TruncatedNormal(std), false)
-        };
-        let tables = sizes.iter().enumerate().map(&mut table).collect();
+        let (mut scope, mut tables) = (init.scope("tables"), Vec::new());
+        for (m, &size) in sizes.iter().enumerate() {
+            let fill = Fill::TruncatedNormal(std);
+            tables.push(scope.scope(m).param("weight", [size, width], fill, false));
+        }
         Self { tables, sizes: sizes.to_vec(), sum }
     }
 
@@ -30,6 +31,7 @@ impl AxisTables {
     ///
     /// Tables that lie side by side are interpolated (cubic) to the sizes of the places. Summed ones are asked by fraction:
     /// ⌊fraction·rows⌋.
+    #[track_caller]
     pub fn forward<E: Float>(&self, cx: &Context<'_, E>, places: &Places) -> Var<E> {
         let groups = places.fractions::<f64>().dims()[1];
         let vectors = self.tables.iter().zip(&self.sizes).enumerate().map(|(m, (&id, &rows))| {
