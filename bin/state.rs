@@ -245,3 +245,59 @@ impl Identity {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use autograd::Var;
+    use nn::{AdamWConfig, Context, Fill, Init, ParamId};
+
+    use super::*;
+
+    fn start() -> (State, [ParamId; 2]) {
+        let mut params = Params::new();
+        let mut init = Init::new(&mut params, 0);
+        let ids = ["often", "seldom"].map(|name| init.param(name, [2], Fill::Ones, true));
+        let optimizer = AdamW::new(&params, AdamWConfig::default());
+        (State { params, optimizer, ema: None, counts: Counts::default() }, ids)
+    }
+
+    fn step(state: &mut State, ids: &[ParamId]) {
+        let cx = Context::differentiate(&state.params);
+        let sum = ids.iter().map(|id| cx.param(*id).square().sum_all());
+        let loss: Var = sum.reduce(|a, b| a.add(&b)).expect("some");
+        let grads = cx.backward(&loss);
+        drop(cx);
+        state.optimizer.step(&mut state.params, &grads, 0.1, 1.0);
+        state.counts.step += 1;
+    }
+
+    #[test]
+    fn a_checkpoint_counts_the_steps_of_each_parameter_and_holds_nothing_else() {
+        let folder = std::env::temp_dir().join(format!("wavetape-state-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join("checkpoint.safetensors");
+        let identity = Identity { config: String::new(), training_images: 1 };
+        let (mut state, ids) = start();
+        (0..3).for_each(|_| step(&mut state, &ids[..1]));
+        step(&mut state, &ids);
+        state.write(&path, &identity).expect("written");
+        // Identities are those of an arena, so a resumed run has handles of its own.
+        let (mut resumed, theirs) = start();
+        resumed.read(&path, None).expect("whole");
+        assert_eq!(resumed.optimizer.steps(), [4, 1]);
+        step(&mut state, &ids);
+        step(&mut resumed, &theirs);
+        for (ours, theirs) in state.params.iter().zip(resumed.params.iter()) {
+            assert_eq!(ours.value, theirs.value, "{}", ours.name);
+        }
+
+        let file = TensorFile::read(&path).expect("whole");
+        let named = |name: String| (name.clone(), file.tensor(&name).expect("listed"));
+        let mut tensors: Vec<(String, Tensor)> = file.names().into_iter().map(named).collect();
+        tensors.push(("more".to_owned(), Tensor::zeros([1])));
+        write(&path, tensors, file.metadata().clone()).expect("written");
+        let error = resumed.read(&path, None).expect_err("one more").to_string();
+        assert!(error.ends_with("tensor `more` does not belong here"), "{error}");
+        std::fs::remove_dir_all(folder).expect("removed");
+    }
+}
