@@ -47,17 +47,16 @@ impl Linear {
     /// If the last axis of x is not `in`.
     #[track_caller]
     pub fn forward<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
-        let weight = self.weight_for(cx, x);
+        self.expect(cx, x);
         let bias = self.bias.map(|bias| cx.param(bias));
-        linear(x, &weight, bias.as_ref())
+        linear(x, &cx.param(self.weight), bias.as_ref())
     }
 
-    /// The weight, if x has its features.
+    /// Refuses what has other features.
     #[track_caller]
-    fn weight_for<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
-        let weight = cx.param(self.weight);
-        cx.expect_features("linear", self.weight, x, weight.dims()[1]);
-        weight
+    fn expect<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) {
+        let inputs = cx.params().get(self.weight).value.dims()[1];
+        cx.expect_features("linear", self.weight, x, inputs);
     }
 
     /// Refuses what is not tokens [B, N, in], for a layer that this one is part of; returns `in`.
@@ -85,17 +84,17 @@ impl Linear {
         residual: Option<&Var<E>>,
     ) -> Var<E> {
         let Some(residual) = residual else { return self.forward(cx, x) };
-        let weight = self.weight_for(cx, x);
+        self.expect(cx, x);
         let bias = self.bias.map(|bias| cx.param(bias));
-        linear_add(x, &weight, bias.as_ref(), residual)
+        linear_add(x, &cx.param(self.weight), bias.as_ref(), residual)
     }
 
     /// GELU of the outputs: x [… in] → [… out].
     #[track_caller]
     pub(super) fn forward_gelu<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
-        let weight = self.weight_for(cx, x);
+        self.expect(cx, x);
         let bias = self.bias.map(|bias| cx.param(bias));
-        linear_gelu(x, &weight, bias.as_ref())
+        linear_gelu(x, &cx.param(self.weight), bias.as_ref())
     }
 
     /// Some of the outputs only: x [… in] → [… outputs.len()].
@@ -106,8 +105,8 @@ impl Linear {
         x: &Var<E>,
         outputs: Range<usize>,
     ) -> Var<E> {
-        let weight = self.weight_for(cx, x).narrow(0, outputs.start, outputs.len());
+        self.expect(cx, x);
         let part = |id| cx.param(id).narrow(0, outputs.start, outputs.len());
-        linear(x, &weight, self.bias.map(part).as_ref())
+        linear(x, &part(self.weight), self.bias.map(part).as_ref())
     }
 }
