@@ -191,10 +191,11 @@ impl<E: Float> Op<E> {
         if inputs.iter().any(|input| input.is_tracked()) {
             let mut ids = Vec::with_capacity(N);
             for input in inputs {
-                ids.push(match input.origin() {
-                    Some(origin) => Some(self.join(origin, input.shape())),
-                    None => None,
-                });
+                let mut id = None;
+                if let Some(origin) = input.origin() {
+                    id = Some(self.join(origin, input.shape())); // here, for the caller's line
+                }
+                ids.push(id);
             }
             self.partials.push(Partial::Joint(ids, Box::new(move |g| vjp(g).into())));
         }

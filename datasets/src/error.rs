@@ -169,9 +169,9 @@ pub(crate) fn shown(found: impl fmt::Display) -> String {
     let found = found.to_string();
     let escaped = found.chars().take(MOST).fold(String::new(), |mut shown, c| {
         if c.is_control() {
-            shown.extend(c.escape_default())
+            shown.extend(c.escape_default());
         } else {
-            shown.push(c)
+            shown.push(c);
         }
         shown
     });

@@ -303,6 +303,9 @@ fn checksum(bytes: &[u8], place: Range<usize>) -> Option<String> {
 ///
 /// # Errors
 /// If the file cannot be written, if two tensors have one name, or if the metadata have a key `checksum` or `writer`.
+///
+/// # Panics
+/// Never: the checksum's place is in the header that was just made.
 pub fn write<E: Float>(
     path: &Path,
     tensors: impl IntoIterator<Item = (String, Tensor<E>)>,

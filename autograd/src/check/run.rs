@@ -59,6 +59,9 @@ thread_local! {
 }
 
 /// The message of a panic, if there is one. It is part of the report, so it is not printed too.
+///
+/// # Errors
+/// The message.
 pub fn catching<R>(f: impl FnOnce() -> R) -> Result<R, String> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
