@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use datasets::detection::Id;
 use datasets::detection::coco::{Found, Instances, read_instances, read_results};
 use models::average_precision::{Detection, Object, Summary, average_precision};
 
@@ -10,8 +11,8 @@ use models::average_precision::{Detection, Object, Summary, average_precision};
 pub(crate) fn run(truth: &Path, results: &Path, json: bool) -> Result<()> {
     let instances = read_instances(truth)?;
     let found = read_results(results)?;
-    if let Some(zero) = instances.annotations.iter().find(|annotation| annotation.id == 0) {
-        let image = zero.image_id;
+    if let Some(zero) = instances.annotations.iter().find(|annotation| annotation.id.is_zero()) {
+        let image = &zero.image_id;
         eprintln!(
             "{}: annotation 0 (of image {image}): counts as missed, as in pycocotools; ids start at 1",
             truth.display()
@@ -28,24 +29,31 @@ pub(crate) fn run(truth: &Path, results: &Path, json: bool) -> Result<()> {
 
 /// The twelve figures.
 pub(crate) fn score(instances: &Instances, found: &[Found]) -> Result<Summary> {
-    let images: Vec<u64> = instances.images.iter().map(|image| image.id).collect();
-    let categories: Vec<u64> = instances.categories.iter().map(|category| category.id).collect();
+    let images = Id::ranks(instances.images.iter().map(|image| &image.id));
+    let categories = Id::ranks(instances.categories.iter().map(|category| &category.id));
     let objects = instances.annotations.iter().map(|annotation| Object {
-        id: annotation.id,
-        image: annotation.image_id,
-        category: annotation.category_id,
+        id: u64::from(!annotation.id.is_zero()),
+        image: images[&annotation.image_id],
+        category: categories[&annotation.category_id],
         bounds: annotation.bbox,
         area: annotation.area,
         crowd: annotation.iscrowd,
     });
     let objects: Vec<Object> = objects.collect();
-    let detections = found.iter().map(|found| Detection {
-        image: found.image_id,
-        category: found.category_id,
-        bounds: found.bbox,
-        score: found.score,
-    });
-    let detections: Vec<Detection> = detections.collect();
+    let detection = |(i, found): (usize, &Found)| {
+        let image = images.get(&found.image_id);
+        let unknown = || format!("result {}: image {} is not in the set", i + 1, found.image_id);
+        let image = *image.with_context(unknown)?;
+        let category = categories.get(&found.category_id).copied();
+        // Those of other categories do not count.
+        let detection =
+            |category| Detection { image, category, bounds: found.bbox, score: found.score };
+        Ok(category.map(detection))
+    };
+    let detections = found.iter().enumerate().map(detection).filter_map(Result::transpose);
+    let detections: Vec<Detection> = detections.collect::<Result<_>>()?;
+    let [images, categories]: [Vec<u64>; 2] =
+        [images, categories].map(|ids| ids.into_values().collect());
     Ok(average_precision(&images, &categories, &objects, &detections)?)
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
+use datasets::detection::Id;
 use datasets::screens::{self, Vocabulary};
 use datasets::{Images, Normalize, Split, cifar10, idx, image_folder, sample};
 use nn::Params;
@@ -47,15 +48,15 @@ impl Names {
 /// One of them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Class {
-    pub(crate) id: u64,
+    pub(crate) id: Id,
     pub(crate) name: String,
 }
 
 impl Classes {
     const FILE: &str = "classes.json";
 
-    fn new(ids: impl IntoIterator<Item = u64>, names: &[String]) -> Self {
-        let class = |(id, name): (u64, &String)| Class { id, name: name.clone() };
+    fn new(ids: impl IntoIterator<Item = Id>, names: &[String]) -> Self {
+        let class = |(id, name): (Id, &String)| Class { id, name: name.clone() };
         Self(ids.into_iter().zip(names).map(class).collect())
     }
 
@@ -91,7 +92,7 @@ pub(crate) fn load(
     };
     task.fit(params, &train, recipe.seed);
     let normalize = task.normalize(normalize);
-    let classes = Classes::new(0.., train.classes());
+    let classes = Classes::new((0_u64..).map(Id::from), train.classes());
     let options = datasets::Options {
         augment: recipe.augment.into(),
         prefetch: recipe.train.prefetch(),

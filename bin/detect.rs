@@ -114,8 +114,8 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
         let found = find(&detector, state.evaluated(), &picture);
         for found in &found {
             lines.push(Line {
-                image_id: picture.id,
-                category_id: class(found)?.id,
+                image_id: picture.id.clone(),
+                category_id: class(found)?.id.clone(),
                 bbox: found.bounds.scaled(size[0], size[1]).to_left_top(),
                 score: found.score,
             });
@@ -180,12 +180,13 @@ fn annotated(
     };
     let plane = |c: usize| interleaved.iter().skip(c).step_by(channels).copied();
     Ok(Annotated {
-        id: stem.parse().unwrap_or(number),
+        id: stem.parse().unwrap_or(number).into(),
         name: stem.to_owned(),
         original: [height, width],
         shape: [channels, height, width],
         pixels: (0..channels).flat_map(plane).collect(),
         objects: Vec::new(),
+        truth: Vec::new(),
     })
 }
 

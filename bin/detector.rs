@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use anyhow::{Context as _, Result};
 use autograd::Anomaly;
-use datasets::detection::{Batch, Loader, Object, Region};
+use datasets::detection::{Batch, Id, Loader, Object, Region, Truth};
 use models::average_precision::{self as ap, average_precision};
 use models::{CenterSize, Corners, Detr, DetrConfig, Losses, Normalizer, SetCriterion, Target};
 use nn::{Context, Init, Params, Shards, micro_batch};
@@ -124,40 +124,37 @@ impl Detector {
         parts.into_iter().flatten().collect()
     }
 
-    /// COCO's score of all images of a loader, areas in pixels of the pictures as they were before they were resized. The result
+    /// COCO's score of all images of a loader, on the objects that their files have, in pixels of the files. The result
     /// does not depend on the number of threads.
     pub(crate) fn score(&self, params: &Params, loader: &Loader) -> Result<Score> {
-        let (mut objects, mut detections, mut images) = (Vec::new(), Vec::new(), Vec::new());
-        let mut losses = Tally::default();
+        let (mut objects, mut detections, mut losses) = (Vec::new(), Vec::new(), Tally::default());
+        let source = loader.source();
+        // Equal scores come in the order of the pictures' ids, as in pycocotools.
+        let ids: Vec<_> = (0..source.len()).map(|index| source.id(index)).collect();
+        let ranks = Id::ranks(&ids);
         for batch in loader.epoch(0, 0) {
             losses += self.losses(params, &batch);
             let found = self.find(params, &batch.images, &batch.sizes);
             for (i, found) in found.into_iter().enumerate() {
-                let image = images.len() as u64;
-                images.push(image);
-                let [height, width] =
-                    loader.source().original(batch.indices[i]).map(|side| side as f64);
-                let pixels = |bounds: Corners| bounds.scaled(width, height).to_left_top();
-                for object in &batch.objects[i] {
-                    let [h, w] = batch.sizes[i].map(|side| side as f64);
-                    objects.push(ap::Object {
-                        id: objects.len() as u64 + 1,
-                        image,
-                        category: object.class as u64,
-                        bounds: pixels(fractions(object, batch.sizes[i])),
-                        area: object.area * (width / w) * (height / h),
-                        crowd: object.crowd,
-                    });
-                }
+                let image = ranks[&ids[batch.indices[i]]];
+                // What is scored is what was read.
+                objects.extend(batch.truth[i].iter().map(
+                    |&Truth { id, class, bounds, area, crowd }| {
+                        let category = class as u64;
+                        ap::Object { id, image, category, bounds, area, crowd }
+                    },
+                ));
+                let [height, width] = source.original(batch.indices[i]).map(|side| side as f64);
                 detections.extend(found.into_iter().map(|found| ap::Detection {
                     image,
                     category: found.class as u64,
-                    bounds: pixels(found.bounds),
+                    bounds: found.bounds.scaled(width, height).to_left_top(),
                     score: found.score,
                 }));
             }
         }
         let classes: Vec<u64> = (0..loader.classes().len() as u64).collect();
+        let images: Vec<u64> = ranks.into_values().collect();
         let summary = average_precision(&images, &classes, &objects, &detections)
             .context("this model's boxes cannot be scored")?;
         let loss = losses.mean();
@@ -189,15 +186,14 @@ fn tally(losses: &Losses, normalizer: Normalizer) -> Tally {
     Tally::of_two([(classes, weight), (boxes, objects)])
 }
 
-/// What is to be learnt from a batch: its objects, crowds left out.
+/// What is to be learnt from a batch: its objects.
 fn targets(batch: &Batch) -> Vec<Vec<Target>> {
     let of_image = |(objects, &size): (&Vec<Object>, &[usize; 2])| {
-        let objects = objects.iter().filter(|object| !object.crowd);
         let target = |object: &Object| {
             let bounds = CenterSize::from(fractions(object, size));
             Target { class: object.class, bounds }
         };
-        objects.map(target).collect()
+        objects.iter().map(target).collect()
     };
     batch.objects.iter().zip(&batch.sizes).map(of_image).collect()
 }
@@ -231,4 +227,87 @@ fn read(layer: &models::Detections) -> Vec<Vec<Found>> {
         found
     };
     (0..batch).map(image).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use datasets::detection::coco::{self, Found as Line, read_instances};
+    use datasets::detection::{Detection, Fit, Options, Reading, Source};
+    use datasets::image_folder::Channels;
+
+    use super::*;
+    use crate::data::normalize;
+    use crate::recipe::{Changes, Recipe};
+    use crate::task::Task;
+
+    /// Objects that a new detector's boxes, all in the middle, hit: of exactly 96 × 96 pixels, reaching out of the picture, twice
+    /// the same, equal once clipped, a crowd.
+    const TRUTH: &str = r#"{
+        "images": [{"id": "b", "file_name": "b.png"}, {"id": "a", "file_name": "a.png"}],
+        "categories": [{"id": 7, "name": "x"}, {"id": -2, "name": "y"}],
+        "annotations": [
+            {"id": 1, "image_id": "a", "category_id": 7, "bbox": [57.4, 48.3, 96, 96], "area": 9216},
+            {"id": 2, "image_id": "a", "category_id": 7, "bbox": [57.4, 48.3, 96, 96], "area": 9216},
+            {"id": 3, "image_id": "a", "category_id": -2, "bbox": [40, 50, 110, 100], "area": 1024.0000001},
+            {"id": 4, "image_id": "b", "category_id": -2, "bbox": [-20, 5, 110, 60], "area": 900.5},
+            {"id": 5, "image_id": "b", "category_id": -2, "bbox": [-30, 5, 120, 60]},
+            {"id": 6, "image_id": "b", "category_id": 7, "bbox": [0, 0, 97, 83], "iscrowd": 1},
+            {"id": 0, "image_id": "b", "category_id": 7, "bbox": [24.1, 20.7, 48.3, 41.3]}]}"#;
+
+    #[test]
+    fn the_score_of_a_detector_is_that_of_its_results_on_the_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("instances.json");
+        std::fs::write(&file, TRUTH).expect("written");
+        for (name, [width, height]) in [("a.png", [211, 193]), ("b.png", [97, 83])] {
+            let picture = image::RgbImage::from_fn(width, height, |x, y| {
+                image::Rgb([x as u8, y as u8, (x * y) as u8])
+            });
+            picture.save(folder.path().join(name)).expect("written");
+        }
+        let set = [
+            "model.image_size=[32, 32]",
+            "model.backbone={ kind = \"residual\", channels = [8, 8, 16], blocks = 1 }",
+            "model.dim=16",
+            "model.heads=2",
+            "model.mlp_dim=16",
+            "model.channels=3",
+            "model.classes=2",
+        ];
+        let set: Vec<String> = set.into_iter().map(str::to_owned).collect();
+        let text = Recipe::text("detr-scenes").expect("a recipe");
+        let changes = Changes { set: &set, ..Changes::default() };
+        let recipe = Recipe::resolve("detr-scenes", text, &changes).expect("a recipe");
+        let (Task::Detect(detector), params) = Task::new(&recipe).expect("a model") else {
+            panic!("a detector")
+        };
+        let reading = Reading { channels: Channels::Rgb, fit: Fit::Within(64), skip_broken: false };
+        let read: Detection =
+            coco::read_pictures(&file, folder.path(), &reading).expect("pictures");
+        let class_ids = read.class_ids().to_vec();
+        let source = Source::Pictures(std::sync::Arc::new(read));
+        let loader = Loader::new(source, Options::eval(2, [32, 32], normalize(3))).expect("sound");
+        let score = detector.score(&params, &loader).expect("a score");
+
+        let batch = loader.epoch(0, 0).next().expect("a batch");
+        let found = detector.find(&params, &batch.images, &batch.sizes);
+        let lines = found.iter().zip([[97.0, 83.0], [211.0, 193.0]]).zip(["b", "a"]);
+        let lines = lines.flat_map(|((found, [width, height]), id)| {
+            let class_ids = &class_ids;
+            found.iter().map(move |found| Line {
+                image_id: id.into(),
+                category_id: class_ids[found.class].clone(),
+                bbox: found.bounds.scaled(width, height).to_left_top(),
+                score: found.score,
+            })
+        });
+        let lines: Vec<Line> = lines.collect();
+        let instances = read_instances(&file).expect("sound");
+        let expected = crate::coco::score(&instances, &lines).expect("a score");
+        let Some(task::Summary::Boxes(summary)) = score.summary else { panic!("{score:?}") };
+        let [summary, expected] = [summary, expected].map(|summary| summary.to_array());
+        let differ = summary.iter().zip(expected).any(|(a, b)| (a - b).abs() > 1e-12);
+        let [ap, ap50, ..] = expected;
+        assert!(!differ && ap > 0.0 && ap50 > ap, "{summary:?} {expected:?}");
+    }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use datasets::detection::Id;
 use datasets::detection::coco::{Found, Instances};
 use models::average_precision::{Detection, Object, Summary, average_precision};
 use serde_json::Value;
@@ -69,23 +70,25 @@ fn people_get_pycocotools_summary() {
 }
 
 fn score(instances: &Instances, results: &[Found]) -> Summary {
-    let images: Vec<u64> = instances.images.iter().map(|image| image.id).collect();
-    let categories: Vec<u64> = instances.categories.iter().map(|category| category.id).collect();
+    let images = Id::ranks(instances.images.iter().map(|image| &image.id));
+    let categories = Id::ranks(instances.categories.iter().map(|category| &category.id));
     let objects = instances.annotations.iter().map(|a| Object {
-        id: a.id,
-        image: a.image_id,
-        category: a.category_id,
+        id: u64::from(!a.id.is_zero()),
+        image: images[&a.image_id],
+        category: categories[&a.category_id],
         bounds: a.bbox,
         area: a.area,
         crowd: a.iscrowd,
     });
     let detections = results.iter().map(|found| Detection {
-        image: found.image_id,
-        category: found.category_id,
+        image: images[&found.image_id],
+        category: categories.get(&found.category_id).copied().unwrap_or(u64::MAX),
         bounds: found.bbox,
         score: found.score,
     });
     let (objects, detections) = (objects.collect::<Vec<_>>(), detections.collect::<Vec<_>>());
+    let [images, categories] =
+        [&images, &categories].map(|ids| ids.values().copied().collect::<Vec<_>>());
     average_precision(&images, &categories, &objects, &detections).expect("sound")
 }
 
@@ -132,7 +135,7 @@ fn wrong_files_and_arguments_end_the_program_with_a_message() {
     );
     assert_eq!(
         message(eval(&truth, &results, &[])),
-        (Some(1), "results.json: detection 1: image 4 is not in the set".to_owned())
+        (Some(1), "results.json: result 1: image 4 is not in the set".to_owned())
     );
     let results = write("results.json", "[\n{}]");
     assert_eq!(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use datasets::detection::scenes;
+use datasets::detection::{Id, scenes};
 use datasets::{Normalize, Split, detection, image_folder};
 use models::DetrConfig;
 
@@ -48,7 +48,8 @@ pub(super) fn boxes(
         }
     }
     report_crowded(&train, model.queries);
-    let ids: Vec<u64> = ids.unwrap_or_else(|| (1..=train.classes().len() as u64).collect());
+    let of_places = || (1..=train.classes().len() as u64).map(Id::from).collect();
+    let ids: Vec<Id> = ids.unwrap_or_else(of_places);
     let classes = Classes::new(ids, train.classes());
     let normalize = normalize(model.channels);
     let batch = recipe.train.step_size();
@@ -73,9 +74,7 @@ fn report_crowded(source: &detection::Source, queries: usize) {
     let crowded =
         match source {
             detection::Source::Pictures(part) => {
-                let objects =
-                    |p: &detection::Annotated| p.objects.iter().filter(|o| !o.crowd).count();
-                part.pictures().iter().filter(|picture| objects(picture) > queries).count()
+                part.pictures().iter().filter(|picture| picture.objects.len() > queries).count()
             }
             detection::Source::Scenes { scenes, len, .. } => {
                 if scenes.options().max_objects > queries { *len } else { 0 }

@@ -19,8 +19,7 @@ pub(super) fn write(html: &mut Html, model: &Model, extent: &Extent<'_>) -> Resu
     for i in 0..count {
         let picture = loader.source().picture(i);
         let shown = Shown::found(detector, model.params(), &picture, &model.classes)?;
-        let is_object = |object: &&datasets::detection::Object| !object.crowd;
-        let objects = picture.objects.iter().filter(is_object).count();
+        let objects = picture.truth.iter().filter(|object| !object.crowd).count();
         let list: Vec<String> =
             shown.found.iter().map(|found| label(found, &model.classes)).collect();
         figures.push((data_uri::png(&shown.picture)?, picture.name.clone(), objects, list));

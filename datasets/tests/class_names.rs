@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use datasets::detection::{Detection, Fit, Reading, coco, voc, yolo};
+use datasets::detection::{Annotated, Detection, Fit, Id, Reading, coco, voc, yolo};
 use datasets::image_folder::{self, Channels, Size};
 use image::{Rgb, RgbImage};
 
@@ -60,12 +60,13 @@ fn coco_categories_are_matched_by_name_and_keep_the_ids_of_their_own_file() {
     };
     let test = read(r#"{"id": 0, "name": "x"}, {"id": 1, "name": "y"}"#);
     let mapped = test.clone().with_classes(&names(&["y", "new", "x"])).unwrap();
-    assert_eq!(mapped.class_ids(), [1, 2, 0]);
-    assert_eq!(mapped.pictures()[0].objects[0].class, 2);
+    assert_eq!(mapped.class_ids(), [1, 2, 0].map(Id::from));
+    let Annotated { objects, truth, .. } = &mapped.pictures()[0];
+    assert_eq!((objects[0].class, truth[0].class), (2, 2));
     assert_ne!(mapped.fingerprint(), test.fingerprint());
     // No object is of class y.
     let only = test.clone().with_classes(&names(&["x"])).unwrap();
-    assert_eq!((only.class_ids(), only.pictures()[0].objects[0].class), (&[0][..], 0));
+    assert_eq!((only.class_ids(), only.pictures()[0].objects[0].class), (&[0.into()][..], 0));
     let unknown = test.with_classes(&names(&["y"])).unwrap_err().to_string();
     assert_eq!(unknown, "unknown class \"x\"; the training set has \"y\"");
 }
@@ -84,6 +85,9 @@ fn voc_and_yolo_classes_are_matched_by_name() {
         let data = data.with_classes(&names(&["cat", "dog"])).unwrap();
         (data.pictures()[0].objects[0].class, data.class_ids().to_vec())
     };
-    assert_eq!(class(voc::read(root, None, None, &READING).unwrap()), (1, vec![2, 1]));
-    assert_eq!(class(yolo::read(root, "val", &READING).unwrap()), (1, vec![2, 1]));
+    assert_eq!(
+        class(voc::read(root, None, None, &READING).unwrap()),
+        (1, vec![2.into(), 1.into()])
+    );
+    assert_eq!(class(yolo::read(root, "val", &READING).unwrap()), (1, vec![2.into(), 1.into()]));
 }

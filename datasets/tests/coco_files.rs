@@ -44,11 +44,12 @@ fn instances_are_read_whatever_else_a_file_has() {
            {"segmentation": {"counts": [3], "size": [3, 4]}, "id": 8, "image_id": 9, "category_id": 2, "bbox": [0, 0, 4, 3], "iscrowd": 1},
            {"id": 6, "image_id": 9, "category_id": 2, "bbox": [-1, 0, 0, 3], "area": null, "iscrowd": false, "ignore": 1}"#,
     );
-    let image = Image { id: 9, width: Some(4), height: Some(3), file_name: Some("9.jpg".into()) };
-    let annotation = |id, bbox, area, iscrowd| Annotation {
-        id,
-        image_id: 9,
-        category_id: 2,
+    let image =
+        Image { id: 9.into(), width: Some(4), height: Some(3), file_name: Some("9.jpg".into()) };
+    let annotation = |id: u64, bbox, area, iscrowd| Annotation {
+        id: id.into(),
+        image_id: 9.into(),
+        category_id: 2.into(),
         bbox,
         area,
         iscrowd,
@@ -60,7 +61,7 @@ fn instances_are_read_whatever_else_a_file_has() {
             annotation(8, [0.0, 0.0, 4.0, 3.0], 12.0, true),
             annotation(6, [-1.0, 0.0, 0.0, 3.0], 0.0, false),
         ],
-        categories: vec![Category { id: 2, name: "cat".into() }],
+        categories: vec![Category { id: 2.into(), name: "cat".into() }],
     };
     assert_eq!(read, Ok(expected));
 }
@@ -74,8 +75,8 @@ fn an_error_of_the_form_has_line_and_column() {
     assert_eq!(read(""), "EOF while parsing a value at line 1 column 0");
     assert_eq!(read("{\n\"images\": []}"), "missing field `annotations` at line 2 column 13");
     assert_eq!(
-        read("{\"images\": [{\"id\": -1}]}"),
-        "invalid value: integer `-1`, expected u64 at line 1 column 21"
+        read("{\"images\": [{\"id\": 1.5}]}"),
+        "invalid value: floating point `1.5`, expected an id: a whole number or text at line 1 column 22"
     );
     let annotation = |bbox: &str| {
         let all = r#"{"id": 7, "image_id": 9, "category_id": 2, "bbox": "#;
@@ -147,10 +148,11 @@ fn an_error_of_an_annotation_names_it() {
 fn what_is_written_is_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file.json");
-    let found =
-        Found { image_id: 9, category_id: 2, bbox: [0.1, -1.0 / 3.0, 1e-9, 7.0], score: 0.7 };
-    write_results(&path, &[found, Found { score: -1.0, ..found }]).unwrap();
-    assert_eq!(read_results(&path).unwrap(), [found, Found { score: -1.0, ..found }]);
+    let bbox = [0.1, -1.0 / 3.0, 1e-9, 7.0];
+    let found = Found { image_id: 9.into(), category_id: "b".into(), bbox, score: 0.7 };
+    let results = [found.clone(), Found { score: -1.0, ..found.clone() }];
+    write_results(&path, &results).unwrap();
+    assert_eq!(read_results(&path).unwrap(), results);
     write_results(&path, &[]).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "[]\n");
     assert_eq!(

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use datasets::Error;
-use datasets::detection::{Detection, Fit, Reading, Region, Repair, coco, voc, yolo};
+use datasets::detection::{
+    Annotated, Detection, Fit, Reading, Region, Repair, Truth, coco, voc, yolo,
+};
 use datasets::image_folder::Channels;
 use image::{ImageFormat, Rgb, RgbImage};
 use proptest::prelude::*;
@@ -66,10 +68,13 @@ fn voc_counts_pixels_from_1_and_classes_in_the_order_of_the_alphabet() {
     let read = voc::read(folder.path(), Some("train"), None, &PLAIN).unwrap();
     assert_eq!(
         (read.classes(), read.class_ids()),
-        (&["cat", "dog"].map(String::from)[..], &[1, 2][..])
+        (&["cat", "dog"].map(String::from)[..], &[1.into(), 2.into()][..])
     );
     let [b, a] = read.pictures() else { panic!("{read:?}") };
-    assert_eq!((b.name.as_str(), b.id, b.shape, b.original), ("b.jpg", 0, [3, 20, 40], [20, 40]));
+    assert_eq!(
+        (b.name.as_str(), &b.id, b.shape, b.original),
+        ("b.jpg", &0.into(), [3, 20, 40], [20, 40])
+    );
     assert_eq!((a.pixels[0], a.pixels[800], a.pixels[2399]), (10, 20, 30));
     assert_eq!((a.objects[0].region, a.objects[0].class), (Region::new(0.0, 0.0, 40.0, 20.0), 1));
     assert_eq!((b.objects[0].region, b.objects[0].class), (Region::new(4.0, 2.0, 8.5, 10.0), 0));
@@ -100,7 +105,8 @@ fn boxes_follow_a_picture_that_is_resized() {
     let b = read(Fit::Within(20)).pictures()[0].clone();
     assert_eq!((b.shape, b.original), ([1, 10, 20], [20, 40]));
     assert_eq!(b.objects[0].region, Region::new(2.0, 1.0, 4.25, 5.0));
-    assert_eq!(b.objects[0].area, 9.0);
+    let truth = Truth { id: 1, class: 0, bounds: [4.0, 2.0, 4.5, 8.0], area: 36.0, crowd: false };
+    assert_eq!(b.truth, [truth]);
     let b = read(Fit::Exact { height: 40, width: 40 }).pictures()[0].clone();
     assert_eq!((b.shape, b.objects[0].region), ([1, 40, 40], Region::new(4.0, 4.0, 8.5, 20.0)));
     assert_eq!(read(Fit::Within(99)).pictures()[0].shape, [1, 20, 40]);
@@ -127,13 +133,20 @@ fn what_can_be_put_right_is_counted_and_told() {
     let flags = xml([21, 40], &objects).replace("dog</name>", "dog</name><difficult>1</difficult>");
     write(folder.path(), "Annotations/b.xml", flags);
     let read = voc::read(folder.path(), Some("train"), None, &PLAIN).unwrap();
-    let regions: Vec<_> = read.pictures()[0].objects.iter().map(|o| (o.region, o.crowd)).collect();
+    let regions: Vec<_> = read.pictures()[0].objects.iter().map(|object| object.region).collect();
+    assert_eq!(regions, [Region::new(0.0, 2.0, 5.0, 20.0), Region::new(1.0, 2.0, 5.0, 6.0)]);
+    // What is scored is what was read.
+    let truth: Vec<_> = read.pictures()[0].truth.iter().map(|o| (o.bounds, o.crowd)).collect();
     assert_eq!(
-        regions,
+        truth,
         [
-            (Region::new(0.0, 2.0, 5.0, 20.0), false),
-            (Region::new(1.0, 2.0, 5.0, 6.0), false),
-            (Region::new(1.0, 2.0, 5.0, 6.0), true),
+            ([7.0, 7.0, 0.0, 0.0], false),
+            ([9.0, 2.0, -4.0, 4.0], false),
+            ([49.0, 2.0, 11.0, 4.0], false),
+            ([-4.0, 2.0, 9.0, 24.0], false),
+            ([1.0, 2.0, 4.0, 4.0], false),
+            ([1.0, 2.0, 4.0, 4.0], true),
+            ([1.0, 2.0, 4.0, 4.0], false),
         ]
     );
     let repairs = read.repairs();
@@ -390,15 +403,20 @@ fn coco_keeps_its_ids_and_areas() {
     let read = read_coco(folder.path(), INSTANCES).unwrap();
     assert_eq!(
         (read.classes(), read.class_ids()),
-        (&["dog", "cat"].map(String::from)[..], &[5, 90][..])
+        (&["dog", "cat"].map(String::from)[..], &[5.into(), 90.into()][..])
     );
     let [a, b] = read.pictures() else { panic!("{read:?}") };
-    assert_eq!((a.id, a.name.as_str(), b.id), (7, "a.png", 3));
+    assert_eq!((&a.id, a.name.as_str(), &b.id), (&7.into(), "x/a.png", &3.into()));
     assert_eq!((b.objects[0].region, b.objects[0].class), (Region::new(1.0, 2.0, 4.0, 6.0), 1));
-    assert_eq!((b.objects[0].area, b.objects[0].crowd), (5.5, false));
-    // Half of the crowd's box is outside.
-    assert_eq!(a.objects[0].region, Region::new(30.0, 0.0, 40.0, 10.0));
-    assert_eq!((a.objects.len(), a.objects[0].area, a.objects[0].crowd), (1, 100.0, true));
+    // The crowd, of whose box half is outside, and the box without area are not learnt from.
+    assert_eq!(a.objects, []);
+    let truth = |picture: &Annotated| {
+        let fields = |o: &Truth| (o.id, o.class, o.bounds, o.area, o.crowd);
+        picture.truth.iter().map(fields).collect::<Vec<_>>()
+    };
+    let crowd = (1, 0, [30.0, 0.0, 20.0, 10.0], 150.0, true);
+    assert_eq!(truth(a), [crowd, (2, 0, [30.0, 0.0, 0.0, 10.0], 0.0, false)]);
+    assert_eq!(truth(b), [(3, 1, [1.0, 2.0, 3.0, 4.0], 5.5, false)]);
     let kinds = [Repair::Clipped, Repair::Degenerate, Repair::Crowd, Repair::Size];
     assert_eq!(kinds.map(|kind| read.repairs().count(kind)), [1, 1, 1, 0]);
     assert_eq!(

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use datasets::detection::{
-    Annotated, Augment, Batch, Detection, Loader, Object, Options, Region, Scenes, Source, scenes,
+    Annotated, Augment, Batch, Detection, Loader, Object, Options, Region, Scenes, Source, Truth,
+    scenes,
 };
 use datasets::{Normalize, Split, sample};
 use proptest::prelude::*;
@@ -21,13 +22,15 @@ fn marked([height, width]: [usize; 2], region: Region) -> Annotated {
     {
         row[region.left as usize..region.right as usize].fill(255);
     }
+    let object = Object { region, class: 0 };
     Annotated {
-        id: 0,
+        id: 0.into(),
         name: "marked".into(),
         original: [height, width],
         shape: [1, height, width],
         pixels,
-        objects: vec![Object::new(region, 0)],
+        objects: vec![object],
+        truth: vec![Truth::new(1, object)],
     }
 }
 
@@ -78,7 +81,10 @@ fn evaluation_shows_every_picture_once_in_order_as_it_is() {
     assert!(data[..24].iter().zip(&first).all(|(a, b)| (a - b).abs() < 1e-3));
     assert_eq!(data[24 + 4..24 + 6], [0.0, 0.0]);
     assert!((data[24] - 255.0).abs() < 1e-3);
-    assert_eq!(batches[0].objects[1], [Object::new(Region::new(0.0, 0.0, 4.0, 2.0), 0)]);
+    assert_eq!(
+        batches[0].objects[1],
+        [Object { region: Region::new(0.0, 0.0, 4.0, 2.0), class: 0 }]
+    );
 }
 
 #[test]
@@ -91,15 +97,15 @@ fn what_lies_beside_a_picture_is_0_after_normalisation() {
 }
 
 #[test]
-fn crowds_are_measured_and_not_learnt() {
+fn what_is_scored_against_is_what_was_read_however_a_picture_is_shown() {
     let mut picture = marked([4, 4], Region::new(0.0, 0.0, 2.0, 2.0));
-    picture.objects.push(Object { crowd: true, ..Object::new(Region::new(0.0, 0.0, 4.0, 4.0), 1) });
-    let count = |options| {
+    let truth = Truth { crowd: true, area: 2.5, ..picture.truth[0] };
+    picture.truth.push(Truth { bounds: [0.1, -3.0, 1.0 / 3.0, 9.0], ..truth });
+    for options in [Options::train(1, 1, [9, 7], bytes(1)), Options::eval(1, [9, 7], bytes(1))] {
         let loader = Loader::new(detection(vec![picture.clone()]), options).unwrap();
-        loader.epoch(0, 0).next().unwrap().objects[0].len()
-    };
-    assert_eq!(count(Options::train(1, 1, [4, 4], bytes(1))), 1);
-    assert_eq!(count(Options::eval(1, [4, 4], bytes(1))), 2);
+        let batch = loader.epoch(0, 0).next().unwrap();
+        assert_eq!((batch.objects[0].len(), &batch.truth[0]), (1, &picture.truth));
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Laws of made-up scenes.
 
-use datasets::detection::{Annotated, Region, Scenes, scenes};
+use datasets::detection::{Annotated, Region, Scenes, Truth, scenes};
 use datasets::image_folder::Channels;
 use datasets::{Images, Split, sample};
 use scenes::Options;
@@ -34,7 +34,7 @@ fn a_scene_is_a_function_of_seed_part_and_index() {
     for (i, scene) in first(&of(Split::Test, Options::new([48, 64])), 20).iter().enumerate() {
         assert_ne!(scene.pixels, reference[i].pixels);
     }
-    assert_eq!((reference[3].id, reference[3].shape), (3, [3, 48, 64]));
+    assert_eq!((&reference[3].id, reference[3].shape), (&3.into(), [3, 48, 64]));
     assert!(scenes.scene(u64::MAX).objects.len() <= 8);
 }
 
@@ -63,7 +63,7 @@ fn objects_have_the_number_the_size_and_the_room_asked_for() {
         counts[scene.objects.len()] += 1;
         for (i, a) in scene.objects.iter().enumerate() {
             assert!(a.region.is_proper() && a.region.clipped(96.0, 96.0) == a.region);
-            assert_eq!(a.area, a.region.area());
+            assert_eq!(scene.truth[i], Truth::new(i as u64 + 1, *a));
             let longer = a.region.width().max(a.region.height());
             // The last pixels of a side may be too faint after scaling.
             assert!(
@@ -71,7 +71,7 @@ fn objects_have_the_number_the_size_and_the_room_asked_for() {
                 "{longer}"
             );
             for b in &scene.objects[..i] {
-                let smaller = a.area.min(b.area);
+                let smaller = a.region.area().min(b.region.area());
                 // A fifth, and what rounding to pixels adds.
                 assert!(a.region.overlap(&b.region) <= 0.2 * smaller + 24.0);
             }

@@ -3,16 +3,16 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use super::{Object, Repairs};
+use super::{Id, Object, Repairs, Truth};
 use crate::fingerprint::Fingerprint;
 use crate::{Error, Normalize};
 
 /// A picture of shape `[C, H, W]` as bytes, with the objects in it.
 #[derive(Clone, PartialEq)]
 pub struct Annotated {
-    /// Its number in the data set: the id of a COCO file, else its place.
-    pub id: u64,
-    /// The name of its file, or what else it is called.
+    /// The id that a COCO file gives it, else its place in the data set.
+    pub id: Id,
+    /// The name of its file, as a COCO file gives it with its folders, or what else it is called.
     pub name: String,
     /// Height and width of the picture before it was resized by a reader, in pixels.
     pub original: [usize; 2],
@@ -20,8 +20,10 @@ pub struct Annotated {
     pub shape: [usize; 3],
     /// Planes of rows: 0 is black, 255 is full intensity.
     pub pixels: Vec<u8>,
-    /// In pixels of this picture.
+    /// What is learnt from, in pixels of this picture.
     pub objects: Vec<Object>,
+    /// What is scored against, in pixels of the file.
+    pub truth: Vec<Truth>,
 }
 
 impl fmt::Debug for Annotated {
@@ -35,12 +37,20 @@ impl fmt::Debug for Annotated {
     }
 }
 
+impl Annotated {
+    /// The class of each object, of those to learn from and of those to score against.
+    fn classes_mut(&mut self) -> impl Iterator<Item = &mut usize> {
+        let learnt = self.objects.iter_mut().map(|object| &mut object.class);
+        learnt.chain(self.truth.iter_mut().map(|object| &mut object.class))
+    }
+}
+
 /// Annotated pictures of one data set in memory; their sizes may differ, their channels do not.
 #[derive(Clone, PartialEq)]
 pub struct Detection {
     pictures: Vec<Annotated>,
     classes: Vec<String>,
-    class_ids: Vec<u64>,
+    class_ids: Vec<Id>,
     repairs: Repairs,
 }
 
@@ -49,11 +59,11 @@ impl Detection {
     ///
     /// # Panics
     ///
-    /// If a picture has not the pixels of its shape, no pixel, or other channels than the first, or an object has no
-    /// area in its picture or no class.
+    /// If a picture has not the pixels of its shape, no pixel, or other channels than the first; an object to learn from has
+    /// no area in its picture; an object has no class; or one to score against is not finite.
     #[track_caller]
     pub fn new(pictures: Vec<Annotated>, classes: Vec<String>) -> Detection {
-        let class_ids = (1..=classes.len() as u64).collect();
+        let class_ids = (1..=classes.len() as u64).map(Id::from).collect();
         Detection::with(pictures, classes, class_ids, Repairs::default())
     }
 
@@ -61,20 +71,25 @@ impl Detection {
     pub(crate) fn with(
         pictures: Vec<Annotated>,
         classes: Vec<String>,
-        class_ids: Vec<u64>,
+        class_ids: Vec<Id>,
         repairs: Repairs,
     ) -> Detection {
-        for Annotated { name, shape, pixels, objects, .. } in &pictures {
+        for Annotated { name, shape, pixels, objects, truth, .. } in &pictures {
             let [channels, height, width] = *shape;
             let fits = shape.iter().product::<usize>() == pixels.len() && !pixels.is_empty();
             assert!(fits, "detection: {name}: {} pixels of shape {shape:?}", pixels.len());
             let expected = pictures[0].shape[0];
             assert_eq!(channels, expected, "detection: {name}: channels, and those of the first");
-            for Object { region, class, .. } in objects {
+            for Object { region, class } in objects {
                 let inside =
                     region.is_proper() && region.clipped(width as f32, height as f32) == *region;
                 assert!(inside, "detection: {name}: {region:?} in a picture of shape {shape:?}");
                 assert!(*class < classes.len(), "detection: {name}: class {class}");
+            }
+            for Truth { class, bounds, area, .. } in truth {
+                assert!(*class < classes.len(), "detection: {name}: class {class}");
+                let finite = bounds.iter().chain([area]).all(|number| number.is_finite());
+                assert!(finite, "detection: {name}: {bounds:?} of area {area}");
             }
         }
         Detection { pictures, classes, class_ids, repairs }
@@ -92,7 +107,7 @@ impl Detection {
 
     /// The number by which files of results call each class: COCO's `category_id`. Where a format has none, class `i` has
     /// the id `i + 1`.
-    pub fn class_ids(&self) -> &[u64] {
+    pub fn class_ids(&self) -> &[Id] {
         &self.class_ids
     }
 
@@ -101,11 +116,11 @@ impl Detection {
         &self.repairs
     }
 
-    /// The number of objects of each class, crowds not counted.
+    /// The number of objects of each class that are learnt from.
     pub fn count_by_class(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
         let objects = self.pictures.iter().flat_map(|picture| &picture.objects);
-        for object in objects.filter(|object| !object.crowd) {
+        for object in objects {
             counts[object.class] += 1;
         }
         counts
@@ -124,17 +139,17 @@ impl Detection {
             return Ok(self);
         }
         let mut counts = vec![0; self.classes.len()];
-        let objects = self.pictures.iter_mut().flat_map(|picture| &mut picture.objects);
-        let objects: Vec<&mut Object> = objects.collect();
-        objects.iter().for_each(|object| counts[object.class] += 1);
+        let classes = self.pictures.iter_mut().flat_map(Annotated::classes_mut);
+        let classes: Vec<&mut usize> = classes.collect();
+        classes.iter().for_each(|class| counts[**class] += 1);
         let map = Error::map_classes(&self.classes, &counts, names)?;
-        for object in objects {
-            object.class = map[object.class].expect("classes with objects are mapped");
+        for class in classes {
+            *class = map[*class].expect("classes with objects are mapped");
         }
         let known = self.classes.iter().zip(&self.class_ids).collect::<HashMap<_, _>>();
         let taken = self.class_ids.iter().collect::<HashSet<_>>();
-        let mut free = (1..).filter(|id| !taken.contains(id));
-        let id = |name| known.get(name).map(|&&id| id).or_else(|| free.next());
+        let mut free = (1_u64..).map(Id::from).filter(|id| !taken.contains(id));
+        let id = |name| known.get(name).map(|&id| id.clone()).or_else(|| free.next());
         let class_ids = names.iter().map(id).collect::<Option<_>>();
         self.class_ids = class_ids.expect("there are more numbers than classes");
         self.classes = names.to_vec();
@@ -145,17 +160,22 @@ impl Detection {
     pub fn fingerprint(&self) -> u64 {
         let mut hash = Fingerprint::of("detection");
         hash.texts(&self.classes);
-        hash.numbers(self.class_ids.iter().copied());
-        for Annotated { id, name, original, shape, pixels, objects } in &self.pictures {
-            hash.number(*id);
+        self.class_ids.iter().for_each(|id| hash.text(&id.to_string()));
+        for Annotated { id, name, original, shape, pixels, objects, truth } in &self.pictures {
+            hash.text(&id.to_string());
             hash.text(name);
             hash.numbers(*original);
             hash.numbers(*shape);
             hash.bytes(pixels);
             hash.numbers([objects.len()]);
-            for Object { region, class, area, crowd } in objects {
+            for Object { region, class } in objects {
                 hash.floats([region.left, region.top, region.right, region.bottom]);
-                hash.numbers([*class as u64, area.to_bits(), u64::from(*crowd)]);
+                hash.numbers([*class]);
+            }
+            hash.numbers([truth.len()]);
+            for Truth { id, class, bounds, area, crowd } in truth {
+                hash.numbers(bounds.map(f64::to_bits));
+                hash.numbers([*id, *class as u64, area.to_bits(), u64::from(*crowd)]);
             }
         }
         hash.finish()

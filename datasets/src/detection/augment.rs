@@ -187,7 +187,8 @@ impl View {
 
     /// The objects of which some area is shown, clipped to what is shown, in pixels of the canvas (DETR's rule).
     pub fn objects(&self, objects: &[Object]) -> Vec<Object> {
-        let seen = objects.iter().map(|object| object.moved(self.region(&object.region)));
+        let seen =
+            objects.iter().map(|object| Object { region: self.region(&object.region), ..*object });
         seen.filter(|object| object.region.is_proper()).collect()
     }
 }
@@ -216,11 +217,10 @@ mod tests {
             colour: [1.0; 3],
         };
         // Cut: 4, 0, 40, 6; halved: 2, 0, 20, 3.
-        let object = Object::new(Region::new(24.0, 4.0, 64.0, 16.0), 0);
+        let object = Object { region: Region::new(24.0, 4.0, 64.0, 16.0), class: 0 };
         let seen = view.objects(&[object]);
         assert_eq!(seen[0].region, Region::new(0.0, 0.0, 18.0, 3.0));
-        assert_eq!(seen[0].area, 54.0);
-        let outside = Object::new(Region::new(0.0, 0.0, 20.0, 40.0), 0);
+        let outside = Object { region: Region::new(0.0, 0.0, 20.0, 40.0), class: 0 };
         assert_eq!(view.objects(&[outside, object]), seen);
     }
 

@@ -21,6 +21,7 @@ use std::path::Path;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::Id;
 use crate::Error;
 use crate::source::{self, MAX_BYTES};
 
@@ -44,7 +45,7 @@ pub struct Instances {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Image {
     /// Its number, which no other picture has.
-    pub id: u64,
+    pub id: Id,
     /// Pixels from left to right, if the file says so; at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<u32>,
@@ -60,11 +61,11 @@ pub struct Image {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Annotation {
     /// Its number, which no other object has. pycocotools takes 0 for "none".
-    pub id: u64,
+    pub id: Id,
     /// The picture that it is on: one of the file's.
-    pub image_id: u64,
+    pub image_id: Id,
     /// Its class: one of the file's.
-    pub category_id: u64,
+    pub category_id: Id,
     /// Left, top, width and height in pixels; finite, width and height not negative. It may reach out of the picture.
     pub bbox: [f64; 4],
     /// Square pixels that the object covers, which are fewer than the box has; width · height if the file does not say.
@@ -78,18 +79,18 @@ pub struct Annotation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Category {
     /// Its number, which no other class has. COCO's run from 1 to 90 with gaps.
-    pub id: u64,
+    pub id: Id,
     /// Its name.
     pub name: String,
 }
 
 /// An object that a detector believes to see.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Found {
     /// The picture.
-    pub image_id: u64,
+    pub image_id: Id,
     /// The class.
-    pub category_id: u64,
+    pub category_id: Id,
     /// Left, top, width and height in pixels; finite, width and height not negative.
     pub bbox: [f64; 4],
     /// How sure the detector is: higher is surer, and only the order matters. Finite.
@@ -104,10 +105,10 @@ pub struct Found {
 /// 0 and 1; a picture without pixels; a file of more than 4 GiB.
 pub fn read_instances(path: &Path) -> Result<Instances, Error> {
     let instances: Instances = json(path)?;
-    let images = distinct(path, "image", instances.images.iter().map(|image| image.id))?;
-    let categories = instances.categories.iter().map(|category| category.id);
+    let images = distinct(path, "image", instances.images.iter().map(|image| &image.id))?;
+    let categories = instances.categories.iter().map(|category| &category.id);
     let categories = distinct(path, "category", categories)?;
-    distinct(path, "annotation", instances.annotations.iter().map(|annotation| annotation.id))?;
+    distinct(path, "annotation", instances.annotations.iter().map(|annotation| &annotation.id))?;
     for Image { id, width, height, .. } in &instances.images {
         if *width == Some(0) || *height == Some(0) {
             let found = format_args!("{} × {}", width.unwrap_or(0), height.unwrap_or(0));
@@ -185,11 +186,11 @@ fn check_results(path: &Path, results: &[Found]) -> Result<(), Error> {
 }
 
 /// The ids as a set.
-fn distinct(
+fn distinct<'a>(
     path: &Path,
     what: &str,
-    ids: impl ExactSizeIterator<Item = u64>,
-) -> Result<HashSet<u64>, Error> {
+    ids: impl ExactSizeIterator<Item = &'a Id>,
+) -> Result<HashSet<&'a Id>, Error> {
     let mut seen = HashSet::with_capacity(ids.len());
     for id in ids {
         if !seen.insert(id) {
@@ -216,9 +217,9 @@ impl<'de> Deserialize<'de> for Annotation {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Written {
-            id: u64,
-            image_id: u64,
-            category_id: u64,
+            id: Id,
+            image_id: Id,
+            category_id: Id,
             bbox: [f64; 4],
             area: Option<f64>,
             iscrowd: Option<Flag>,

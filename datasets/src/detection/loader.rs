@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tensor::Tensor;
 
-use super::{Annotated, Augment, Detection, Object, Scenes};
+use super::{Annotated, Augment, Detection, Id, Object, Scenes, Truth};
 use crate::fingerprint::Fingerprint;
 use crate::random::{self, Purpose};
 use crate::{Error, Normalize, Prefetch};
@@ -80,6 +80,18 @@ impl Source {
         }
     }
 
+    /// The id of the picture with an index from [`Batch::indices`]; see [`Annotated::id`].
+    ///
+    /// # Panics
+    ///
+    /// If there is no such picture.
+    pub fn id(&self, index: usize) -> Id {
+        match self {
+            Source::Pictures(detection) => detection.pictures()[index].id.clone(),
+            Source::Scenes { .. } => (index as u64).into(),
+        }
+    }
+
     /// The picture with an index from [`Batch::indices`].
     ///
     /// # Panics
@@ -102,8 +114,6 @@ pub struct Options {
     pub shuffle: bool,
     /// Whether the pictures that do not fill a last batch are left out.
     pub drop_last: bool,
-    /// Whether regions that stand for a crowd are among the objects.
-    pub crowds: bool,
     /// The origin of all randomness: of the order and of the augmentation.
     pub seed: u64,
     /// Height and width of a batch in pixels. Pictures are made larger or smaller to fit, with the ratio of their sides kept.
@@ -117,33 +127,23 @@ pub struct Options {
 }
 
 impl Options {
-    /// For training: shuffled, without crowds and without an incomplete last batch, not augmented.
+    /// For training: shuffled, without an incomplete last batch, not augmented.
     pub fn train(
         batch_size: usize,
         seed: u64,
         canvas: [usize; 2],
         normalize: Normalize,
     ) -> Options {
-        let (shuffle, drop_last, crowds) = (true, true, false);
+        let (shuffle, drop_last) = (true, true);
         let augment = Augment::default();
         let prefetch = 2;
-        Options {
-            batch_size,
-            shuffle,
-            drop_last,
-            crowds,
-            seed,
-            canvas,
-            augment,
-            normalize,
-            prefetch,
-        }
+        Options { batch_size, shuffle, drop_last, seed, canvas, augment, normalize, prefetch }
     }
 
-    /// For measuring: every picture once, in order, as it is, with crowds.
+    /// For measuring: every picture once, in order, as it is.
     pub fn eval(batch_size: usize, canvas: [usize; 2], normalize: Normalize) -> Options {
-        let (shuffle, drop_last, crowds) = (false, false, true);
-        Options { shuffle, drop_last, crowds, ..Options::train(batch_size, 0, canvas, normalize) }
+        let (shuffle, drop_last) = (false, false);
+        Options { shuffle, drop_last, ..Options::train(batch_size, 0, canvas, normalize) }
     }
 
     /// Whether the values make sense for pictures of this many channels.
@@ -170,8 +170,10 @@ pub struct Batch {
     pub images: Tensor,
     /// Height and width of each picture in the batch, in pixels.
     pub sizes: Vec<[usize; 2]>,
-    /// The objects of each picture, in pixels of the batch.
+    /// The objects of each picture to learn from, in pixels of the batch.
     pub objects: Vec<Vec<Object>>,
+    /// The objects of each picture to score against, in pixels of its file, whatever is seen of them in the batch.
+    pub truth: Vec<Vec<Truth>>,
     /// The place of each picture in the data set, or the number of the scene; see [`Source::picture`].
     pub indices: Vec<usize>,
     /// The epoch that this batch is part of, from 0.
@@ -252,25 +254,24 @@ impl Loader {
     }
 
     fn batch(&self, order: &[usize], epoch: usize, index: usize) -> Batch {
-        let Options { batch_size, seed, canvas, augment, normalize, crowds, .. } = &self.options;
+        let Options { batch_size, seed, canvas, augment, normalize, .. } = &self.options;
         let start = index * batch_size;
         let indices = order[start..order.len().min(start + batch_size)].to_vec();
 
         let channels = self.source.channels();
         let [height, width] = *canvas;
-        let (mut sizes, mut objects) = (Vec::new(), Vec::new());
+        let (mut sizes, mut objects, mut truth) = (Vec::new(), Vec::new(), Vec::new());
         let images = Tensor::build([indices.len(), channels, height, width], |out| {
             for (&i, out) in indices.iter().zip(out.chunks_exact_mut(channels * height * width)) {
                 let picture = self.source.picture(i);
                 let [_, h, w] = picture.shape;
                 let view = augment.view(*seed, epoch, i, [h, w], *canvas);
                 view.render(&picture, normalize, *canvas, out);
-                let mut seen = view.objects(&picture.objects);
-                seen.retain(|object| *crowds || !object.crowd);
                 sizes.push(view.size);
-                objects.push(seen);
+                objects.push(view.objects(&picture.objects));
+                truth.push(picture.truth.clone());
             }
         });
-        Batch { images, sizes, objects, indices, epoch, index }
+        Batch { images, sizes, objects, truth, indices, epoch, index }
     }
 }

@@ -3,6 +3,7 @@
 mod annotated;
 mod augment;
 pub mod coco;
+mod id;
 mod loader;
 mod region;
 mod render;
@@ -15,8 +16,9 @@ pub mod yolo;
 
 pub use annotated::{Annotated, Detection};
 pub use augment::{Augment, View};
+pub use id::Id;
 pub use loader::{Batch, Loader, Options, Source};
-pub use region::{Object, Region};
+pub use region::{Object, Region, Truth};
 pub use repairs::{Repair, Repairs};
 pub use scenes::Scenes;
 pub use stored::{Fit, Reading, read_picture};

@@ -90,32 +90,41 @@ impl Region {
     }
 }
 
-/// Something in a picture.
+/// Something in a picture that is learnt from: it has an area, lies inside of the picture, and is there once.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Object {
     /// Where it is.
     pub region: Region,
     /// What it is: an index into the classes of the data set.
     pub class: usize,
-    /// The number of pixels of the object itself if the data set knows it (COCO's `area`, of the segmentation), else the
-    /// area of the region.
+}
+
+/// An object as its file has it, which is what a detector is scored against: not clipped, merged, left out or rounded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Truth {
+    /// Its place among the objects of the data set, from 1; 0 if it has the id 0 in a file of COCO, which pycocotools takes
+    /// for "none".
+    pub id: u64,
+    /// What it is: an index into the classes of the data set.
+    pub class: usize,
+    /// Left, top, width and height in pixels of the picture as it is in its file. Finite; it may reach out of the picture.
+    pub bounds: [f64; 4],
+    /// The number of pixels of the object itself if the data set knows it (COCO's `area`, of the segmentation), else width
+    /// times height.
     pub area: f64,
-    /// Whether the region stands for a crowd of objects that were not told apart. It is not learnt from, and what is found
-    /// in it is neither right nor wrong.
+    /// Whether the box stands for a crowd of objects that were not told apart. It is not learnt from, and what is found in
+    /// it is neither right nor wrong.
     pub crowd: bool,
 }
 
-impl Object {
-    /// An object that fills its region.
-    pub fn new(region: Region, class: usize) -> Object {
-        Object { region, class, area: region.area(), crowd: false }
-    }
-
-    /// It in another region: its own area shrinks or grows by the same factor.
-    pub(crate) fn moved(&self, region: Region) -> Object {
-        let before = self.region.area();
-        let area = if before > 0.0 { self.area * (region.area() / before) } else { 0.0 };
-        Object { region, area, ..*self }
+impl Truth {
+    /// Of an object of a picture that was never another size.
+    pub fn new(id: u64, Object { region, class }: Object) -> Truth {
+        let Region { left, top, right, bottom } = region;
+        let [left, top, right, bottom] = [left, top, right, bottom].map(f64::from);
+        let (width, height) = (right - left, bottom - top);
+        let bounds = [left, top, width, height];
+        Truth { id, class, bounds, area: width * height, crowd: false }
     }
 }
 
@@ -151,9 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_keeps_its_share_of_its_region() {
-        let object = Object { area: 3.0, ..Object::new(REGION, 1) };
-        assert_eq!(object.moved(REGION.scaled(2.0, 2.0)).area, 12.0);
+    fn regions_share_what_both_hold() {
         assert_eq!(REGION.overlap(&Region::new(4.0, 0.0, 9.0, 2.0)), 1.0);
         assert_eq!(REGION.overlap(&REGION.shifted(3.0, 0.0)), 0.0);
     }

@@ -92,8 +92,9 @@ mod tests {
     fn picture(channels: usize, pixels: &[u8]) -> Annotated {
         let shape = [channels, 2, pixels.len() / channels / 2];
         let name = "a".to_string();
-        let objects = Vec::new();
-        Annotated { id: 0, name, original: [2, 3], shape, pixels: pixels.to_vec(), objects }
+        let (id, pixels) = (0.into(), pixels.to_vec());
+        let (objects, truth) = (Vec::new(), Vec::new());
+        Annotated { id, name, original: [2, 3], shape, pixels, objects, truth }
     }
 
     /// Rendered on a canvas of 3 × 4, in the units of bytes.

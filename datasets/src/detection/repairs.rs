@@ -1,4 +1,5 @@
-//! What was put right while annotations were read.
+//! What was put right while annotations were read. All of it is for training only: what is scored is what the file says; see
+//! [`Truth`](super::Truth).
 
 use std::fmt;
 
@@ -22,7 +23,7 @@ pub enum Repair {
     /// A photograph with a note that it is to be turned, whose stated size is that before it is turned: left as it is stored, as
     /// its boxes are.
     AsStored,
-    /// A box that stands for a crowd: kept, but not learnt from.
+    /// A box that stands for a crowd: not learnt from.
     Crowd,
 }
 

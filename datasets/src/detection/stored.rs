@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{Annotated, Detection, Object, Region, Repair, Repairs};
+use super::{Annotated, Detection, Id, Object, Region, Repair, Repairs, Truth};
 use crate::image_folder::{Channels, MAX_SIDE};
 use crate::picture::{self, Picture};
 use crate::source::MAX_BYTES;
@@ -73,18 +73,20 @@ impl Reading {
 /// # Errors
 ///
 /// What [`picture::open`] refuses, or a [`Fit`] that makes no sense.
-pub fn read_picture(path: &Path, id: u64, reading: &Reading) -> Result<Annotated, Error> {
+pub fn read_picture(path: &Path, id: impl Into<Id>, reading: &Reading) -> Result<Annotated, Error> {
     reading.check()?;
-    let (picture, source) = (path.to_owned(), path.to_owned());
+    let (id, name, picture, source) = (id.into(), text::name(path), path.into(), path.into());
     let (stated, fractions, objects, repairs) = (None, false, Vec::new(), Repairs::default());
-    let draft = Draft { id, picture, source, stated, fractions, objects, repairs };
+    let draft = Draft { id, name, picture, source, stated, fractions, objects, repairs };
     Ok(annotated(&draft, reading)?.0)
 }
 
 /// What a file of annotations says about a picture.
 #[derive(Debug)]
 pub(super) struct Draft {
-    pub(super) id: u64,
+    pub(super) id: Id,
+    /// What the file calls the picture.
+    pub(super) name: String,
     pub(super) picture: PathBuf,
     /// The file that says so.
     pub(super) source: PathBuf,
@@ -101,8 +103,9 @@ pub(super) struct Draft {
 #[derive(Debug)]
 pub(super) struct DraftObject {
     /// The kind of record and its number, such as `line` and `4`.
-    pub(super) place: (&'static str, u64),
-    pub(super) region: Region,
+    pub(super) place: (&'static str, Id),
+    /// Left, top, width and height.
+    pub(super) bounds: [f64; 4],
     pub(super) class: usize,
     /// In pixels, if the file gives it.
     pub(super) area: Option<f64>,
@@ -113,16 +116,16 @@ pub(super) struct DraftObject {
 pub(super) fn read(
     drafts: Vec<Draft>,
     classes: Vec<String>,
-    class_ids: Vec<u64>,
+    class_ids: Vec<Id>,
     reading: &Reading,
 ) -> Result<Detection, Error> {
     reading.check()?;
     let (mut pictures, mut repairs) = (Vec::with_capacity(drafts.len()), Repairs::default());
-    let mut bytes = 0;
+    let (mut bytes, mut count) = (0, 0);
     for chunk in drafts.chunks(CHUNK) {
         let results: Vec<_> = chunk.par_iter().map(|draft| annotated(draft, reading)).collect();
         for (result, draft) in results.into_iter().zip(chunk) {
-            let (picture, of_picture) = match result {
+            let (mut picture, of_picture) = match result {
                 Ok(read) => read,
                 Err(error) if reading.skip_broken => {
                     repairs.add(Repair::Broken, error);
@@ -130,6 +133,10 @@ pub(super) fn read(
                 }
                 Err(error) => return Err(error),
             };
+            for object in &mut picture.truth {
+                count += 1;
+                object.id *= count;
+            }
             bytes += picture.pixels.len() as u64;
             if bytes > MAX_BYTES {
                 let expected = format_args!("at most {MAX_BYTES} bytes of pixels in all");
@@ -162,12 +169,38 @@ fn annotated(draft: &Draft, reading: &Reading) -> Result<(Annotated, Repairs), E
         picture = picture.resized(size[0], size[1]);
     }
     let objects = objects(draft, original, size, &mut repairs);
-    let name = text::name(&draft.picture);
+    let truth = draft.objects.iter().filter_map(|object| object.truth(draft.scale(original)));
+    let (truth, id, name) = (truth.collect(), draft.id.clone(), draft.name.clone());
     let Picture { shape, pixels } = picture;
-    Ok((Annotated { id: draft.id, name, original, shape, pixels, objects }, repairs))
+    Ok((Annotated { id, name, original, shape, pixels, objects, truth }, repairs))
 }
 
-/// The objects of a draft put right, in pixels of a picture that was resized from `original` to `size`.
+impl Draft {
+    /// By what x and y are multiplied to get pixels of a picture of this size.
+    fn scale(&self, [height, width]: [usize; 2]) -> [f64; 2] {
+        if self.fractions { [width as f64, height as f64] } else { [1.0, 1.0] }
+    }
+}
+
+impl DraftObject {
+    /// Left, top, width and height in pixels of the file.
+    fn pixels(&self, [x, y]: [f64; 2]) -> [f64; 4] {
+        let [left, top, width, height] = self.bounds;
+        [left * x, top * y, width * x, height * y]
+    }
+
+    /// What is scored against: nothing is put right. None if it is not a number.
+    fn truth(&self, scale: [f64; 2]) -> Option<Truth> {
+        let &DraftObject { ref place, class, area, crowd, .. } = self;
+        let bounds = self.pixels(scale);
+        let area = area.unwrap_or(bounds[2] * bounds[3]);
+        let id = u64::from(!place.1.is_zero());
+        let finite = bounds.iter().chain([&area]).all(|number| number.is_finite());
+        finite.then_some(Truth { id, class, bounds, area, crowd })
+    }
+}
+
+/// What is learnt from, of a picture that is kept at this size.
 fn objects(
     draft: &Draft,
     original: [usize; 2],
@@ -175,33 +208,28 @@ fn objects(
     repairs: &mut Repairs,
 ) -> Vec<Object> {
     let [height, width] = original.map(|side| side as f32);
-    let scale = [size[0] as f32 / height, size[1] as f32 / width];
     let mut objects: Vec<Object> = Vec::with_capacity(draft.objects.len());
     let mut known = HashSet::with_capacity(draft.objects.len());
-    for DraftObject { place: (kind, number), region, class, area, crowd } in &draft.objects {
+    for object in &draft.objects {
+        let [left, top, w, h] = object.pixels(draft.scale(original));
+        let [left, top, right, bottom] = [left, top, left + w, top + h].map(|edge| edge as f32);
+        let (kind, number) = &object.place;
         let place = || {
-            let Region { left, top, right, bottom } = region;
             let edges = format!("left {left}, top {top}, right {right}, bottom {bottom}");
             format!("{}: {kind} {number}: {edges}", text::name(&draft.source))
         };
-        let stated = if draft.fractions { region.scaled(width, height) } else { *region };
+        let stated = Region::new(left, top, right, bottom);
         let clipped = stated.clipped(width, height);
-        // Of a sliver nothing may be left by rounding when the picture is made smaller.
-        let resized = |region: &Region| {
-            region.scaled(scale[1], scale[0]).clipped(size[1] as f32, size[0] as f32)
-        };
-        if !stated.is_proper() || !clipped.is_proper() || !resized(&clipped).is_proper() {
+        // Looked at after the last change: a sliver can lose its area in any of them.
+        let [h, w] = size.map(|side| side as f32);
+        let region = clipped.scaled(w / width, h / height).clipped(w, h);
+        if ![stated, clipped, region].iter().all(Region::is_proper) {
             repairs.add(Repair::Degenerate, place());
             continue;
         }
-        let mut object = Object::new(clipped, *class);
-        object.crowd = *crowd;
-        if let Some(area) = area {
-            // Of a box that was clipped, at most what is left of it.
-            object.area = if clipped == stated { *area } else { area.min(clipped.area()) };
-        }
+        let &DraftObject { class, crowd, .. } = object;
         let Region { left, top, right, bottom } = clipped;
-        if !known.insert(([left, top, right, bottom].map(f32::to_bits), *class, *crowd)) {
+        if !known.insert(([left, top, right, bottom].map(f32::to_bits), class, crowd)) {
             repairs.add(Repair::Duplicate, place());
             continue;
         }
@@ -214,10 +242,10 @@ fn objects(
         if over.iter().any(|&over| over > 0.01) {
             repairs.add(Repair::Clipped, place());
         }
-        if *crowd {
-            repairs.add(Repair::Crowd, place());
+        match crowd {
+            true => repairs.add(Repair::Crowd, place()),
+            false => objects.push(Object { region, class }),
         }
-        objects.push(object.moved(resized(&clipped)));
     }
     objects
 }

@@ -22,7 +22,7 @@ use std::path::Path;
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::stored::{self, Draft, DraftObject, Reading};
-use super::{Detection, Region, Repair, Repairs};
+use super::{Detection, Id, Repair, Repairs};
 use crate::{Error, text};
 
 /// Elements, attributes and texts that an XML file may have.
@@ -74,11 +74,11 @@ pub fn read(
         let Parsed { stated, objects } = parse(&source)?;
         let mut repairs = Repairs::default();
         let mut known = Vec::with_capacity(objects.len());
-        for Written { name, number, region, difficult } in objects {
-            let place = ("object", number);
+        for Written { name, number, bounds, difficult } in objects {
+            let place = ("object", number.into());
             match classes.iter().position(|class| *class == name) {
                 Some(class) => {
-                    known.push(DraftObject { place, region, class, area: None, crowd: difficult });
+                    known.push(DraftObject { place, bounds, class, area: None, crowd: difficult });
                 }
                 None => {
                     let file = text::name(&source);
@@ -87,11 +87,11 @@ pub fn read(
                 }
             }
         }
-        let id = id as u64;
-        let objects = known;
-        drafts.push(Draft { id, picture, source, stated, fractions: false, objects, repairs });
+        let (id, name) = ((id as u64).into(), text::name(&picture));
+        let (fractions, objects) = (false, known);
+        drafts.push(Draft { id, name, picture, source, stated, fractions, objects, repairs });
     }
-    let class_ids = (1..=classes.len() as u64).collect();
+    let class_ids = (1..=classes.len() as u64).map(Id::from).collect();
     stored::read(drafts, classes, class_ids, reading)
 }
 
@@ -124,7 +124,8 @@ struct Parsed {
 struct Written {
     name: String,
     number: u64,
-    region: Region,
+    /// Left, top, width and height.
+    bounds: [f64; 4],
     difficult: bool,
 }
 
@@ -162,8 +163,8 @@ impl<'a> File<'a> {
         let edge = |name| self.number(edges, name);
         let [x0, y0, x1, y1] = [edge("xmin")?, edge("ymin")?, edge("xmax")?, edge("ymax")?];
         // From numbers of pixels to edges; a box of a single pixel is a slip and stays without area.
-        let (left, top) = (x0 - f32::from(x1 > x0), y0 - f32::from(y1 > y0));
-        let region = Region::new(left, top, x1, y1);
+        let [left, top] = [x0 - f64::from(x1 > x0), y0 - f64::from(y1 > y0)];
+        let bounds = [left, top, x1 - left, y1 - top];
         let difficult = match self.find(node, "difficult") {
             Some(flag) => match content(flag) {
                 "1" | "true" | "True" => true,
@@ -172,7 +173,7 @@ impl<'a> File<'a> {
             },
             None => false,
         };
-        Ok(Written { name, number, region, difficult })
+        Ok(Written { name, number, bounds, difficult })
     }
 
     fn find(&self, node: Node<'a, 'a>, name: &str) -> Option<Node<'a, 'a>> {
@@ -192,7 +193,7 @@ impl<'a> File<'a> {
         }
     }
 
-    fn number(&self, node: Node<'a, 'a>, name: &str) -> Result<f32, Error> {
+    fn number(&self, node: Node<'a, 'a>, name: &str) -> Result<f64, Error> {
         let text = self.text(node, name)?;
         text.parse().map_err(|_| self.wrong(node, format!("a number in {name}"), text))
     }

@@ -18,7 +18,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::stored::{self, Draft, DraftObject, Reading};
-use super::{Detection, Region, Repairs};
+use super::{Detection, Id, Repairs};
 use crate::Error;
 use crate::text::{self, MAX_CLASSES};
 
@@ -53,25 +53,25 @@ pub fn read(folder: &Path, split: &str, reading: &Reading) -> Result<Detection, 
         let source = labels.join(format!("{stem}.txt"));
         let lines = if source.exists() { parse(&source)? } else { Vec::new() };
         let mut objects = Vec::with_capacity(lines.len());
-        for (line, class, region) in lines {
+        for (line, class, bounds) in lines {
             if class >= classes.len() {
                 let expected =
                     format!("a class below {}, as in {}", classes.len(), names.display());
                 return Err(Error::record(&source, format_args!("line {line}"), expected, class));
             }
-            let place = ("line", line as u64);
-            objects.push(DraftObject { place, region, class, area: None, crowd: false });
+            let place = ("line", (line as u64).into());
+            objects.push(DraftObject { place, bounds, class, area: None, crowd: false });
         }
-        let (picture, repairs) = (images.join(picture), Repairs::default());
-        let (id, stated, fractions) = (id as u64, None, true);
-        drafts.push(Draft { id, picture, source, stated, fractions, objects, repairs });
+        let (name, picture, repairs) = (picture.clone(), images.join(picture), Repairs::default());
+        let (id, stated, fractions) = ((id as u64).into(), None, true);
+        drafts.push(Draft { id, name, picture, source, stated, fractions, objects, repairs });
     }
     for file in label_files(&labels)? {
         if !stems.contains(text::stem(&file)) {
             text::picture(&images, text::stem(&file))?;
         }
     }
-    let class_ids = (1..=classes.len() as u64).collect();
+    let class_ids = (1..=classes.len() as u64).map(Id::from).collect();
     stored::read(drafts, classes, class_ids, reading)
 }
 
@@ -85,7 +85,7 @@ fn label_files(folder: &Path) -> Result<Vec<String>, Error> {
 }
 
 /// Each object of a file: its line, its class and its box in fractions.
-fn parse(path: &Path) -> Result<Vec<(usize, usize, Region)>, Error> {
+fn parse(path: &Path) -> Result<Vec<(usize, usize, [f64; 4])>, Error> {
     let text = text::read(path)?;
     let mut objects = Vec::new();
     for (line, content) in text::lines(&text) {
@@ -95,12 +95,11 @@ fn parse(path: &Path) -> Result<Vec<(usize, usize, Region)>, Error> {
         let &[class, ref edges @ ..] = &fields[..] else { continue };
         let class = class.parse().ok().filter(|&class: &usize| class < MAX_CLASSES);
         let class = class.ok_or_else(|| wrong("a class from 0 to 65535"))?;
-        let numbers: Option<Vec<f32>> = edges.iter().map(|edge| edge.parse().ok()).collect();
+        let numbers: Option<Vec<f64>> = edges.iter().map(|edge| edge.parse().ok()).collect();
         let Some(&[x, y, w, h]) = numbers.as_deref() else {
             return Err(wrong("a class and four numbers: centre x, y, width, height"));
         };
-        let region = Region::new(x - w / 2.0, y - h / 2.0, x + w / 2.0, y + h / 2.0);
-        objects.push((line, class, region));
+        objects.push((line, class, [x - w / 2.0, y - h / 2.0, w, h]));
     }
     Ok(objects)
 }

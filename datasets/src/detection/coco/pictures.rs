@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::super::stored::{self, Draft, DraftObject, Reading};
-use super::super::{Detection, Region, Repairs};
+use super::super::{Detection, Id, Repairs};
 use super::{Annotation, Category, Image, read_instances};
 use crate::{Error, text};
 
@@ -19,19 +19,16 @@ use crate::{Error, text};
 #[expect(clippy::missing_panics_doc, reason = "the categories of annotations were checked")]
 pub fn read_pictures(file: &Path, folder: &Path, reading: &Reading) -> Result<Detection, Error> {
     let mut instances = read_instances(file)?;
-    instances.categories.sort_by_key(|category| category.id);
-    let (class_ids, classes): (Vec<u64>, Vec<String>) =
+    instances.categories.sort_by(|a, b| a.id.cmp(&b.id));
+    let (class_ids, classes): (Vec<Id>, Vec<String>) =
         instances.categories.into_iter().map(|Category { id, name }| (id, name)).unzip();
     text::check_classes(file, &classes)?;
 
-    let mut objects: HashMap<u64, Vec<DraftObject>> = HashMap::new();
+    let mut objects: HashMap<Id, Vec<DraftObject>> = HashMap::new();
     for Annotation { id, image_id, category_id, bbox, area, iscrowd } in instances.annotations {
         let class = class_ids.binary_search(&category_id).expect("the category was checked");
-        let [left, top, right, bottom] =
-            [bbox[0], bbox[1], bbox[0] + bbox[2], bbox[1] + bbox[3]].map(|edge| edge as f32);
-        let region = Region::new(left, top, right, bottom);
-        let place = ("annotation", id);
-        let object = DraftObject { place, region, class, area: Some(area), crowd: iscrowd };
+        let (place, bounds) = (("annotation", id), bbox);
+        let object = DraftObject { place, bounds, class, area: Some(area), crowd: iscrowd };
         objects.entry(image_id).or_default().push(object);
     }
     let draft = |Image { id, width, height, file_name }| {
@@ -43,7 +40,7 @@ pub fn read_pictures(file: &Path, folder: &Path, reading: &Reading) -> Result<De
         let stated = height.zip(width).map(|(height, width)| [height as usize, width as usize]);
         let (source, objects) = (file.to_owned(), objects.remove(&id).unwrap_or_default());
         let (fractions, repairs) = (false, Repairs::default());
-        Ok(Draft { id, picture, source, stated, fractions, objects, repairs })
+        Ok(Draft { id, name, picture, source, stated, fractions, objects, repairs })
     };
     let drafts = instances.images.into_iter().map(draft).collect::<Result<_, Error>>()?;
     stored::read(drafts, classes, class_ids, reading)

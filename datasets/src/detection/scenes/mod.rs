@@ -18,7 +18,7 @@ use self::background::Background;
 use self::layout::Placed;
 pub use self::options::Options;
 use self::sprite::{Sprite, sprites};
-use super::{Annotated, Object, Region};
+use super::{Annotated, Object, Region, Truth};
 use crate::fingerprint::Fingerprint;
 use crate::image_folder::Channels;
 use crate::random::{self, Purpose};
@@ -115,15 +115,17 @@ impl Scenes {
         let mut objects = Vec::with_capacity(layout.len());
         for (placed, tint) in layout.into_iter().zip(tints) {
             let region = self.blend(&mut pixels, &placed, &tint);
-            objects.push(Object::new(region, self.sprites[placed.sprite].class));
+            objects.push(Object { region, class: self.sprites[placed.sprite].class });
         }
+        let truth = objects.iter().zip(1..).map(|(&object, id)| Truth::new(id, object)).collect();
         Annotated {
-            id: index,
+            id: index.into(),
             name: format!("scene {index}"),
             original: self.options.canvas,
             shape: self.shape(),
             pixels,
             objects,
+            truth,
         }
     }
 
