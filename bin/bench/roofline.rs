@@ -178,7 +178,7 @@ fn memory() -> f64 {
     let len = 1 << 24;
     let (b, c, mut a) = (vec![1.0f32; len], vec![2.0f32; len], vec![0.0f32; len]);
     limit(3 * len * size_of::<f32>(), 15.0, || {
-        tensor::par::for_chunks(&mut a, 1 << 16, |start, a| {
+        tensor::par::for_chunks(&mut a, 1 << 16, usize::MAX, |start, a| {
             tensor::vectorize(
                 #[inline(always)]
                 |_| {

@@ -6,8 +6,10 @@
 use std::ops::Range;
 
 use crate::par;
+use crate::reduce::sum_tensors;
+use crate::shape::product;
 use crate::simd::{MatMut, MatRef, gemm};
-use crate::{Float, Tensor};
+use crate::{Float, Shape, Tensor};
 
 /// Elements of the patches that are made at a time: 256 KiB of single precision.
 const PATCHES: usize = 1 << 16;
@@ -36,14 +38,31 @@ impl Convolution {
     /// The number of windows along an axis: ⌊(size + 2·padding − dilation·(kernel − 1) − 1) / stride⌋ + 1.
     ///
     /// # Panics
-    /// If the kernel is larger than the padded image, or if stride, dilation or kernel are 0.
+    /// If [`Convolution::windows`] gives none.
     #[track_caller]
     pub fn output(&self, size: usize, kernel: usize) -> usize {
+        self.output_of("conv2d", size, kernel)
+    }
+
+    /// [`Convolution::output`] on behalf of an op, which the message names.
+    ///
+    /// # Panics
+    /// If [`Convolution::windows`] gives none.
+    #[track_caller]
+    pub fn output_of(&self, op: &str, size: usize, kernel: usize) -> usize {
+        let Some(windows) = self.windows(size, kernel) else {
+            panic!("{op}: a kernel of {kernel} does not fit {size} pixels with {self:?}")
+        };
+        windows
+    }
+
+    /// The number of windows along an axis. `None` if the kernel is larger than the padded image, if stride, dilation or kernel
+    /// are 0, or if the padded image or the reach of the kernel has more pixels than can be counted.
+    pub fn windows(&self, size: usize, kernel: usize) -> Option<usize> {
         let &Convolution { stride, padding, dilation, .. } = self;
-        let reach = dilation * kernel.saturating_sub(1) + 1;
-        let fits = stride > 0 && dilation > 0 && kernel > 0 && reach <= size + 2 * padding;
-        assert!(fits, "conv2d: a kernel of {kernel} does not fit {size} pixels with {self:?}");
-        (size + 2 * padding - reach) / stride + 1
+        let padded = padding.checked_mul(2)?.checked_add(size)?;
+        let reach = dilation.checked_mul(kernel.checked_sub(1)?)?.checked_add(1)?;
+        (dilation > 0).then_some(padded.checked_sub(reach)?.checked_div(stride)? + 1)
     }
 }
 
@@ -57,7 +76,7 @@ impl<E: Float> Tensor<E> {
     /// If shapes, windows and groups do not fit together.
     #[track_caller]
     pub fn conv2d(&self, weight: &Self, options: Convolution) -> Self {
-        let plan = Plan::new(self.dims(), weight.dims(), options);
+        let plan = Plan::new("conv2d", self.dims(), weight.dims(), options);
         let (image, weight) = (self.contiguous(), weight.contiguous());
         let (image, weight) = (image.data(), weight.data());
         let &Plan { outputs, area, .. } = &plan;
@@ -69,9 +88,9 @@ impl<E: Float> Tensor<E> {
         let shape = [plan.batch, outputs * plan.groups, plan.out[0], plan.out[1]];
         Self::build(shape, |out| {
             // An image at a time, or, if there are threads for it, a few rows of windows at a time.
-            let places = plan.places();
-            if places != 1 || !par::may_split() {
-                par::for_chunks(out, outputs * area, |start, out| {
+            let (places, work) = (plan.places(), plan.work());
+            if places != 1 || !par::splits(work) {
+                par::for_chunks(out, outputs * area, work, |start, out| {
                     let place = start / (outputs * area).max(1);
                     for rows in plan.tiles() {
                         let first = rows.start * plan.out[1];
@@ -83,7 +102,7 @@ impl<E: Float> Tensor<E> {
                 return;
             }
             let tiles: Vec<_> = plan.tiles().collect();
-            let parts = par::map_ranges(tiles.len(), 1, |at| {
+            let parts = par::map_ranges(tiles.len(), 1, work, |at| {
                 let rows = tiles[at.start].clone();
                 let columns = rows.len() * plan.out[1];
                 Self::build([outputs, columns], |out| {
@@ -111,15 +130,21 @@ impl<E: Float> Tensor<E> {
         [height, width]: [usize; 2],
         options: Convolution,
     ) -> Self {
-        let channels = weight.dims()[1] * options.groups;
-        let shape = [self.dims()[0], channels, height, width];
-        let plan = Plan::new(&shape, weight.dims(), options);
-        plan.check_gradient(self.dims());
+        let op = "conv2d_image_gradient";
+        let (&[batch, ..], &[_, channels, ..]) = (self.dims(), weight.dims()) else {
+            panic!("{op}: gradient {}, weight {}", self.shape(), weight.shape())
+        };
+        let Some(channels) = product([channels, options.groups]) else {
+            panic!("{op}: weight {}, {} groups", weight.shape(), options.groups)
+        };
+        let shape = Shape::new(&[batch, channels, height, width]);
+        let plan = Plan::new(op, &shape, weight.dims(), options);
+        plan.check_gradient(op, self.dims());
         let (g, weight) = (self.contiguous(), weight.contiguous());
         let (g, weight) = (g.data(), weight.data());
         let size = plan.channels * height * width;
         Self::build(shape, |out| {
-            par::for_chunks(out, size, |start, out| {
+            par::for_chunks(out, size, plan.work(), |start, out| {
                 let place = start / size.max(1);
                 let kernel = plan.kernel(weight, place).t();
                 if plan.is_pointwise() {
@@ -153,13 +178,16 @@ impl<E: Float> Tensor<E> {
         kernel: [usize; 2],
         options: Convolution,
     ) -> Self {
-        let [groups, outputs] = [options.groups, self.dims()[1]];
-        let shape = [outputs, image.dims()[1] / groups.max(1), kernel[0], kernel[1]];
-        let plan = Plan::new(image.dims(), &shape, options);
-        plan.check_gradient(self.dims());
+        let (op, groups) = ("conv2d_weight_gradient", options.groups);
+        let (&[_, outputs, ..], &[_, channels, ..]) = (self.dims(), image.dims()) else {
+            panic!("{op}: gradient {}, image {}", self.shape(), image.shape())
+        };
+        let shape = Shape::new(&[outputs, channels / groups.max(1), kernel[0], kernel[1]]);
+        let plan = Plan::new(op, image.dims(), &shape, options);
+        plan.check_gradient(op, self.dims());
         let (g, image) = (self.contiguous(), image.contiguous());
         let (g, image) = (g.data(), image.data());
-        // Of one image, on one thread; the images are added up in their order.
+        // Of one image, on one thread; the images are added up in pairs.
         let of_place = |place: usize, out: &mut [E]| {
             for (i, rows) in plan.tiles().enumerate() {
                 let beta = if i == 0 { E::ZERO } else { E::ONE };
@@ -181,12 +209,12 @@ impl<E: Float> Tensor<E> {
         if plan.batch == 0 || plan.area == 0 {
             return Self::zeros(shape);
         }
-        let add = |sum: Self, next: Self| sum + &next;
-        if par::may_split() {
-            let parts = par::map_ranges(plan.batch, 1, |b| of_image(b.start));
-            parts.into_iter().reduce(add).expect("at least one image")
+        let work = plan.work();
+        if par::splits(work) {
+            let mut parts = par::map_ranges(plan.batch, 1, work, |b| Some(of_image(b.start)));
+            sum_tensors(plan.batch, |b| parts[b].take().expect("each is taken once"))
         } else {
-            (0..plan.batch).map(of_image).reduce(add).expect("at least one image")
+            sum_tensors(plan.batch, of_image)
         }
     }
 }
@@ -211,19 +239,23 @@ struct Plan {
 
 impl Plan {
     #[track_caller]
-    fn new(image: &[usize], weight: &[usize], options: Convolution) -> Self {
+    fn new(op: &str, image: &[usize], weight: &[usize], options: Convolution) -> Self {
         let groups = options.groups;
         let fits = |b: usize| groups > 0 && b.is_multiple_of(groups);
         let (&[batch, all, height, width], &[outputs, channels, kh, kw]) = (image, weight) else {
             panic!(
-                "conv2d: image [B, C, H, W] and weight [O, C/groups, kh, kw] expected, found {image:?} and {weight:?}"
+                "{op}: image [B, C, H, W] and weight [O, C/groups, kh, kw] expected, found {image:?} and {weight:?}"
             )
         };
         assert!(
             fits(all) && fits(outputs) && all / groups == channels,
-            "conv2d: image {image:?}, weight {weight:?}, {groups} groups"
+            "{op}: image {image:?}, weight {weight:?}, {groups} groups"
         );
-        let out = [options.output(height, kh), options.output(width, kw)];
+        let out = [options.output_of(op, height, kh), options.output_of(op, width, kw)];
+        // Of an image without channels or outputs the shape of the result tells nothing.
+        let Some(area) = product(out) else {
+            panic!("{op}: {out:?} windows of a kernel [{kh}, {kw}] with {options:?}")
+        };
         Self {
             batch,
             groups,
@@ -234,14 +266,19 @@ impl Plan {
             out,
             options,
             depth: channels * kh * kw,
-            area: out[0] * out[1],
+            area,
         }
     }
 
     #[track_caller]
-    fn check_gradient(&self, g: &[usize]) {
+    fn check_gradient(&self, op: &str, g: &[usize]) {
         let expected = [self.batch, self.outputs * self.groups, self.out[0], self.out[1]];
-        assert!(g == expected, "conv2d: gradient {expected:?} expected, found {g:?}");
+        assert!(g == expected, "{op}: gradient {expected:?} expected, found {g:?}");
+    }
+
+    /// Multiply-adds of the convolution, and of each of its derivatives.
+    fn work(&self) -> usize {
+        par::work(&[self.batch, self.groups, self.outputs, self.area, self.depth])
     }
 
     fn places(&self) -> usize {
@@ -250,7 +287,7 @@ impl Plan {
 
     /// Rows of windows, cut so that their patches stay in the cache.
     fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let row = (self.depth * self.out[1]).max(1);
+        let row = self.depth.saturating_mul(self.out[1]).max(1);
         let (all, rows) =
             (self.out[0], if self.is_pointwise() { self.out[0] } else { PATCHES / row });
         let rows = rows.max(1);
@@ -309,10 +346,10 @@ impl Plan {
                     out[..inside.start].fill(E::ZERO);
                     out[inside.end..].fill(E::ZERO);
                     let out = &mut out[inside.clone()];
-                    let Some(first) = self.column(inside.start, kx).filter(|_| !out.is_empty())
-                    else {
+                    if out.is_empty() {
                         continue;
-                    };
+                    }
+                    let first = self.column(inside.start, kx);
                     match self.options.stride {
                         1 => out.copy_from_slice(&line[first..first + out.len()]),
                         stride => {
@@ -336,11 +373,8 @@ impl Plan {
             let inside = self.inside(kx);
             for (y, patch) in rows.clone().zip(patch.chunks(self.out[1])) {
                 let patch = &patch[inside.clone()];
-                let Some(line) = self.line(y, ky) else { continue };
-                let Some(first) = self.column(inside.start, kx).filter(|_| !patch.is_empty())
-                else {
-                    continue;
-                };
+                let Some(line) = self.line(y, ky).filter(|_| !patch.is_empty()) else { continue };
+                let first = self.column(inside.start, kx);
                 let line = &mut plane[line..line + self.size[1]][first..];
                 match self.options.stride {
                     1 => line.iter_mut().zip(patch).for_each(|(pixel, g)| *pixel += *g),
@@ -373,10 +407,10 @@ impl Plan {
         (y < self.size[0]).then(|| y * self.size[1])
     }
 
-    /// The pixel of a line under column `kx` of the kernel, in window `x` of a row.
-    fn column(&self, x: usize, kx: usize) -> Option<usize> {
+    /// The pixel of a line under column `kx` of the kernel, in a window `x` of a row that is [inside](Plan::inside).
+    fn column(&self, x: usize, kx: usize) -> usize {
         let &Convolution { stride, padding, dilation, .. } = &self.options;
-        (x * stride + kx * dilation).checked_sub(padding)
+        x * stride + kx * dilation - padding
     }
 
     /// The windows of a row in which column `kx` of the kernel lies on the image.
@@ -432,7 +466,49 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "a kernel of 3 does not fit 2 pixels")]
+    fn windows_are_counted_for_any_sizes_or_refused() {
+        let sizes = [0, 1, 2, 5, 1 << 31, 1 << 62, 1 << 63, usize::MAX - 1, usize::MAX];
+        let wide = |x: usize| x as u128;
+        for (stride, padding) in sizes.into_iter().flat_map(|s| sizes.map(|p| (s, p))) {
+            for (dilation, kernel) in sizes.into_iter().flat_map(|d| sizes.map(|k| (d, k))) {
+                let options = Convolution { stride, padding, dilation, groups: 1 };
+                for size in sizes {
+                    let padded = wide(size) + 2 * wide(padding);
+                    let reach = wide(dilation) * wide(kernel.saturating_sub(1)) + 1;
+                    let exists = stride > 0 && dilation > 0 && kernel > 0 && reach <= padded;
+                    let counted = padded <= wide(usize::MAX);
+                    let right = (exists && counted).then(|| (padded - reach) / wide(stride) + 1);
+                    let found = options.windows(size, kernel).map(wide);
+                    assert_eq!(found, right, "{size} pixels, kernel {kernel}, {options:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_that_wrap_are_refused_and_large_strides_are_not() {
+        let refused = |options: Convolution, weight: [usize; 4]| {
+            let run = || Tensor::<f32>::ones([1, 2, 3, 3]).conv2d(&Tensor::zeros(weight), options);
+            std::panic::catch_unwind(run).is_err()
+        };
+        let plain = Convolution::default();
+        for size in [1 << 62, 1 << 63, usize::MAX] {
+            assert!(refused(Convolution { padding: size, ..plain }, [1, 2, 1, 1]));
+            assert!(refused(Convolution { dilation: size, ..plain }, [1, 2, 2, 2]));
+            assert!(refused(Convolution { padding: size / 4, stride: 2, ..plain }, [0, 2, 1, 1]));
+            assert!(refused(Convolution { groups: size, ..plain }, [1, 2, 1, 1]));
+            let far = Convolution { stride: size, padding: 1, ..plain };
+            let corner = Tensor::<f32>::arange(9).reshape([1, 1, 3, 3]);
+            assert_eq!(corner.conv2d(&Tensor::ones([1, 1, 2, 2]), far).to_vec(), [0.0]);
+            let g = Tensor::<f32>::ones([1, 1, 1, 1]);
+            let dx = g.conv2d_image_gradient(&Tensor::ones([1, 1, 2, 2]), [3, 3], far);
+            assert_eq!(dx.sum_all().item(), 1.0);
+            assert_eq!(g.conv2d_weight_gradient(&corner, [2, 2], far).sum_all().item(), 0.0);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "conv2d: a kernel of 3 does not fit 2 pixels")]
     fn a_kernel_larger_than_the_image_is_refused() {
         let kernel = Tensor::zeros([1, 1, 3, 3]);
         Tensor::<f32>::zeros([1, 1, 2, 2]).conv2d(&kernel, Convolution::default());

@@ -1,6 +1,6 @@
 //! Elementwise loops: one function of the elements, broadcast by NumPy's rule.
 
-use crate::par::{self, CHUNK};
+use crate::par::{self, CHUNK, ELEMENT};
 use crate::simd::Simd;
 use crate::walk::Walk;
 use crate::{Float, Tensor};
@@ -12,7 +12,8 @@ impl<E: Float> Tensor<E> {
         let source = self.contiguous();
         let source = source.data();
         Self::build(self.shape(), |out| {
-            par::for_chunks(out, CHUNK, |start, out| {
+            let work = par::work(&[out.len(), ELEMENT]);
+            par::for_chunks(out, CHUNK, work, |start, out| {
                 let source = &source[start..start + out.len()];
                 E::vectorize(
                     #[inline(always)]
@@ -32,7 +33,8 @@ impl<E: Float> Tensor<E> {
         if !self.is_unique() {
             return self.map(f);
         }
-        par::for_chunks(self.data_mut(), CHUNK, |_, out| {
+        let work = par::work(&[self.len(), ELEMENT]);
+        par::for_chunks(self.data_mut(), CHUNK, work, |_, out| {
             E::vectorize(
                 #[inline(always)]
                 |simd| {
@@ -61,7 +63,8 @@ impl<E: Float> Tensor<E> {
         let (a, b) = (self.storage(), rhs.storage());
         let (inner, steps) = (walk.inner, walk.inner_strides);
         Self::build(shape, |out| {
-            par::for_chunks(out, chunk(&walk), |start, out| {
+            let work = par::work(&[out.len(), ELEMENT]);
+            par::for_chunks(out, chunk(&walk), work, |start, out| {
                 let (first, column) = (start / inner, start % inner);
                 E::vectorize(
                     #[inline(always)]
@@ -99,7 +102,8 @@ impl<E: Float> Tensor<E> {
         let walk = Walk::new(self.shape(), [self.strides(), strides]);
         let b = rhs.storage();
         let (inner, b_step) = (walk.inner, walk.inner_strides[1]);
-        par::for_chunks(self.data_mut(), chunk(&walk), |start, out| {
+        let work = par::work(&[self.len(), ELEMENT]);
+        par::for_chunks(self.data_mut(), chunk(&walk), work, |start, out| {
             let (first, column) = (start / inner, start % inner);
             E::vectorize(
                 #[inline(always)]

@@ -59,12 +59,25 @@ pub trait Float:
     fn sqrt(self) -> Self;
     /// |x|.
     fn abs(self) -> Self;
-    /// The larger of two; the other one if one is NaN.
-    fn max(self, other: Self) -> Self;
-    /// The smaller of two; the other one if one is NaN.
-    fn min(self, other: Self) -> Self;
     /// Whether the value is neither NaN nor infinite.
     fn is_finite(self) -> bool;
+    /// Whether the value is not a number.
+    fn is_nan(self) -> bool;
+    /// Whether this one, coming later, takes over from `best` as the largest: it is larger, or the first NaN.
+    #[inline(always)]
+    fn exceeds(self, best: Self) -> bool {
+        self > best || (self.is_nan() && !best.is_nan())
+    }
+    /// The larger of two, this one in a tie; NaN if one is.
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        if other.exceeds(self) { other } else { self }
+    }
+    /// The smaller of two, this one in a tie; NaN if one is.
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        if other < self || (other.is_nan() && !self.is_nan()) { other } else { self }
+    }
     /// self·a + b, rounded once where the processor can ([`Simd::fma`]).
     fn mul_add(self, a: Self, b: Self, simd: Simd) -> Self;
     /// eˣ.
@@ -125,16 +138,12 @@ impl Float for f32 {
         f32::abs(self)
     }
     #[inline(always)]
-    fn max(self, other: f32) -> f32 {
-        f32::max(self, other)
-    }
-    #[inline(always)]
-    fn min(self, other: f32) -> f32 {
-        f32::min(self, other)
-    }
-    #[inline(always)]
     fn is_finite(self) -> bool {
         f32::is_finite(self)
+    }
+    #[inline(always)]
+    fn is_nan(self) -> bool {
+        f32::is_nan(self)
     }
     #[inline(always)]
     fn mul_add(self, a: f32, b: f32, simd: Simd) -> f32 {
@@ -220,16 +229,12 @@ impl Float for f64 {
         f64::abs(self)
     }
     #[inline(always)]
-    fn max(self, other: f64) -> f64 {
-        f64::max(self, other)
-    }
-    #[inline(always)]
-    fn min(self, other: f64) -> f64 {
-        f64::min(self, other)
-    }
-    #[inline(always)]
     fn is_finite(self) -> bool {
         f64::is_finite(self)
+    }
+    #[inline(always)]
+    fn is_nan(self) -> bool {
+        f64::is_nan(self)
     }
     #[inline(always)]
     fn mul_add(self, a: f64, b: f64, simd: Simd) -> f64 {

@@ -2,7 +2,7 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use crate::par::{self, CHUNK};
+use crate::par::{self, CHUNK, FUNCTION};
 use crate::{Float, Tensor};
 
 impl<E: Float> Tensor<E> {
@@ -49,14 +49,16 @@ impl<E: Float> Tensor<E> {
     /// sin x, in radians.
     pub fn sin(&self) -> Self {
         let mut out = self.copy();
-        par::for_chunks(out.data_mut(), CHUNK, |_, chunk| E::sin_slice(chunk));
+        let work = par::work(&[out.len(), FUNCTION]);
+        par::for_chunks(out.data_mut(), CHUNK, work, |_, chunk| E::sin_slice(chunk));
         out
     }
 
     /// cos x, in radians.
     pub fn cos(&self) -> Self {
         let mut out = self.copy();
-        par::for_chunks(out.data_mut(), CHUNK, |_, chunk| E::cos_slice(chunk));
+        let work = par::work(&[out.len(), FUNCTION]);
+        par::for_chunks(out.data_mut(), CHUNK, work, |_, chunk| E::cos_slice(chunk));
         out
     }
 
@@ -108,8 +110,13 @@ impl<E: Float> Tensor<E> {
         )
     }
 
-    /// x limited to [low, high].
+    /// x limited to [low, high]; NaN stays NaN.
+    ///
+    /// # Panics
+    /// If low > high, or if one of them is NaN.
+    #[track_caller]
     pub fn clamp(&self, low: E, high: E) -> Self {
+        assert!(low <= high, "clamp: the interval [{low}, {high}] is empty");
         self.map(
             #[inline(always)]
             move |x, _| {
@@ -124,25 +131,25 @@ impl<E: Float> Tensor<E> {
         )
     }
 
-    /// The larger of two elements; the left one in a tie.
+    /// The larger of two elements, the left one in a tie; NaN if one is.
     #[track_caller]
     pub fn maximum(&self, rhs: &Self) -> Self {
         self.zip(
             rhs,
             "maximum",
             #[inline(always)]
-            |a, b, _| if b > a { b } else { a },
+            |a, b, _| a.max(b),
         )
     }
 
-    /// The smaller of two elements; the left one in a tie.
+    /// The smaller of two elements, the left one in a tie; NaN if one is.
     #[track_caller]
     pub fn minimum(&self, rhs: &Self) -> Self {
         self.zip(
             rhs,
             "minimum",
             #[inline(always)]
-            |a, b, _| if b < a { b } else { a },
+            |a, b, _| a.min(b),
         )
     }
 
@@ -198,16 +205,26 @@ impl<E: Float> Tensor<E> {
     /// 1 where a > b, else 0.
     #[track_caller]
     pub fn gt(&self, rhs: &Self) -> Self {
-        rhs.lt(self)
+        self.zip(
+            rhs,
+            "gt",
+            #[inline(always)]
+            |a, b, _| indicator(a > b),
+        )
     }
 
     /// 1 where a ≥ b, else 0.
     #[track_caller]
     pub fn ge(&self, rhs: &Self) -> Self {
-        rhs.le(self)
+        self.zip(
+            rhs,
+            "ge",
+            #[inline(always)]
+            |a, b, _| indicator(a >= b),
+        )
     }
 
-    /// `a` where the mask is not 0, `b` where it is; all three broadcast to one shape.
+    /// `a` where the mask is not 0, `b` where it is, NaN where the mask is NaN; all three broadcast to one shape.
     ///
     /// # Panics
     /// If the shapes do not broadcast.
@@ -221,7 +238,11 @@ impl<E: Float> Tensor<E> {
         let triples = mask.data().iter().zip(a.data()).zip(b.data());
         Self::build(shape, |out| {
             out.iter_mut().zip(triples).for_each(|(out, ((mask, a), b))| {
-                *out = if *mask != E::ZERO { *a } else { *b };
+                *out = match *mask {
+                    mask if mask == E::ZERO => *b,
+                    mask if mask.is_nan() => mask,
+                    _ => *a,
+                };
             });
         })
     }
@@ -286,5 +307,54 @@ impl<E: Float> Neg for &Tensor<E> {
             #[inline(always)]
             |x, _| -x,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_larger_and_the_smaller_of_a_nan_is_nan_and_infinities_are_limits() {
+        let (nan, inf) = (f32::NAN, f32::INFINITY);
+        // one register of each, so that the vector code is tried, too
+        let pair = |a: f32, b: f32| [Tensor::full([37], a), Tensor::full([37], b)];
+        for (a, b) in [(nan, 1.0), (1.0, nan), (nan, inf), (-inf, nan), (nan, nan)] {
+            let [a, b] = pair(a, b);
+            for x in [a.maximum(&b), a.minimum(&b)] {
+                assert!(x.to_vec().iter().all(|x| x.is_nan()), "{a:?} {b:?}");
+            }
+        }
+        for (a, b) in [(inf, 1.0), (-inf, 1.0), (inf, -inf), (2.0, 3.0), (-0.0, 0.0)] {
+            for [a, b] in [pair(a, b), pair(b, a)] {
+                let (x, y) = (a.get(&[0]), b.get(&[0]));
+                let same =
+                    |t: Tensor, x: f32| t.to_vec().iter().all(|t| t.to_bits() == x.to_bits());
+                assert!(same(a.maximum(&b), if y > x { y } else { x }), "{x} {y}");
+                assert!(same(a.minimum(&b), if y < x { y } else { x }), "{x} {y}");
+            }
+        }
+    }
+
+    #[test]
+    fn clamping_keeps_nan_and_bounds_infinities() {
+        let x: Tensor = Tensor::from_vec([4], vec![f32::NAN, f32::INFINITY, -f32::INFINITY, 0.5]);
+        let y = x.clamp(0.0, 1.0).to_vec();
+        assert!(y[0].is_nan());
+        assert_eq!(y[1..], [1.0, 0.0, 0.5]);
+    }
+
+    #[test]
+    #[should_panic(expected = "clamp: the interval [2, 0] is empty")]
+    fn an_empty_interval_is_refused() {
+        Tensor::<f32>::zeros([1]).clamp(2.0, 0.0);
+    }
+
+    #[test]
+    fn a_mask_that_is_no_number_chooses_nothing() {
+        let mask: Tensor = Tensor::from_vec([3], vec![f32::NAN, 0.0, f32::INFINITY]);
+        let chosen = Tensor::where_(&mask, &Tensor::scalar(1.0), &Tensor::scalar(2.0)).to_vec();
+        assert!(chosen[0].is_nan());
+        assert_eq!(chosen[1..], [2.0, 1.0]);
     }
 }

@@ -1,12 +1,13 @@
 //! Batched matrix product over strided views.
 
+use std::ops::Range;
+
 use crate::par;
+use crate::reduce::sum_tensors;
 use crate::simd::{MatMut, MatRef, gemm};
 use crate::walk::Walk;
-use crate::{Float, Tensor};
+use crate::{Float, Shape, Tensor};
 
-/// Multiplications and additions below which a product is not worth splitting over threads.
-const MIN_SPLIT: usize = 1 << 18;
 /// Rows of C that one task computes when a single product is split: a multiple of every micro-kernel's height.
 const ROWS: usize = 192;
 /// Elements of a C that counts as small.
@@ -36,21 +37,20 @@ impl<E: Float> Tensor<E> {
         if b.rank() == 2 && a.rank() > 2 && a.is_contiguous() {
             let rows = a.len() / k.max(1);
             if k > 0 {
-                let shape = a.shape().with(a.rank() - 1, n);
-                return a.reshape([rows, k]).matmul(b).reshape(shape);
+                let product = a.reshape([rows, k]).matmul(b);
+                return product.reshape(a.shape().with(a.rank() - 1, n));
             }
         }
-        let lead = |t: &Self| crate::Shape::new(&t.dims()[..t.rank() - 2]);
+        let lead = |t: &Self| Shape::new(&t.dims()[..t.rank() - 2]);
         let Some(batch) = lead(a).broadcast(lead(b)) else {
             panic!("matmul: leading axes do not broadcast: {} × {}", a.shape(), b.shape())
         };
-        let with = |rows: usize, cols: usize| {
-            batch.insert(batch.rank(), rows).insert(batch.rank() + 1, cols)
+        let with = |rows: usize, cols: usize| Shape::try_new(&[&batch[..], &[rows, cols]].concat());
+        let (Some(of_a), Some(of_b), Some(shape)) = (with(m, k), with(k, n), with(m, n)) else {
+            panic!("matmul: {} × {} has too many elements", a.shape(), b.shape())
         };
-        let strides = |t: &Self, rows: usize, cols: usize| {
-            t.strides_as(with(rows, cols)).expect("the broadcast shape fits both")
-        };
-        let (a_strides, b_strides) = (strides(a, m, k), strides(b, k, n));
+        let strides = |t: &Self, shape| t.strides_as(shape).expect("the broadcast shape fits both");
+        let (a_strides, b_strides) = (strides(a, of_a), strides(b, of_b));
         let axis = batch.rank();
         let a_matrix = |at: usize| {
             MatRef::new(&a.storage()[at..], m, k, a_strides.get(axis), a_strides.get(axis + 1))
@@ -59,7 +59,7 @@ impl<E: Float> Tensor<E> {
             MatRef::new(&b.storage()[at..], k, n, b_strides.get(axis), b_strides.get(axis + 1))
         };
 
-        Self::build(with(m, n), |out| {
+        Self::build(shape, |out| {
             if out.is_empty() {
                 return;
             }
@@ -77,8 +77,8 @@ impl<E: Float> Tensor<E> {
                 let [a_step, b_step] = walk.inner_strides;
                 places.extend((0..walk.inner).map(|i| (a + i * a_step, b + i * b_step)));
             });
-            let batches = if out.len() * k >= MIN_SPLIT { 1 } else { places.len() }; // of one task
-            par::for_chunks(out, batches * each, |start, out| {
+            let work = par::work(&[out.len(), k]);
+            par::for_chunks(out, each, work, |start, out| {
                 for (out, &(a, b)) in out.chunks_mut(each).zip(&places[start / each..]) {
                     gemm(E::ONE, a_matrix(a), b_matrix(b), E::ZERO, MatMut::new(out, m, n, n, 1));
                 }
@@ -90,19 +90,25 @@ impl<E: Float> Tensor<E> {
 /// C ← A·B for C [m, n] row-major in `out`, split over threads if it may: by rows, or along k if C is small.
 fn product<E: Float>(a: MatRef<'_, E>, b: MatRef<'_, E>, out: &mut [E], n: usize) {
     let (m, k) = (a.rows(), a.cols());
+    let work = par::work(&[m, k, n]);
     if m * n <= SMALL_C && k > K_PIECE {
-        // A weight's gradient: k is cut at fixed places and the pieces are added in order, on one thread as on many.
-        let pieces = par::map_ranges(k, K_PIECE, |piece| {
+        // A weight's gradient: k is cut at fixed places and the pieces are added in pairs, on one thread as on many.
+        let piece = |cols: Range<usize>| {
             Tensor::build([m, n], |out| {
-                let (a, b) = (a.narrow_cols(piece.clone()), b.narrow_rows(piece));
+                let (a, b) = (a.narrow_cols(cols.clone()), b.narrow_rows(cols));
                 gemm(E::ONE, a, b, E::ZERO, MatMut::new(out, m, n, n, 1));
             })
-        });
-        let sum =
-            pieces.into_iter().reduce(|sum, piece| sum + &piece).expect("k is longer than a piece");
+        };
+        let sum = if par::splits(work) {
+            let mut pieces = par::map_ranges(k, K_PIECE, work, |cols| Some(piece(cols)));
+            sum_tensors(pieces.len(), |i| pieces[i].take().expect("each is taken once"))
+        } else {
+            let cols = |i: usize| i * K_PIECE..k.min((i + 1) * K_PIECE);
+            sum_tensors(k.div_ceil(K_PIECE), |i| piece(cols(i)))
+        };
         out.copy_from_slice(sum.data());
-    } else if par::may_split() && m * n * k >= MIN_SPLIT {
-        par::for_chunks(out, ROWS * n, |start, out| {
+    } else if par::splits(work) {
+        par::for_chunks(out, ROWS * n, work, |start, out| {
             let rows = out.len() / n;
             let a = a.narrow_rows(start / n..start / n + rows);
             gemm(E::ONE, a, b, E::ZERO, MatMut::new(out, rows, n, n, 1));

@@ -12,10 +12,15 @@ use crate::Float;
 
 /// Buffers shorter than this are left to the allocator, which is faster for them.
 const MIN_LEN: usize = 256;
-/// Size classes: four to the octave from `MIN_LEN` up, enough for 2⁴⁰ elements.
-const CLASSES: usize = 4 * 33;
+/// The longest buffers: 4 TiB of single precision.
+const MAX_LEN: usize = 1 << 40;
+/// Size classes: four to the octave from `MIN_LEN` to `MAX_LEN`.
+const CLASSES: usize = 4 * 33 + 1;
 /// Bytes that are kept per element type unless [`set_pool_limit`] says otherwise.
 const DEFAULT_LIMIT: usize = 1 << 30;
+
+/// Bytes from which on the system is asked for memory first: more than the allocator keeps for itself.
+const LARGE: usize = 64 << 20;
 
 /// Where buffers start: at a cache line, so that no register of a row lies across two.
 const LINE: usize = 64;
@@ -28,14 +33,25 @@ pub(crate) struct Buffer<E> {
 }
 
 impl<E: Float> Buffer<E> {
-    /// `len` zeros.
-    fn zeros(len: usize) -> Self {
+    /// `len` zeros, if there is memory for them.
+    fn zeros(len: usize) -> Option<Self> {
         let spare = LINE / size_of::<E>();
-        let mut elements = vec![E::ZERO; len + spare];
+        let mut elements = zeros::<E>(len.checked_add(spare)?)?;
         let start = elements.as_ptr().align_offset(LINE).min(spare);
         elements.truncate(start + len);
-        Self { elements, start }
+        Some(Self { elements, start })
     }
+}
+
+/// `len` zeros; `None` where a large number of them finds no memory. (A small one that finds none ends the process.)
+pub(crate) fn zeros<E: Float>(len: usize) -> Option<Vec<E>> {
+    if len >= LARGE / size_of::<E>() {
+        // `vec!` is given pages that nobody has to clear, but ends the process if there are none: so ask first.
+        let mut trial = Vec::<E>::new();
+        trial.try_reserve_exact(len).ok()?;
+        std::hint::black_box(&trial); // else it is never made
+    }
+    Some(vec![E::ZERO; len])
 }
 
 impl<E> From<Vec<E>> for Buffer<E> {
@@ -98,10 +114,13 @@ impl<E: Float> Pool<E> {
         }
     }
 
-    /// A buffer of at least `len` elements with unspecified contents.
-    pub(crate) fn take(&self, len: usize) -> Buffer<E> {
+    /// A buffer of at least `len` elements with unspecified contents, if there is memory for it.
+    pub(crate) fn take(&self, len: usize) -> Option<Buffer<E>> {
         if len < MIN_LEN {
-            return vec![E::ZERO; len].into();
+            return Some(vec![E::ZERO; len].into());
+        }
+        if len > MAX_LEN {
+            return None;
         }
         let (class, size) = class(len);
         let recycled = {
@@ -112,13 +131,16 @@ impl<E: Float> Pool<E> {
             }
             buffer
         };
-        recycled.unwrap_or_else(|| Buffer::zeros(size))
+        recycled.or_else(|| Buffer::zeros(size))
     }
 
     /// Takes a buffer back, unless the limit is reached or it is not like those that come from here.
     pub(crate) fn give(&self, buffer: Buffer<E>) {
         let len = buffer.len();
-        if len < MIN_LEN || class(len).1 != len || !buffer.as_ptr().addr().is_multiple_of(LINE) {
+        if !(MIN_LEN..=MAX_LEN).contains(&len)
+            || class(len).1 != len
+            || !buffer.as_ptr().addr().is_multiple_of(LINE)
+        {
             return;
         }
         let (class, size) = class(len);
@@ -180,13 +202,23 @@ mod tests {
     #[test]
     fn a_buffer_that_was_given_back_is_taken_again() {
         let pool = Pool::<f32>::new();
-        let mut buffer = pool.take(1000);
+        let mut buffer = pool.take(1000).expect("memory");
         buffer[0] = 7.0;
         pool.give(buffer);
-        assert_eq!(pool.take(1000)[0], 7.0);
+        assert_eq!(pool.take(1000).expect("memory")[0], 7.0);
         pool.set_limit(0);
-        let buffer = pool.take(1000);
+        let buffer = pool.take(1000).expect("memory");
         pool.give(buffer);
         assert_eq!(pool.lock().kept, 0);
+    }
+
+    #[test]
+    fn memory_that_is_not_to_be_had_is_refused_and_the_largest_class_exists() {
+        let pool = Pool::<f32>::new();
+        for len in [MAX_LEN + 1, 1 << 45, 1 << 62, isize::MAX as usize, usize::MAX] {
+            assert!(pool.take(len).is_none(), "{len}");
+        }
+        assert!(class(MAX_LEN).0 < CLASSES);
+        assert!(zeros::<f64>(usize::MAX).is_none() && zeros::<f64>(1 << 60).is_none());
     }
 }

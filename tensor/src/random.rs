@@ -19,7 +19,7 @@ impl<E: Float> Tensor<E> {
     /// Numbers uniform in [low, high).
     ///
     /// # Panics
-    /// If the interval is empty.
+    /// If the interval is empty or infinite.
     #[track_caller]
     pub fn uniform<R: Rng + ?Sized>(
         shape: impl Into<Shape>,
@@ -27,11 +27,13 @@ impl<E: Float> Tensor<E> {
         high: f64,
         rng: &mut R,
     ) -> Self {
-        assert!(low < high, "uniform: the interval [{low}, {high}) is empty");
+        let fits = low < high && (high - low).is_finite();
+        assert!(fits, "uniform: the interval [{low}, {high}) is empty or infinite");
         Self::from_fn(shape, |_| E::from_f64(rng.random_range(low..high)))
     }
 
     /// Normal numbers.
+    #[track_caller]
     pub fn normal<R: Rng + ?Sized>(
         shape: impl Into<Shape>,
         mean: f64,
@@ -43,6 +45,7 @@ impl<E: Float> Tensor<E> {
 
     /// Normal numbers of mean 0, drawn again while outside ±2 standard deviations. `std` is that of the normal
     /// distribution before it is cut (the truncated one has 0.880 times that).
+    #[track_caller]
     pub fn truncated_normal<R: Rng + ?Sized>(
         shape: impl Into<Shape>,
         std: f64,

@@ -6,7 +6,17 @@ use std::ops::Deref;
 /// The largest number of axes.
 pub const MAX_RANK: usize = 6;
 
+/// The product of sizes, if `isize` can hold it: the one way in which this crate multiplies sizes that nothing has bounded.
+#[inline]
+pub(crate) fn product(sizes: impl IntoIterator<Item = usize>) -> Option<usize> {
+    let product = sizes.into_iter().try_fold(1usize, usize::checked_mul);
+    product.filter(|&product| product <= isize::MAX as usize)
+}
+
 /// The sizes of up to [`MAX_RANK`] axes, outermost first. `Copy`; derefs to a slice.
+///
+/// The product of all sizes but zeros fits into `isize`: so do the strides, the number of elements and the product of any of
+/// the sizes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
     dims: [usize; MAX_RANK],
@@ -17,13 +27,21 @@ impl Shape {
     /// The shape with these axes.
     ///
     /// # Panics
-    /// If there are more than [`MAX_RANK`] axes.
+    /// If there are more than [`MAX_RANK`] axes, or if the sizes that are not 0 have a product above `isize::MAX`.
     #[track_caller]
     pub fn new(dims: &[usize]) -> Self {
         assert!(dims.len() <= MAX_RANK, "shape: {dims:?} has more than {MAX_RANK} axes");
+        match Self::try_new(dims) {
+            Some(shape) => shape,
+            None => panic!("shape: {dims:?} has too many elements"),
+        }
+    }
+
+    /// [`Shape::new`] of sizes that come from outside: `None` where that panics.
+    pub fn try_new(dims: &[usize]) -> Option<Self> {
         let mut shape = Self { dims: [0; MAX_RANK], rank: dims.len() as u8 };
-        shape.dims[..dims.len()].copy_from_slice(dims);
-        shape
+        shape.dims.get_mut(..dims.len())?.copy_from_slice(dims);
+        product(dims.iter().copied().filter(|&dim| dim != 0)).map(|_| shape)
     }
 
     /// The shape of a scalar: no axes, one element.
@@ -36,17 +54,9 @@ impl Shape {
     }
 
     /// The number of elements: the product of all axes.
-    ///
-    /// # Panics
-    /// If it does not fit into `usize`.
     #[inline]
     pub fn elements(&self) -> usize {
-        if self.contains(&0) {
-            return 0;
-        }
-        self.iter()
-            .try_fold(1usize, |product, &dim| product.checked_mul(dim))
-            .expect("shape: too many elements")
+        if self.contains(&0) { 0 } else { self.iter().product() }
     }
 
     /// Strides, in elements, of a row-major array of this shape.
@@ -67,33 +77,52 @@ impl Shape {
     /// If there is no such axis.
     #[track_caller]
     pub fn axis(&self, axis: isize) -> usize {
+        self.axis_for("shape", axis)
+    }
+
+    /// [`Shape::axis`] on behalf of an op, which the message names.
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    #[track_caller]
+    pub fn axis_for(&self, op: &str, axis: isize) -> usize {
         let rank = self.rank() as isize;
-        assert!(-rank <= axis && axis < rank, "axis {axis} of a tensor of shape {self}");
+        assert!(-rank <= axis && axis < rank, "{op}: no axis {axis} in shape {self}");
         (if axis < 0 { axis + rank } else { axis }) as usize
     }
 
     /// The same shape with axis `axis` of size `size`.
     ///
     /// # Panics
-    /// If there is no such axis.
+    /// If there is no such axis, or if there are too many elements.
     #[track_caller]
-    pub fn with(mut self, axis: usize, size: usize) -> Self {
-        assert!(axis < self.rank(), "axis {axis} of a tensor of shape {self}");
-        self.dims[axis] = size;
-        self
+    pub fn with(self, axis: usize, size: usize) -> Self {
+        assert!(axis < self.rank(), "shape: axis {axis} of {self}");
+        let mut dims = self.dims;
+        dims[axis] = size;
+        Shape::new(&dims[..self.rank()])
     }
 
     /// The same shape without axis `axis`.
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    #[track_caller]
     pub fn without(self, axis: usize) -> Self {
         Shape::new(&[&self[..axis], &self[axis + 1..]].concat())
     }
 
     /// The same shape with a new axis of size `size` before axis `axis`.
+    ///
+    /// # Panics
+    /// If there is no such place, if there are [`MAX_RANK`] axes already, or if there are too many elements.
+    #[track_caller]
     pub fn insert(self, axis: usize, size: usize) -> Self {
         Shape::new(&[&self[..axis], &[size], &self[axis..]].concat())
     }
 
     /// The shape that both broadcast to, by NumPy's rule: aligned at the last axis, sizes equal or one of them 1.
+    /// `None` if there is none, or if it has too many elements.
     pub fn broadcast(self, other: Shape) -> Option<Shape> {
         let rank = self.rank().max(other.rank());
         let mut dims = [0; MAX_RANK];
@@ -107,7 +136,7 @@ impl Shape {
                 _ => return None,
             };
         }
-        Some(Shape { dims, rank: rank as u8 })
+        Shape::try_new(&dims[..rank])
     }
 }
 
@@ -177,5 +206,16 @@ mod tests {
         assert_eq!(shape.contiguous_strides().0[..3], [12, 4, 1]);
         assert_eq!(shape.without(1), Shape::new(&[2, 4]));
         assert_eq!(shape.insert(3, 5), Shape::new(&[2, 3, 4, 5]));
+    }
+
+    #[test]
+    fn no_shape_has_sizes_whose_product_wraps() {
+        let (half, most) = (1 << 32, isize::MAX as usize);
+        assert_eq!(Shape::new(&[most, 1]).elements(), most);
+        assert_eq!(Shape::new(&[half, 0, 1 << 30]).elements(), 0);
+        for dims in [[half, half, 1], [half, 0, half], [most + 1, 1, 1], [usize::MAX, 0, 1]] {
+            assert_eq!(Shape::try_new(&dims), None, "{dims:?}");
+        }
+        assert_eq!(Shape::new(&[half, 1]).broadcast(Shape::new(&[half])), None);
     }
 }

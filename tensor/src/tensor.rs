@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::pool::Buffer;
+use crate::pool::{self, Buffer};
 use crate::profile::{Counts, count};
 use crate::walk::Walk;
 use crate::{Float, Shape, Strides};
@@ -45,10 +45,14 @@ pub struct Tensor<E: Float = f32> {
 impl<E: Float> Tensor<E> {
     /// A tensor of this shape, filled by `fill`. The slice holds unspecified (stale, but valid) values on entry: every
     /// element has to be written.
+    ///
+    /// # Panics
+    /// If there is no memory for it.
+    #[track_caller]
     pub fn build(shape: impl Into<Shape>, fill: impl FnOnce(&mut [E])) -> Self {
         let shape = shape.into();
         let len = shape.elements();
-        let mut buffer = E::pool().take(len);
+        let Some(mut buffer) = E::pool().take(len) else { no_memory::<E>(shape) };
         fill(&mut buffer[..len]);
         Self::from_buffer(shape, buffer)
     }
@@ -76,21 +80,25 @@ impl<E: Float> Tensor<E> {
     }
 
     /// The tensor of this shape whose element of row-major index i is `f(i)`.
+    #[track_caller]
     pub fn from_fn(shape: impl Into<Shape>, mut f: impl FnMut(usize) -> E) -> Self {
         Self::build(shape, |out| out.iter_mut().enumerate().for_each(|(i, out)| *out = f(i)))
     }
 
     /// A tensor filled with one value.
+    #[track_caller]
     pub fn full(shape: impl Into<Shape>, value: E) -> Self {
         Self::build(shape, |out| out.fill(value))
     }
 
     /// A tensor of zeros.
+    #[track_caller]
     pub fn zeros(shape: impl Into<Shape>) -> Self {
         Self::full(shape, E::ZERO)
     }
 
     /// A tensor of ones.
+    #[track_caller]
     pub fn ones(shape: impl Into<Shape>) -> Self {
         Self::full(shape, E::ONE)
     }
@@ -101,6 +109,7 @@ impl<E: Float> Tensor<E> {
     }
 
     /// 0, 1, …, n − 1.
+    #[track_caller]
     pub fn arange(n: usize) -> Self {
         Self::from_fn([n], |i| E::from_f64(i as f64))
     }
@@ -123,7 +132,7 @@ impl<E: Float> Tensor<E> {
     /// If there is no such axis.
     #[track_caller]
     pub fn dim(&self, axis: isize) -> usize {
-        self.shape[self.shape.axis(axis)]
+        self.shape[self.shape.axis_for("dim", axis)]
     }
 
     /// The number of axes.
@@ -188,6 +197,7 @@ impl<E: Float> Tensor<E> {
 
     /// The elements in row-major order, to be written: in place if nobody else holds the storage, in a copy if anyone
     /// does or if the tensor is not contiguous.
+    #[track_caller]
     pub fn data_mut(&mut self) -> &mut [E] {
         if !self.is_contiguous() || Arc::get_mut(&mut self.storage).is_none() {
             *self = self.copy();
@@ -205,8 +215,12 @@ impl<E: Float> Tensor<E> {
     }
 
     /// The elements in row-major order, copied.
+    ///
+    /// # Panics
+    /// If there is no memory for them.
+    #[track_caller]
     pub fn to_vec(&self) -> Vec<E> {
-        let mut out = vec![E::ZERO; self.len()];
+        let Some(mut out) = pool::zeros(self.len()) else { no_memory::<E>(self.shape) };
         self.copy_to(&mut out);
         out
     }
@@ -235,6 +249,7 @@ impl<E: Float> Tensor<E> {
     }
 
     /// The tensor in another precision.
+    #[track_caller]
     pub fn cast<F: Float>(&self) -> Tensor<F> {
         let source = self.contiguous();
         let source = source.data();
@@ -244,11 +259,13 @@ impl<E: Float> Tensor<E> {
     }
 
     /// The same elements in row-major order in memory: the tensor itself if it is so already.
+    #[track_caller]
     pub fn contiguous(&self) -> Self {
         if self.is_contiguous() { self.clone() } else { self.copy() }
     }
 
     /// A copy with a storage of its own.
+    #[track_caller]
     pub fn copy(&self) -> Self {
         Self::build(self.shape, |out| self.copy_to(out))
     }
@@ -307,6 +324,17 @@ impl<E: Float> Tensor<E> {
     }
 }
 
+#[cold]
+#[track_caller]
+fn no_memory<E: Float>(shape: Shape) -> ! {
+    let bytes = shape.elements() as f64 * size_of::<E>() as f64;
+    panic!(
+        "tensor: no memory for shape {shape} of {}: {:.1} GiB",
+        E::NAME,
+        bytes / f64::from(1 << 30)
+    )
+}
+
 /// Equal shapes and equal elements; NaN equals nothing.
 impl<E: Float> PartialEq for Tensor<E> {
     fn eq(&self, other: &Self) -> bool {
@@ -359,6 +387,18 @@ mod tests {
         assert_eq!(x.transpose(0, 1).to_vec(), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
         assert_eq!(x.narrow(1, 1, 2).to_vec(), [1.0, 2.0, 4.0, 5.0]);
         assert_eq!(x.narrow(0, 1, 1).expand([2, 3]).to_vec(), [3.0, 4.0, 5.0, 3.0, 4.0, 5.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "tensor: no memory for shape [35184372088832] of F32: 131072.0 GiB")]
+    fn more_than_the_memory_is_refused_with_the_size() {
+        let _: Tensor = Tensor::zeros([1 << 45]);
+    }
+
+    #[test]
+    #[should_panic(expected = "tensor: no memory for shape [1073741824, 32768] of F64")]
+    fn a_copy_of_a_huge_view_is_refused() {
+        Tensor::<f64>::scalar(1.0).expand([1 << 30, 1 << 15]).to_vec();
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Views and rearrangements: reshape, permute, narrow, expand, concat, split.
 
 use crate::walk::Walk;
-use crate::{Float, Shape, Strides, Tensor};
+use crate::{Float, MAX_RANK, Shape, Strides, Tensor};
 
 impl<E: Float> Tensor<E> {
     /// The same elements in row-major order in another shape; a view where the strides allow it, else a copy.
@@ -51,10 +51,11 @@ impl<E: Float> Tensor<E> {
     /// If `order` does not name each axis once.
     #[track_caller]
     pub fn permute(&self, order: &[isize]) -> Self {
-        let order: Vec<usize> = order.iter().map(|&axis| self.shape().axis(axis)).collect();
-        let each_once =
-            order.len() == self.rank() && (0..self.rank()).all(|axis| order.contains(&axis));
+        let rank = self.rank() as isize;
+        let each_once = order.len() == self.rank()
+            && (0..rank).all(|axis| order.contains(&axis) != order.contains(&(axis - rank)));
         assert!(each_once, "permute: {order:?} of a tensor of shape {}", self.shape());
+        let order: Vec<usize> = order.iter().map(|&axis| self.shape().axis(axis)).collect();
         let dims: Vec<usize> = order.iter().map(|&axis| self.dims()[axis]).collect();
         let mut strides = Strides::default();
         order.iter().enumerate().for_each(|(i, &axis)| strides.0[i] = self.strides().0[axis]);
@@ -67,7 +68,8 @@ impl<E: Float> Tensor<E> {
     /// If there is no such axis.
     #[track_caller]
     pub fn transpose(&self, a: isize, b: isize) -> Self {
-        let (a, b) = (self.shape().axis(a), self.shape().axis(b));
+        let shape = self.shape();
+        let (a, b) = (shape.axis_for("transpose", a), shape.axis_for("transpose", b));
         let mut order: Vec<isize> = (0..self.rank() as isize).collect();
         order.swap(a, b);
         self.permute(&order)
@@ -79,7 +81,7 @@ impl<E: Float> Tensor<E> {
     /// If they are not all inside.
     #[track_caller]
     pub fn narrow(&self, axis: isize, start: usize, len: usize) -> Self {
-        let axis = self.shape().axis(axis);
+        let axis = self.shape().axis_for("narrow", axis);
         let size = self.dims()[axis];
         let inside = start.checked_add(len).is_some_and(|end| end <= size);
         assert!(inside, "narrow: {len} places from {start} along axis {axis} of {}", self.shape());
@@ -96,20 +98,21 @@ impl<E: Float> Tensor<E> {
     #[track_caller]
     pub fn expand(&self, shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
-        let strides = self.strides_as(shape);
-        let strides = strides
-            .unwrap_or_else(|| panic!("expand: {} does not broadcast to {shape}", self.shape()));
+        let Some(strides) = self.strides_as(shape) else {
+            panic!("expand: {} does not broadcast to {shape}", self.shape())
+        };
         self.view(0, shape, strides)
     }
 
     /// A new axis of size 1 before `axis`; −1 appends one.
     ///
     /// # Panics
-    /// If there is no such place.
+    /// If there is no such place, or if there are [`MAX_RANK`] axes already.
     #[track_caller]
     pub fn unsqueeze(&self, axis: isize) -> Self {
         let places = self.rank() as isize + 1;
         assert!(-places <= axis && axis < places, "unsqueeze: axis {axis} of {}", self.shape());
+        assert!(self.rank() < MAX_RANK, "unsqueeze: {} has {MAX_RANK} axes already", self.shape());
         let axis = (if axis < 0 { axis + places } else { axis }) as usize;
         self.reshape(self.shape().insert(axis, 1))
     }
@@ -120,7 +123,7 @@ impl<E: Float> Tensor<E> {
     /// If it has another size.
     #[track_caller]
     pub fn squeeze(&self, axis: isize) -> Self {
-        let axis = self.shape().axis(axis);
+        let axis = self.shape().axis_for("squeeze", axis);
         assert!(self.dims()[axis] == 1, "squeeze: axis {axis} of {}", self.shape());
         self.reshape(self.shape().without(axis))
     }
@@ -131,14 +134,14 @@ impl<E: Float> Tensor<E> {
     /// If there is no tensor, or if shapes disagree elsewhere.
     #[track_caller]
     pub fn concat(tensors: &[&Self], axis: isize) -> Self {
-        let first = tensors.first().expect("concat: no tensors");
-        let axis = first.shape().axis(axis);
-        let mut size = 0;
+        let Some(first) = tensors.first() else { panic!("concat: no tensors") };
+        let axis = first.shape().axis_for("concat", axis);
+        let mut size = 0usize;
         for tensor in tensors {
             let agrees = tensor.rank() == first.rank()
                 && tensor.shape().with(axis, 0) == first.shape().with(axis, 0);
-            assert!(agrees, "concat along axis {axis}: {} and {}", first.shape(), tensor.shape());
-            size += tensor.dims()[axis];
+            assert!(agrees, "concat: {} and {} along axis {axis}", first.shape(), tensor.shape());
+            size = size.saturating_add(tensor.dims()[axis]); // too many are refused below
         }
         let shape = first.shape().with(axis, size);
         let inner: usize = shape[axis + 1..].iter().product();
@@ -163,8 +166,9 @@ impl<E: Float> Tensor<E> {
     /// If the sizes do not add up to the size of the axis.
     #[track_caller]
     pub fn split(&self, axis: isize, sizes: &[usize]) -> Vec<Self> {
-        let total: usize = sizes.iter().sum();
-        assert!(total == self.dim(axis), "split: {sizes:?} along axis {axis} of {}", self.shape());
+        let size = self.dims()[self.shape().axis_for("split", axis)];
+        let total = sizes.iter().try_fold(0usize, |total, &size| total.checked_add(size));
+        assert!(total == Some(size), "split: {sizes:?} along axis {axis} of {}", self.shape());
         let mut start = 0;
         let mut part = |&size: &usize| {
             start += size;

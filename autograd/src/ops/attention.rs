@@ -183,6 +183,12 @@ impl<E: Float> Task<E> {
         self.q.dims()[0] * self.heads
     }
 
+    /// The work of so many products for each head, and of one exponential for each score.
+    fn work(&self, products: usize) -> usize {
+        let score = par::work(&[products, self.d]).saturating_add(par::FUNCTION);
+        par::work(&[self.count(), self.nq, self.nk, score])
+    }
+
     /// Rows `start..start + rows` of head `at` as a matrix.
     fn rows<'a>(&self, t: &'a Tensor<E>, at: usize, start: usize, rows: usize) -> MatRef<'a, E> {
         let strides = t.strides();
@@ -260,6 +266,7 @@ impl<E: Float> Task<E> {
         let all_lse = row_lse.data_mut();
         for_each_head(
             count,
+            self.work(2),
             |at| {
                 let mut head = Tensor::build([nq, d + 1], |_| {}); // the output's rows, then the log-sum-exps
                 let (rows, lse) = head.data_mut().split_at_mut(nq * d);
@@ -349,6 +356,7 @@ impl<E: Float> Task<E> {
         let mask_out = mask.data_mut();
         for_each_head(
             self.count(),
+            self.work(5),
             |at| {
                 Tensor::build([(nq + 2 * nk) * d + scores], |parts| {
                     self.backward_head(at, g.data(), output.data(), row_lse.data(), parts);
@@ -495,14 +503,15 @@ fn online_softmax<E: Float>(row: &mut [E], max: &mut E, sum: &mut E, simd: Simd)
     rescale
 }
 
-/// Computes each head, on all threads if the loop may split, and hands the results over in order.
+/// Computes each head, on all threads if so much work in all pays for it, and hands the results over in order.
 fn for_each_head<R: Send>(
     count: usize,
+    work: usize,
     compute: impl Fn(usize) -> R + Sync + Send,
     mut put: impl FnMut(usize, R),
 ) {
-    if par::may_split() {
-        par::map_ranges(count, 1, |at| compute(at.start))
+    if par::splits(work) {
+        par::map_ranges(count, 1, work, |at| compute(at.start))
             .into_iter()
             .enumerate()
             .for_each(|(at, r)| put(at, r));

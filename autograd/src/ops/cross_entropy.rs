@@ -38,10 +38,11 @@ pub fn cross_entropy<E: Float>(
     let rows = logits.shape().elements() / classes.max(1);
     let masses = Masses::new(options, classes, rows, targets);
     let source = logits.value().contiguous();
+    let work = par::work(&[source.len(), par::FUNCTION]);
     let mut losses = vec![(E::ZERO, E::ZERO); rows]; // loss and ln Σ e^x of each row
     {
         let x = source.data();
-        par::for_chunks(&mut losses, 64, |first, losses| {
+        par::for_chunks(&mut losses, 64, work, |first, losses| {
             E::vectorize(
                 #[inline(always)]
                 |simd| {
@@ -62,7 +63,7 @@ pub fn cross_entropy<E: Float>(
         let g = g.item() * scale;
         let x = source.data();
         Tensor::build(source.shape(), |out| {
-            par::for_chunks(out, 64 * classes, |start, out| {
+            par::for_chunks(out, 64 * classes, work, |start, out| {
                 E::vectorize(
                     #[inline(always)]
                     |simd| {

@@ -27,10 +27,11 @@ pub fn layer_norm<E: Float>(x: &Var<E>, weight: &Var<E>, bias: &Var<E>, eps: f64
         (x.value().contiguous(), weight.value().contiguous(), bias.value().contiguous());
     let rows = source.len() / n.max(1);
     let mut statistics = vec![(E::ZERO, E::ZERO); rows];
+    let work = par::work(&[source.len(), par::ELEMENT]);
     let value = {
         let (x, w, b) = (source.data(), w.data(), b.data());
         let eps = E::from_f64(eps);
-        par::for_chunks(&mut statistics, ROWS, |first, statistics| {
+        par::for_chunks(&mut statistics, ROWS, work, |first, statistics| {
             E::vectorize(
                 #[inline(always)]
                 |_| {
@@ -43,7 +44,7 @@ pub fn layer_norm<E: Float>(x: &Var<E>, weight: &Var<E>, bias: &Var<E>, eps: f64
         });
         let statistics = &statistics;
         Tensor::build(source.shape(), |out| {
-            par::for_chunks(out, ROWS * n, |start, out| {
+            par::for_chunks(out, ROWS * n, work, |start, out| {
                 E::vectorize(
                     #[inline(always)]
                     |_| {
@@ -67,7 +68,7 @@ pub fn layer_norm<E: Float>(x: &Var<E>, weight: &Var<E>, bias: &Var<E>, eps: f64
             .data_mut()
             .chunks_mut((ROWS * n).max(1))
             .zip(sums.data_mut().chunks_mut((2 * n).max(1)));
-        par::for_chunks(&mut blocks.collect::<Vec<_>>(), 1, |i, block| {
+        par::for_chunks(&mut blocks.collect::<Vec<_>>(), 1, work, |i, block| {
             let (g, sum) = &mut block[0];
             let rows = i * ROWS..i * ROWS + g.len() / n;
             let x = &source.data()[rows.start * n..rows.end * n];

@@ -119,6 +119,11 @@ impl<E: Float> Affine<E> {
         Self { x, weight, bias, shape, rows, inputs, outputs }
     }
 
+    /// Multiply-adds.
+    fn work(&self) -> usize {
+        par::work(&[self.rows, self.inputs, self.outputs])
+    }
+
     /// That of the result.
     fn shape(&self) -> &[usize] {
         &self.shape
@@ -129,7 +134,7 @@ impl<E: Float> Affine<E> {
         let residual = residual.map(Tensor::contiguous);
         let weight = self.weight(ROWS);
         Tensor::build(self.shape, |out| {
-            par::for_chunks(out, ROWS * self.outputs, |start, out| {
+            par::for_chunks(out, ROWS * self.outputs, self.work(), |start, out| {
                 let residual = residual.as_ref().map(|residual| &residual.data()[start..]);
                 self.multiply(&weight, start, residual, out);
             });
@@ -144,7 +149,7 @@ impl<E: Float> Affine<E> {
         let y = Tensor::build(self.shape, |y| {
             let mut pairs: Vec<_> =
                 y.chunks_mut(chunk).zip(z.data_mut().chunks_mut(chunk)).collect();
-            par::for_chunks(&mut pairs, 1, |i, pair| {
+            par::for_chunks(&mut pairs, 1, self.work(), |i, pair| {
                 let (y, z) = &mut pair[0];
                 self.multiply(&weight, i * chunk, None, z);
                 E::vectorize(

@@ -143,7 +143,8 @@ fn along_last<E: Float>(
 ) -> Tensor<E> {
     let size = x.dim(axis);
     let mut rows = x.transpose(axis, -1).copy();
-    par::for_chunks(rows.data_mut(), ROWS * size, |_, rows| {
+    let work = par::work(&[rows.len(), par::FUNCTION]);
+    par::for_chunks(rows.data_mut(), ROWS * size, work, |_, rows| {
         E::vectorize(
             #[inline(always)]
             |simd| {
@@ -167,7 +168,8 @@ fn pull_back<E: Float>(
     let y = y.transpose(axis, -1).contiguous();
     let y = y.data();
     let mut g = if y.is_empty() || axis == -1 { g } else { g.transpose(axis, -1) };
-    par::for_chunks(g.data_mut(), ROWS * size, |start, g| {
+    let work = par::work(&[g.len(), par::FUNCTION]);
+    par::for_chunks(g.data_mut(), ROWS * size, work, |start, g| {
         let y = &y[start..start + g.len()];
         E::vectorize(
             #[inline(always)]

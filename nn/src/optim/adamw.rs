@@ -108,7 +108,9 @@ impl<E: Float> AdamW<E> {
             let moments = m.data_mut().chunks_mut(CHUNK).zip(v.data_mut().chunks_mut(CHUNK));
             tasks.extend(slices.zip(moments).map(|slices| (factors, slices)));
         }
-        par::for_chunks(&mut tasks, 1, |_, task| {
+        let elements = tasks.iter().map(|(_, ((x, _), _))| x.len()).sum();
+        let work = par::work(&[elements, par::ELEMENT]);
+        par::for_chunks(&mut tasks, 1, work, |_, task| {
             let ([keep, step_size, v_scale], ((x, g), (m, v))) = &mut task[0];
             let (keep, step_size, v_scale) = (*keep, *step_size, *v_scale);
             E::vectorize(

@@ -20,6 +20,7 @@ use super::kernel::{Finish, Left, Panel, Place, Right, multiply_panel};
 use super::pack::{pack_panels, pack_rows, packed_rows};
 use super::row::multiply_row;
 use super::vector::Vector;
+use crate::shape::product;
 
 /// Numbers of A in a block: 192 KiB.
 const BLOCK: usize = 48 * 1024;
@@ -56,9 +57,12 @@ fn block_depth<V: Vector>(k: usize) -> usize {
     k.div_ceil(k.div_ceil(V::DEPTH).max(1)).max(1)
 }
 
-/// Numbers that [`pack`] writes for a B [k, n].
-pub(super) fn packed_len<V: Vector>(k: usize, n: usize) -> usize {
-    k * n.next_multiple_of(V::WIDTH)
+/// Numbers that [`pack`] writes for a B [k, n], if they can be counted.
+pub(super) fn packed_len<V: Vector>(k: usize, n: usize) -> Option<usize> {
+    if k == 0 || n == 0 {
+        return Some(0);
+    }
+    product([k, n.checked_next_multiple_of(V::WIDTH)?])
 }
 
 /// Copies B [k, n]: block after block of the inner axis, each panel after panel.

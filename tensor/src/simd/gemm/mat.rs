@@ -25,8 +25,26 @@ pub struct MatMut<'a, E> {
     pub(super) col_stride: usize,
 }
 
-fn last_index(rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> Option<usize> {
-    (rows - 1).checked_mul(row_stride)?.checked_add((cols - 1).checked_mul(col_stride)?)
+/// Checks that [rows, cols] lie inside of `len` elements; returns strides that are no longer than the slice, which only those of
+/// an axis without neighbours may be.
+#[track_caller]
+#[inline]
+fn check(
+    len: usize,
+    (rows, cols): (usize, usize),
+    (row_stride, col_stride): (usize, usize),
+) -> (usize, usize) {
+    if rows > 0 && cols > 0 {
+        let last = |size: usize, stride: usize| (size - 1).checked_mul(stride);
+        let last = last(rows, row_stride)
+            .zip(last(cols, col_stride))
+            .and_then(|(row, col)| row.checked_add(col));
+        assert!(
+            last.is_some_and(|last| last < len),
+            "gemm: a [{rows}, {cols}] matrix of strides [{row_stride}, {col_stride}] does not fit into {len} elements"
+        );
+    }
+    (row_stride.min(len.max(1)), col_stride.min(len.max(1)))
 }
 
 impl<'a, E: Float> MatRef<'a, E> {
@@ -43,14 +61,7 @@ impl<'a, E: Float> MatRef<'a, E> {
         row_stride: usize,
         col_stride: usize,
     ) -> Self {
-        if rows > 0 && cols > 0 {
-            let last = last_index(rows, cols, row_stride, col_stride);
-            assert!(
-                last.is_some_and(|last| last < data.len()),
-                "gemm: a [{rows}, {cols}] matrix of strides [{row_stride}, {col_stride}] does not fit into {} elements",
-                data.len()
-            );
-        }
+        let (row_stride, col_stride) = check(data.len(), (rows, cols), (row_stride, col_stride));
         Self { data, rows, cols, row_stride, col_stride }
     }
 
@@ -93,6 +104,11 @@ impl<'a, E: Float> MatRef<'a, E> {
     #[track_caller]
     #[inline]
     pub fn narrow_cols(self, cols: Range<usize>) -> Self {
+        assert!(
+            cols.start <= cols.end && cols.end <= self.cols,
+            "gemm: columns {cols:?} of {}",
+            self.cols
+        );
         self.t().narrow_rows(cols).t()
     }
 
@@ -123,13 +139,8 @@ impl<'a, E: Float> MatMut<'a, E> {
         row_stride: usize,
         col_stride: usize,
     ) -> Self {
+        let (row_stride, col_stride) = check(data.len(), (rows, cols), (row_stride, col_stride));
         if rows > 0 && cols > 0 {
-            let last = last_index(rows, cols, row_stride, col_stride);
-            assert!(
-                last.is_some_and(|last| last < data.len()),
-                "gemm: a [{rows}, {cols}] matrix of strides [{row_stride}, {col_stride}] does not fit into {} elements",
-                data.len()
-            );
             let by_rows = col_stride > 0 && (rows == 1 || row_stride > (cols - 1) * col_stride);
             let by_cols = row_stride > 0 && (cols == 1 || col_stride > (rows - 1) * row_stride);
             assert!(

@@ -149,9 +149,10 @@ pub trait Product: Sized {
         c: Place<*mut Self>,
     );
 
-    /// Numbers that `pack` writes at this level for a B [k, n]; none if a product reads it where it is.
+    /// Numbers that `pack` writes at this level for a B [k, n]; 0 if a product reads it where it is,
+    /// `None` if they cannot be counted.
     #[doc(hidden)]
-    fn packed_len(level: Level, k: usize, n: usize) -> usize;
+    fn packed_len(level: Level, k: usize, n: usize) -> Option<usize>;
 
     /// Copies B [k, n] in the order in which the products of this level read it.
     ///
@@ -185,7 +186,7 @@ impl Product for f32 {
         }
     }
 
-    fn packed_len(level: Level, k: usize, n: usize) -> usize {
+    fn packed_len(level: Level, k: usize, n: usize) -> Option<usize> {
         match level {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => blocked::packed_len::<x86::Avx512>(k, n),
@@ -194,7 +195,7 @@ impl Product for f32 {
             #[cfg(target_arch = "aarch64")]
             _ => blocked::packed_len::<neon::Neon>(k, n),
             #[cfg(not(target_arch = "aarch64"))]
-            _ => 0,
+            _ => Some(0),
         }
     }
 
@@ -228,8 +229,8 @@ impl Product for f64 {
         unsafe { portable(matrixmultiply::dgemm, size, a, b, finish, c) }
     }
 
-    fn packed_len(_: Level, _: usize, _: usize) -> usize {
-        0
+    fn packed_len(_: Level, _: usize, _: usize) -> Option<usize> {
+        Some(0)
     }
 
     unsafe fn pack(_: Level, _: (usize, usize), _: Place<*const f64>, _: *mut f64) {}
@@ -266,7 +267,7 @@ unsafe fn portable<E: Float>(
     c: Place<*mut E>,
 ) {
     let b = b.plain;
-    let stride = |stride: usize| stride as isize; // strides span slices, so they fit
+    let stride = |stride: usize| stride as isize; // no longer than the slice, so they fit
     // SAFETY: passed on to the caller.
     unsafe {
         let mut beta = finish.beta;

@@ -17,21 +17,29 @@ pub struct Packed<'a, E: Float> {
 
 impl<'a, E: Float> Packed<'a, E> {
     /// Copies B.
+    ///
+    /// # Panics
+    /// If there is no memory for the copy.
+    #[track_caller]
     pub fn new(b: MatRef<'a, E>) -> Self {
         Self::at(Level::current(), b)
     }
 
     /// Copies B for products of a level that this processor has.
+    #[track_caller]
     pub(super) fn at(level: Level, b: MatRef<'a, E>) -> Self {
-        let len = E::packed_len(level, b.rows, b.cols);
-        let panels = (len > 0).then(|| {
-            Tensor::build([len], |to| {
-                // SAFETY: the processor has the level; `MatRef::new` checked that B lies inside its slice, and
-                // `to` has `packed_len` numbers.
-                unsafe { E::pack(level, (b.rows, b.cols), b.place(), to.as_mut_ptr()) }
-            })
+        let Some(len) = E::packed_len(level, b.rows, b.cols) else {
+            panic!("gemm: a copy of a [{}, {}] matrix has too many elements", b.rows, b.cols)
+        };
+        if len == 0 {
+            return Self { b, level, panels: None };
+        }
+        let panels = Tensor::build([len], |to| {
+            // SAFETY: the processor has the level; `MatRef::new` checked that B lies inside its slice, and
+            // `to` has `packed_len` numbers.
+            unsafe { E::pack(level, (b.rows, b.cols), b.place(), to.as_mut_ptr()) }
         });
-        Self { b, level, panels }
+        Self { b, level, panels: Some(panels) }
     }
 
     /// B as it lies, if only one product is to read it: then a copy beforehand is of no use.
