@@ -8,10 +8,9 @@ impl<E: Float> Var<E> {
     /// The sum over `axes`, which disappear from the shape.
     #[track_caller]
     pub fn sum(&self, axes: &[isize]) -> Self {
+        let value = self.value().sum(axes);
         let (shape, kept) = (self.shape(), kept_shape(self.shape(), axes));
-        Op::new("sum", self.value().sum(axes))
-            .wrt(self, move |g| g.reshape(kept).expand(shape))
-            .record()
+        Op::new("sum", value).wrt(self, move |g| g.reshape(kept).expand(shape)).record()
     }
 
     /// The sum over `axes`, which stay with size 1.
@@ -33,11 +32,10 @@ impl<E: Float> Var<E> {
     /// The mean over `axes`, which disappear from the shape.
     #[track_caller]
     pub fn mean(&self, axes: &[isize]) -> Self {
+        let value = self.value().mean(axes);
         let (shape, kept) = (self.shape(), kept_shape(self.shape(), axes));
         let share = E::from_f64(kept.elements() as f64 / shape.elements() as f64);
-        Op::new("mean", self.value().mean(axes))
-            .wrt(self, move |g| (g * share).reshape(kept).expand(shape))
-            .record()
+        Op::new("mean", value).wrt(self, move |g| (g * share).reshape(kept).expand(shape)).record()
     }
 
     /// The mean of all elements, as a scalar.
@@ -53,22 +51,20 @@ impl<E: Float> Var<E> {
     /// The variance over `axes`, Σ(x − mean)²/(n − correction), with derivative 2(x − mean)/(n − correction).
     #[track_caller]
     pub fn variance(&self, axes: &[isize], correction: usize) -> Self {
+        let value = self.value().variance(axes, correction);
         let (x, kept) = (self.value().clone(), kept_shape(self.shape(), axes));
         let count = self.shape().elements() as f64 / kept.elements().max(1) as f64;
         let slope = E::from_f64(2.0 / (count - correction as f64));
-        let value = x.variance(axes, correction);
-        let vjp = move |g: Tensor<E>| {
-            let mean = x.sum_to(kept) * E::from_f64(1.0 / count);
-            (&x - &mean) * &(g.reshape(kept) * slope)
-        };
+        let axes = axes.to_vec();
+        let vjp = move |g: Tensor<E>| x.centered(&axes) * &(g.reshape(kept) * slope);
         Op::new("variance", value).wrt(self, vjp).record()
     }
 
-    /// The largest element along `axis`, which disappears from the shape; the gradient goes to its place, the first in
-    /// a tie.
+    /// The largest element along `axis`, which disappears from the shape; NaN if there is any. The gradient goes
+    /// to its place, the first in a tie or of several NaN.
     #[track_caller]
     pub fn max(&self, axis: isize) -> Self {
-        let (shape, axis) = (self.shape(), self.shape().axis(axis));
+        let (shape, axis) = (self.shape(), self.shape().axis_for("max", axis));
         let places = self.value().argmax(axis as isize);
         let vjp = move |g: Tensor<E>| {
             // Rows of the tensor with `axis` moved to the end, one place and one gradient for each.
