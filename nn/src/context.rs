@@ -240,35 +240,9 @@ impl<E: Float> Grads<E> {
         }
     }
 
-    /// The Euclidean norm of all gradients together. Neither tiny nor huge gradients are lost: where squares would be 0 or
-    /// infinite, they are those of fractions of the largest.
+    /// The Euclidean norm of all gradients together. Neither tiny nor huge gradients are lost; see [`Tensor::norm`].
     pub fn norm(&self) -> f64 {
-        let squares = |g: &Tensor<E>| {
-            let blocks = tensor::par::map_ranges(g.len(), 1 << 16, |range| {
-                // Short chains of sums in single precision, which lose no more than 1e-6.
-                let dot = |part: &[E]| {
-                    E::vectorize(
-                        #[inline(always)]
-                        |simd| tensor::dot_row(part, part, simd).to_f64(),
-                    )
-                };
-                g.data()[range].chunks(1 << 10).map(dot).sum::<f64>()
-            });
-            blocks.into_iter().sum::<f64>()
-        };
-        let (sum, count): (f64, usize) =
-            self.iter().flatten().fold((0.0, 0), |(sum, n), g| (sum + squares(g), n + g.len()));
-        /// Of a mean of squares: the squares that underflow are lost beside it without a trace, in single precision too.
-        const SMALLEST: f64 = 1e-30;
-        if sum.is_finite() && sum >= SMALLEST * count as f64 {
-            return sum.sqrt();
-        }
-        let values = || self.iter().flatten().flat_map(Tensor::data).map(|x| x.to_f64());
-        let larger = |a: f64, b: f64| if b.is_nan() || b > a { b } else { a };
-        let largest = values().map(f64::abs).fold(0.0, larger);
-        if largest == 0.0 || !largest.is_finite() {
-            return largest;
-        }
-        largest * values().map(|x| (x / largest) * (x / largest)).sum::<f64>().sqrt()
+        let norms: Vec<f64> = self.iter().flatten().map(Tensor::norm).collect();
+        Tensor::from_vec([norms.len()], norms).norm()
     }
 }
