@@ -21,8 +21,8 @@ pub struct Augment {
     pub erase_area: [f32; 2],
 }
 
-/// The greatest ratio of height to width of an erased rectangle, and of width to height.
-const ERASE_ASPECT: f32 = 1.0 / 0.3;
+/// The least and the greatest ratio of height to width of an erased rectangle.
+const ERASE_ASPECT: [f32; 2] = [0.3, 3.3];
 
 impl Default for Augment {
     fn default() -> Augment {
@@ -35,8 +35,8 @@ impl Augment {
     /// epoch and the index of the image, and of nothing else.
     ///
     /// An erased rectangle has a uniform area in [`erase_area`](Self::erase_area), a log-uniform
-    /// ratio of height to width between 0.3 and 1/0.3, and a uniform place inside the image. If ten
-    /// such shapes do not fit, nothing is erased.
+    /// ratio of height to width from 0.3 to 3.3, and a uniform place inside the image. It is lower and
+    /// narrower than the image; if ten such shapes are not, nothing is erased.
     ///
     /// # Panics
     ///
@@ -53,13 +53,13 @@ impl Augment {
 
         if rng.random::<f32>() < self.erase {
             let [least, greatest] = self.erase_area;
-            let log_aspect = ERASE_ASPECT.ln();
+            let [low, high] = ERASE_ASPECT.map(f32::ln);
             view.erased = (0..10).find_map(|_| {
                 let area = rng.random_range(least..=greatest) * (h * w) as f32;
-                let aspect = rng.random_range(-log_aspect..=log_aspect).exp();
+                let aspect = rng.random_range(low..=high).exp();
                 let height = (area * aspect).sqrt().round() as usize;
                 let width = (area / aspect).sqrt().round() as usize;
-                (height <= h && width <= w).then(|| {
+                (height < h && width < w).then(|| {
                     let top = rng.random_range(0..=h - height);
                     let left = rng.random_range(0..=w - width);
                     [top..top + height, left..left + width]
@@ -209,12 +209,28 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_side_is_never_erased() {
+        let augment = Augment { erase: 1.0, erase_area: [0.3, 1.0], ..Augment::default() };
+        for index in 0..1000 {
+            if let Some([rows, columns]) = augment.view(3, 0, index, [8, 8]).erased {
+                assert!(rows.len() < 8 && columns.len() < 8, "{rows:?} {columns:?}");
+            }
+        }
+        let augment = Augment { erase_area: [1.0, 1.0], ..augment };
+        assert_eq!(augment.view(3, 0, 0, [8, 8]).erased, None);
+    }
+
+    #[test]
     fn an_erased_rectangle_has_the_area_asked_for_and_fits() {
         let augment = Augment { erase: 1.0, erase_area: [0.1, 0.2], ..Augment::default() };
         for index in 0..1000 {
             let view = augment.view(3, 0, index, [50, 40]);
             let [rows, columns] = view.erased.expect("a fifth of the image always fits");
             assert!(rows.end <= 50 && columns.end <= 40);
+            assert!(rows.len() < 50 && columns.len() < 40);
+            // To whole pixels.
+            let ratio = rows.len() as f32 / columns.len() as f32;
+            assert!((0.27..3.6).contains(&ratio), "{ratio}");
             let fraction = (rows.len() * columns.len()) as f32 / 2000.0;
             assert!((0.09..0.21).contains(&fraction), "{fraction}");
         }
