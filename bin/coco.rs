@@ -10,6 +10,9 @@ use models::average_precision::{Detection, Object, Summary, average_precision};
 /// Scores a file of results, and prints twelve figures: pycocotools' lines, or one JSON object.
 pub(crate) fn run(truth: &Path, results: &Path, json: bool) -> Result<()> {
     let instances = read_instances(truth)?;
+    if !instances.repairs.is_empty() {
+        eprintln!("{}", instances.repairs);
+    }
     let found = read_results(results)?;
     if let Some(zero) = instances.annotations.iter().find(|annotation| annotation.id.is_zero()) {
         let image = &zero.image_id;

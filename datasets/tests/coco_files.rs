@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use datasets::Error;
+use datasets::detection::Repair;
 use datasets::detection::coco::{
     Annotation, Category, Found, Image, Instances, read_instances, read_results, write_instances,
     write_results,
@@ -62,6 +63,7 @@ fn instances_are_read_whatever_else_a_file_has() {
             annotation(6, [-1.0, 0.0, 0.0, 3.0], 0.0, false),
         ],
         categories: vec![Category { id: 2.into(), name: "cat".into() }],
+        ..Instances::default()
     };
     assert_eq!(read, Ok(expected));
 }
@@ -112,15 +114,6 @@ fn an_error_of_an_annotation_names_it() {
         );
         instances(&text).unwrap_err()
     };
-    let tidy = "[0, 0, 1, 1]";
-    assert_eq!(
-        annotation(3, 2, tidy),
-        "annotation 7: expected the id of an image; found image_id 3"
-    );
-    assert_eq!(
-        annotation(9, 5, tidy),
-        "annotation 7: expected the id of a category; found category_id 5"
-    );
     let a_box = "annotation 7: expected a box [left, top, width, height], width and height not negative, within 1e9";
     assert_eq!(annotation(9, 2, "[0, 0, -1, 1]"), format!("{a_box}; found [0.0, 0.0, -1.0, 1.0]"));
     assert_eq!(
@@ -131,16 +124,50 @@ fn an_error_of_an_annotation_names_it() {
         annotation(9, 2, "[0, 0, 1, 1], \"area\": -1"),
         "annotation 7: expected an area from 0 to 1e18; found -1"
     );
-    let twice = r#"{"id": 7, "image_id": 9, "category_id": 2, "bbox": [0, 0, 1, 1]}"#;
-    assert_eq!(
-        instances(&format!("{twice}, {twice}")).unwrap_err(),
-        "annotation 7: expected each id once; found this one again"
-    );
     assert_eq!(
         results(r#"[{"image_id": 4, "category_id": 1, "bbox": [0, 0, 1, -1], "score": 1}]"#)
             .unwrap_err(),
         "result 1 (of image 4): expected a box [left, top, width, height], width and height not negative, within 1e9; \
          found [0.0, 0.0, 1.0, -1.0]"
+    );
+}
+
+#[test]
+fn what_pycocotools_passes_over_is_left_out_and_counted() {
+    let annotation = |id: &str, image: &str, category: u64, left: u64| {
+        format!(
+            r#"{{"id": {id}, "image_id": {image}, "category_id": {category}, "bbox": [{left}, 0, 1, 1]}}"#
+        )
+    };
+    let all = [
+        annotation("1", "9.0", 2, 0),
+        annotation("2", "3", 2, 0),
+        annotation("3", "\"9\"", 2, 0),
+        annotation("4", "9", 5, 0),
+        annotation("1.0", "9", 2, 2),
+    ];
+    let read = instances(&all.join(", ")).unwrap();
+    // The last of an id counts in place of each.
+    let found: Vec<_> = read.annotations.iter().map(|a| (a.id.clone(), a.bbox[0])).collect();
+    assert_eq!(found, [(1.into(), 2.0), (1.into(), 2.0)]);
+    let counts = [Repair::Unlisted, Repair::RepeatedId].map(|kind| read.repairs.count(kind));
+    assert_eq!(counts, [3, 1]);
+    assert_eq!(
+        read.repairs.first(Repair::Unlisted),
+        Some("file.json: annotation 2: image_id 3, category_id 2")
+    );
+
+    let images = |images: &str| {
+        let text =
+            format!("\u{feff}{{\"images\": [{images}], \"annotations\": [], \"categories\": []}}");
+        let (_folder, path) = written(&text);
+        read_instances(&path).map_err(|error| message(&error))
+    };
+    let read = images(r#"{"id": "a", "file_name": "a"}, {"id": "a", "file_name": "a"}"#).unwrap();
+    assert_eq!((read.images.len(), read.repairs.count(Repair::RepeatedId)), (1, 1));
+    assert_eq!(
+        images(r#"{"id": "a", "file_name": "a"}, {"id": "a", "file_name": "b"}"#).unwrap_err(),
+        "image \"a\": expected each id once; found this one again, of another"
     );
 }
 

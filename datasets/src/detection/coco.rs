@@ -12,7 +12,7 @@
 
 mod pictures;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -21,9 +21,9 @@ use std::path::Path;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Id;
-use crate::Error;
+use super::{Id, Repair, Repairs};
 use crate::source::{self, MAX_BYTES};
+use crate::{Error, text};
 
 pub use self::pictures::read_pictures;
 
@@ -39,6 +39,9 @@ pub struct Instances {
     pub annotations: Vec<Annotation>,
     /// The classes, also those without any object.
     pub categories: Vec<Category>,
+    /// What was left out while they were read.
+    #[serde(skip)]
+    pub repairs: Repairs,
 }
 
 /// A picture.
@@ -97,43 +100,59 @@ pub struct Found {
     pub score: f64,
 }
 
-/// Reads a file of instances.
+/// Reads a file of instances. What pycocotools passes over is left out and counted: see [`Instances::repairs`].
 ///
 /// # Errors
-/// A file that is not JSON, or lacks a key (with line and column); an id that is given twice; an annotation of a picture
-/// or category that is not there, or with a box or area that is negative or beyond 10⁹ pixels, or an `iscrowd` other than
-/// 0 and 1; a picture without pixels; a file of more than 4 GiB.
+/// A file that is not JSON, or lacks a key (with line and column); an id of two images or categories that differ; an
+/// annotation with a box or area that is negative or beyond 10⁹ pixels, or an `iscrowd` other than 0 and 1; a picture
+/// without pixels; a file of more than 4 GiB.
 pub fn read_instances(path: &Path) -> Result<Instances, Error> {
-    let instances: Instances = json(path)?;
-    let images = distinct(path, "image", instances.images.iter().map(|image| &image.id))?;
-    let categories = instances.categories.iter().map(|category| &category.id);
-    let categories = distinct(path, "category", categories)?;
-    distinct(path, "annotation", instances.annotations.iter().map(|annotation| &annotation.id))?;
-    for Image { id, width, height, .. } in &instances.images {
+    let Instances { images, mut annotations, categories, .. } = json(path)?;
+    let mut repairs = Repairs::default();
+    let images = distinct(path, "image", images, |image: &Image| &image.id, &mut repairs)?;
+    let id = |category: &Category| category.id.clone();
+    let categories = distinct(path, "category", categories, |category| &category.id, &mut repairs)?;
+    for Image { id, width, height, .. } in &images {
         if *width == Some(0) || *height == Some(0) {
             let found = format_args!("{} × {}", width.unwrap_or(0), height.unwrap_or(0));
             return Err(Error::record(path, format_args!("image {id}"), "width and height", found));
         }
     }
-    for annotation in &instances.annotations {
-        let Annotation { id, image_id, category_id, bbox, area, .. } = annotation;
+    let listed: [HashSet<Id>; 2] = [
+        images.iter().map(|image| image.id.clone()).collect(),
+        categories.iter().map(id).collect(),
+    ];
+    let file = text::name(path);
+    annotations.retain(|Annotation { id, image_id, category_id, .. }| {
+        let is_listed = listed[0].contains(image_id) && listed[1].contains(category_id);
+        if !is_listed {
+            let place = format_args!(
+                "{file}: annotation {id}: image_id {image_id}, category_id {category_id}"
+            );
+            repairs.add(Repair::Unlisted, place);
+        }
+        is_listed
+    });
+    let mut last = HashMap::with_capacity(annotations.len());
+    for (i, annotation) in annotations.iter().enumerate() {
+        let Annotation { id, bbox, area, .. } = annotation;
         let wrong = |expected: &str, found: &dyn fmt::Display| {
             Err(Error::record(path, format_args!("annotation {id}"), expected, found))
         };
-        if !images.contains(image_id) {
-            return wrong("the id of an image", &format_args!("image_id {image_id}"));
-        }
-        if !categories.contains(category_id) {
-            return wrong("the id of a category", &format_args!("category_id {category_id}"));
-        }
         if !is_box(bbox) {
             return wrong(A_BOX, &format_args!("{bbox:?}"));
         }
         if !(0.0..=FARTHEST * FARTHEST).contains(area) {
             return wrong("an area from 0 to 1e18", area);
         }
+        if last.insert(id.clone(), i).is_some() {
+            repairs.add(Repair::RepeatedId, format_args!("{file}: annotation {id}"));
+        }
     }
-    Ok(instances)
+    if last.len() < annotations.len() {
+        annotations = annotations.iter().map(|a| annotations[last[&a.id]].clone()).collect();
+    }
+    Ok(Instances { images, annotations, categories, repairs })
 }
 
 /// Reads a file of results. Whether its pictures and categories are known is for those to say who compare.
@@ -185,25 +204,35 @@ fn check_results(path: &Path, results: &[Found]) -> Result<(), Error> {
     Ok(())
 }
 
-/// The ids as a set.
-fn distinct<'a>(
+/// The records of which each id has one; equal ones are counted and left out.
+fn distinct<T: PartialEq>(
     path: &Path,
     what: &str,
-    ids: impl ExactSizeIterator<Item = &'a Id>,
-) -> Result<HashSet<&'a Id>, Error> {
-    let mut seen = HashSet::with_capacity(ids.len());
-    for id in ids {
-        if !seen.insert(id) {
-            let place = format_args!("{what} {id}");
-            return Err(Error::record(path, place, "each id once", "this one again"));
+    records: Vec<T>,
+    id: impl Fn(&T) -> &Id,
+    repairs: &mut Repairs,
+) -> Result<Vec<T>, Error> {
+    let mut places = HashMap::with_capacity(records.len());
+    let mut kept: Vec<T> = Vec::with_capacity(records.len());
+    for record in records {
+        let place = *places.entry(id(&record).clone()).or_insert(kept.len());
+        if place == kept.len() {
+            kept.push(record);
+            continue;
         }
+        let name = format!("{what} {}", id(&record));
+        if kept[place] != record {
+            return Err(Error::record(path, name, "each id once", "this one again, of another"));
+        }
+        repairs.add(Repair::RepeatedId, format_args!("{}: {name}", text::name(path)));
     }
-    Ok(seen)
+    Ok(kept)
 }
 
 fn json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     let bytes = source::read(path, MAX_BYTES)?;
-    serde_json::from_slice(&bytes).map_err(|reason| Error::Json { path: path.to_owned(), reason })
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    serde_json::from_slice(bytes).map_err(|reason| Error::Json { path: path.to_owned(), reason })
 }
 
 fn write<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<(), Error> {

@@ -16,6 +16,11 @@ pub enum Repair {
     Degenerate,
     /// An object of a class that is not among the classes asked for: left out.
     UnknownClass,
+    /// An object of a file of COCO whose image or category the file does not list: left out, as pycocotools does.
+    Unlisted,
+    /// A record of a file of COCO with the id of an earlier one. Of objects, the last one counts in place of each, as in
+    /// pycocotools; images and categories have to be equal then, and count once.
+    RepeatedId,
     /// The same box with the same class once more in one picture: left out.
     Duplicate,
     /// The stated size of a picture is not the one it has; the one it has holds.
@@ -36,6 +41,8 @@ impl fmt::Display for Repair {
             Repair::Clipped => ("box", "es clipped that reached outside the picture"),
             Repair::Degenerate => ("box", "es left out without area inside the picture"),
             Repair::UnknownClass => ("object", "s left out whose class is not asked for"),
+            Repair::Unlisted => ("object", "s left out whose image or category is not listed"),
+            Repair::RepeatedId => ("id", "s given to more than one record"),
             Repair::Duplicate => ("box", "es left out that repeat another"),
             Repair::Size => ("stated size", "s corrected to that of the picture"),
             Repair::AsStored => {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::super::stored::{self, Draft, DraftObject, Reading};
-use super::super::{Detection, Id, Repairs};
+use super::super::{Detection, Id};
 use super::{Annotation, Category, Image, read_instances};
 use crate::{Error, text};
 
@@ -19,6 +19,7 @@ use crate::{Error, text};
 #[expect(clippy::missing_panics_doc, reason = "the categories of annotations were checked")]
 pub fn read_pictures(file: &Path, folder: &Path, reading: &Reading) -> Result<Detection, Error> {
     let mut instances = read_instances(file)?;
+    let mut of_file = std::mem::take(&mut instances.repairs);
     instances.categories.sort_by(|a, b| a.id.cmp(&b.id));
     let (class_ids, classes): (Vec<Id>, Vec<String>) =
         instances.categories.into_iter().map(|Category { id, name }| (id, name)).unzip();
@@ -39,7 +40,7 @@ pub fn read_pictures(file: &Path, folder: &Path, reading: &Reading) -> Result<De
         let picture = text::inside(folder, &name).ok_or_else(wrong)?;
         let stated = height.zip(width).map(|(height, width)| [height as usize, width as usize]);
         let (source, objects) = (file.to_owned(), objects.remove(&id).unwrap_or_default());
-        let (fractions, repairs) = (false, Repairs::default());
+        let (fractions, repairs) = (false, std::mem::take(&mut of_file));
         Ok(Draft { id, name, picture, source, stated, fractions, objects, repairs })
     };
     let drafts = instances.images.into_iter().map(draft).collect::<Result<_, Error>>()?;
