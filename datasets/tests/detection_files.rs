@@ -329,6 +329,19 @@ fn yolo_gives_centres_and_sizes_in_fractions() {
 }
 
 #[test]
+fn yolo_lines_with_a_confidence_a_polygon_or_a_class_with_a_point_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    picture(root, "images/val/a.png", [20, 40]);
+    let lines = "0.0 0.5 0.5 0.5 0.5 0.9\n1 0.25 0.5 0.5 0.25 0.75 0.5 0.5 0.75\n";
+    write(root, "labels/val/a.txt", lines);
+    let read = yolo::read(root, "val", &PLAIN).unwrap();
+    let objects = &read.pictures()[0].objects;
+    assert_eq!(objects.iter().map(|object| object.class).collect::<Vec<_>>(), [0, 1]);
+    assert!(objects.iter().all(|object| object.region == Region::new(10.0, 5.0, 30.0, 15.0)));
+}
+
+#[test]
 fn yolo_files_that_are_broken_are_refused_with_the_place() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
@@ -338,10 +351,10 @@ fn yolo_files_that_are_broken_are_refused_with_the_place() {
         write(root, "labels/val/a.txt", contents);
         message(yolo::read(root, "val", &PLAIN))
     };
-    let four = "a class and four numbers: centre x, y, width, height";
+    let four = "a class and four numbers: centre x, y, width, height; or the corners of a polygon";
     let cases = [
         ("\n0 0.5 0.5 0.5", format!("line 2: expected {four}; found 0 0.5 0.5 0.5")),
-        ("0 1 2 3 4 5", format!("line 1: expected {four}; found 0 1 2 3 4 5")),
+        ("0 1 2 3 4 5 6 7", format!("line 1: expected {four}; found 0 1 2 3 4 5 6 7")),
         ("0 1 2 x 4", format!("line 1: expected {four}; found 0 1 2 x 4")),
         ("-1 1 2 3 4", "line 1: expected a class from 0 to 65535; found -1 1 2 3 4".to_string()),
     ];

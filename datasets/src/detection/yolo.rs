@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! folder/images/train/a.jpg           or .jpeg, .png
-//! folder/labels/train/a.txt           class centre_x centre_y width height
+//! folder/labels/train/a.txt           class centre_x centre_y width height [confidence]
+//!                                     or class x1 y1 x2 y2 x3 y3 …, the corners of a polygon
 //! folder/classes.txt                  a name for each line, or
 //! folder/data.yaml                    names: [cat, dog]
 //! ```
@@ -91,17 +92,34 @@ fn parse(path: &Path) -> Result<Vec<(usize, usize, [f64; 4])>, Error> {
     for (line, content) in text::lines(&text) {
         let found = || content.chars().take(80).collect::<String>();
         let wrong = |expected| Error::record(path, format_args!("line {line}"), expected, found());
-        let fields: Vec<&str> = content.split_ascii_whitespace().take(6).collect();
-        let &[class, ref edges @ ..] = &fields[..] else { continue };
-        let class = class.parse().ok().filter(|&class: &usize| class < MAX_CLASSES);
-        let class = class.ok_or_else(|| wrong("a class from 0 to 65535"))?;
-        let numbers: Option<Vec<f64>> = edges.iter().map(|edge| edge.parse().ok()).collect();
-        let Some(&[x, y, w, h]) = numbers.as_deref() else {
-            return Err(wrong("a class and four numbers: centre x, y, width, height"));
-        };
-        objects.push((line, class, [x - w / 2.0, y - h / 2.0, w, h]));
+        let mut fields = content.split_ascii_whitespace();
+        let Some(class) = fields.next() else { continue };
+        // Some programs write 0.0.
+        let class = class.parse().ok().filter(|class: &f64| class.fract() == 0.0);
+        let class = class.filter(|class| (0.0..MAX_CLASSES as f64).contains(class));
+        let class = class.ok_or_else(|| wrong("a class from 0 to 65535"))? as usize;
+        let numbers: Option<Vec<f64>> = fields.map(|number| number.parse().ok()).collect();
+        let expected =
+            "a class and four numbers: centre x, y, width, height; or the corners of a polygon";
+        let left_top = numbers.as_deref().and_then(left_top).ok_or_else(|| wrong(expected))?;
+        objects.push((line, class, left_top));
     }
     Ok(objects)
+}
+
+/// Left, top, width and height of an object that is given by centre and size, perhaps with a confidence behind them, or by three
+/// corners or more.
+fn left_top(numbers: &[f64]) -> Option<[f64; 4]> {
+    match *numbers {
+        [x, y, w, h] | [x, y, w, h, _] => Some([x - w / 2.0, y - h / 2.0, w, h]),
+        ref corners if corners.len() >= 6 && corners.len().is_multiple_of(2) => {
+            let along = |axis: usize| corners[axis..].iter().step_by(2).copied();
+            let [left, top] = [0, 1].map(|axis| along(axis).fold(f64::INFINITY, f64::min));
+            let [right, bottom] = [0, 1].map(|axis| along(axis).fold(f64::NEG_INFINITY, f64::max));
+            Some([left, top, right - left, bottom - top])
+        }
+        _ => None,
+    }
 }
 
 /// The names of the classes and the file that gives them, if one does.
