@@ -1,6 +1,6 @@
 //! `wavetape caption`: captions the widgets of a screen.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::captioner::{Captioner, vocabulary};
 use crate::draw;
+use crate::output;
 use crate::picture::{in_colour, open};
 use crate::run::Run;
 use crate::task::Task;
@@ -67,6 +68,7 @@ struct Caption {
 }
 
 pub(crate) fn run(args: &CaptionArgs) -> Result<()> {
+    args.out.as_deref().map(output::check_file).transpose()?;
     let (run, recipe) = Run::open(&args.run)?;
     let (Task::Caption(captioner), mut state) = Trainer::untrained(&recipe)? else {
         bail!("{}: the run of a captioner expected", args.run.display())
@@ -89,7 +91,7 @@ pub(crate) fn run(args: &CaptionArgs) -> Result<()> {
     if let Some(out) = &args.out {
         draw(&args.screen, &captions, out)?;
     }
-    let mut stdout = io::stdout().lock();
+    let mut stdout = output::stdout();
     if args.json {
         let report = Report { run: run.name(), screen: screen.id, captions, out: args.out.clone() };
         writeln!(stdout, "{}", serde_json::to_string(&report)?)?;

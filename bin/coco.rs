@@ -1,7 +1,9 @@
 //! Detections in COCO's files, scored as COCO does.
 
+use std::io::Write;
 use std::path::Path;
 
+use crate::output;
 use anyhow::{Context as _, Result};
 use datasets::detection::Id;
 use datasets::detection::coco::{Found, Instances, read_instances, read_results};
@@ -11,21 +13,22 @@ use models::average_precision::{Detection, Object, Summary, average_precision};
 pub(crate) fn run(truth: &Path, results: &Path, json: bool) -> Result<()> {
     let instances = read_instances(truth)?;
     if !instances.repairs.is_empty() {
-        eprintln!("{}", instances.repairs);
+        output::note(&instances.repairs);
     }
     let found = read_results(results)?;
     if let Some(zero) = instances.annotations.iter().find(|annotation| annotation.id.is_zero()) {
         let image = &zero.image_id;
-        eprintln!(
+        output::note(format_args!(
             "{}: annotation 0 (of image {image}): counts as missed, as in pycocotools; ids start at 1",
             truth.display()
-        );
+        ));
     }
     let summary = score(&instances, &found).with_context(|| results.display().to_string())?;
+    let mut out = output::stdout();
     if json {
-        println!("{}", serde_json::to_string(&summary)?);
+        writeln!(out, "{}", serde_json::to_string(&summary)?)?;
     } else {
-        print!("{}", lines(&summary));
+        write!(out, "{}", lines(&summary))?;
     }
     Ok(())
 }

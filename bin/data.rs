@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::boxes::normalize;
 use crate::asked::Asked;
 use crate::captioner;
+use crate::output;
 use crate::recipe::{DataConfig, DataKind, ModelConfig, Recipe};
 use crate::run::Run;
 use crate::source::Source;
@@ -119,7 +120,7 @@ pub(crate) fn screens(
     let read = |part: screens::Part| {
         let screens = screens::folder(dir, part).with_context(|| advice(DataKind::Screens, dir))?;
         if !screens.repairs().is_empty() {
-            eprintln!("{}, {}: {}", dir.display(), part.name(), screens.repairs());
+            output::note(format_args!("{}, {}: {}", dir.display(), part.name(), screens.repairs()));
         }
         Ok::<_, anyhow::Error>(Arc::new(screens))
     };
@@ -147,7 +148,7 @@ pub(crate) fn screens(
     };
     let train = screens::Loader::new(train, Arc::clone(&vocabulary), options)?;
     if train.left_out() != screens::LeftOut::default() {
-        eprintln!("not shown in training: {}", train.left_out());
+        output::note(format_args!("not shown in training: {}", train.left_out()));
     }
     let options = screens::Options {
         max_nodes: usize::MAX,
@@ -234,7 +235,7 @@ fn read(config: &DataConfig, kind: DataKind, split: Split, test: bool) -> Result
             let read = image_folder::read(&part, &reading);
             if let Some(skipped) = read.as_ref().ok().map(Images::skipped).filter(|s| !s.is_empty())
             {
-                eprintln!("{}: {skipped}", part.display());
+                output::note(format_args!("{}: {skipped}", part.display()));
             }
             read
         }

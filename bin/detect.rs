@@ -1,7 +1,7 @@
 //! `wavetape detect`: finds objects in pictures with a detector that was trained.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
@@ -15,10 +15,12 @@ use nn::Params;
 use serde::Serialize;
 use tensor::Tensor;
 
+use crate::args;
 use crate::asked::Asked;
 use crate::data::{Classes, normalize};
 use crate::detector::{Detector, Found};
 use crate::draw;
+use crate::output;
 use crate::picture::{in_colour, open};
 use crate::run::Run;
 use crate::source::Source;
@@ -39,13 +41,13 @@ pub(crate) struct DetectArgs {
     #[arg(required_unless_present = "test", conflicts_with = "test", value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// Instead of pictures of one's own: the first N that the run is scored on.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = args::whole::<usize>(args::COUNTS))]
     test: Option<usize>,
     /// Folder for the pictures with boxes, IMAGE.png (small ones are drawn larger), and for results.json.
     #[arg(long, value_name = "DIR", default_value = "detections")]
     out: PathBuf,
     /// Least score of a box that is drawn.
-    #[arg(long, value_name = "P", default_value_t = THRESHOLD)]
+    #[arg(long, value_name = "P", default_value_t = THRESHOLD, value_parser = args::number(args::FRACTION))]
     threshold: f64,
     /// Print the result as one JSON object and nothing else.
     #[arg(long)]
@@ -69,9 +71,6 @@ struct Report {
 
 /// Finds, draws and writes.
 pub(crate) fn run(args: &DetectArgs) -> Result<()> {
-    if !(0.0..=1.0).contains(&args.threshold) {
-        bail!("--threshold {}: 0 to 1 expected", args.threshold);
-    }
     let (run, recipe) = Run::open(&args.run)?;
     let (Task::Detect(detector), mut state) = Trainer::untrained(&recipe)? else {
         bail!("{}: the run of a detector expected", args.run.display())
@@ -139,7 +138,7 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
         out: args.out.clone(),
         results,
     };
-    let mut out = io::stdout().lock();
+    let mut out = output::stdout();
     if args.json {
         writeln!(out, "{}", serde_json::to_string(&report)?)?;
         return Ok(());

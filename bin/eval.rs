@@ -8,10 +8,12 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use nn::Reading;
 
+use crate::args;
 use crate::asked::Asked;
 use crate::baselines::{self, Baselines};
 use crate::caption_baselines;
 use crate::coco;
+use crate::recipe::DataKind;
 use crate::run::Run;
 use crate::source::Source;
 use crate::train::Report;
@@ -47,7 +49,7 @@ pub(crate) struct EvalArgs {
     baselines: bool,
     /// Score the model on images of this height and width, instead of those that it was trained on: a detector on scenes or pictures
     /// of that size, a classifier or a generator on images that are resized to it.
-    #[arg(long, value_name = "PIXELS", requires = "run")]
+    #[arg(long, value_name = "PIXELS", requires = "run", value_parser = args::whole::<usize>(args::SIDES))]
     size: Option<usize>,
     /// How places of another size are read: as the encoding does by itself, as a denser sampling of what was seen, or as places that
     /// go on beyond it.
@@ -82,6 +84,12 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
     };
     let (run, mut recipe) = Run::open(run)?;
     if let Some(data) = &args.data {
+        if recipe.data.kind == DataKind::Sample {
+            bail!(
+                "--data {}: has no effect, since this run is scored on the sample inside the program",
+                data.display()
+            );
+        }
         recipe.data.dir = Some(data.clone());
     }
     let asked = Asked { size: args.size, zoom: args.zoom, reading: args.reading, test: args.test };

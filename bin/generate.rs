@@ -1,6 +1,6 @@
 //! `wavetape generate`: draws images from a trained generator.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -14,7 +14,10 @@ use nn::Params;
 use serde::Serialize;
 use tensor::Tensor;
 
+use crate::args;
+use crate::config::Bounds;
 use crate::generator::Generator;
+use crate::output::{self, counted};
 use crate::picture::open;
 use crate::run::Run;
 use crate::task::Task;
@@ -32,37 +35,37 @@ pub(crate) struct GenerateArgs {
     /// Folder of the run.
     run: PathBuf,
     /// Images to draw; with --complete, completions of each.
-    #[arg(long, default_value_t = 16, value_name = "N")]
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = args::whole::<usize>(1..=4096))]
     count: usize,
     /// Pictures of which the upper part is kept and the rest is drawn.
     #[arg(long, num_args = 1.., value_name = "IMAGE")]
     complete: Vec<PathBuf>,
     /// The part that --complete keeps, as a fraction of the rows.
-    #[arg(long, default_value_t = 0.5, value_name = "F", requires = "complete")]
+    #[arg(long, default_value_t = 0.5, value_name = "F", requires = "complete", value_parser = args::number(args::FRACTION))]
     keep: f64,
     /// Class to draw, by number; all of them in turn, unless given. For models with classes.
     #[arg(long, value_name = "CLASS")]
     class: Option<usize>,
     /// Divides the logits; 0 takes the most likely value of each token.
-    #[arg(long, default_value_t = 1.0, value_name = "T")]
+    #[arg(long, default_value_t = 1.0, value_name = "T", value_parser = args::number(Bounds::new(0.0, 1e6)))]
     temperature: f64,
     /// Only so many of the most likely values are considered; 0 for all.
-    #[arg(long, default_value_t = 0, value_name = "K")]
+    #[arg(long, default_value_t = 0, value_name = "K", value_parser = args::whole::<usize>(0..=1 << 16))]
     top_k: usize,
     /// Only the most likely values that together have this probability are considered.
-    #[arg(long, default_value_t = 1.0, value_name = "P")]
+    #[arg(long, default_value_t = 1.0, value_name = "P", value_parser = args::number(Bounds::new(1e-9, 1.0)))]
     top_p: f64,
     /// Seed of the draws.
     #[arg(long, default_value_t = 0, value_name = "S")]
     seed: u64,
     /// Height and width of the images, if other than trained on.
-    #[arg(long, num_args = 2, value_names = ["H", "W"])]
+    #[arg(long, num_args = 2, value_names = ["H", "W"], value_parser = args::whole::<usize>(1..=512))]
     size: Option<Vec<usize>>,
     /// Images in a row; a square, unless given.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = args::whole::<usize>(1..=4096))]
     columns: Option<usize>,
     /// Pixels of the file for each pixel.
-    #[arg(long, default_value_t = 2, value_name = "N")]
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = args::whole::<u32>(1..=64))]
     scale: u32,
     /// The file.
     #[arg(long, default_value = "samples.png", value_name = "FILE.png")]
@@ -89,17 +92,7 @@ struct Report {
 
 /// Draws, and writes the file.
 pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
-    let limits = [
-        ("--count", (1..=4096).contains(&args.count), "1 to 4096"),
-        ("--keep", (0.0..=1.0).contains(&args.keep), "0 to 1"),
-        ("--temperature", args.temperature >= 0.0 && args.temperature.is_finite(), "0 or more"),
-        ("--top-p", args.top_p > 0.0 && args.top_p <= 1.0, "more than 0 and at most 1"),
-        ("--scale", (1..=64).contains(&args.scale), "1 to 64"),
-        ("--columns", args.columns != Some(0), "at least 1"),
-    ];
-    if let Some((name, _, expected)) = limits.iter().find(|(_, holds, _)| !holds) {
-        bail!("{name}: {expected} expected");
-    }
+    output::check_file(&args.out)?;
     let (run, recipe) = Run::open(&args.run)?;
     let (task, mut state) = Trainer::untrained(&recipe)?;
     let Task::Generate(generator) = task else {
@@ -112,9 +105,6 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
         Some(&[height, width]) => [height, width],
         _ => [config.image_size; 2],
     };
-    if !size.iter().all(|side| (1..=512).contains(side)) {
-        bail!("--size {} {}: 1 to 512 expected", size[0], size[1]);
-    }
     // Keys and values of every token, and a bias that may take a number for each pair of them, are held at once.
     let tokens = size[0] * size[1] * config.channels;
     let images = args.count * args.complete.len().max(1);
@@ -128,7 +118,15 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     }
     let class = |i: usize| match args.class {
         Some(class) if class < config.classes => Ok(class),
-        Some(class) => bail!("--class {class}: fewer than {} expected", config.classes),
+        Some(class) if config.classes == 0 => {
+            bail!("--class {class}: this model was trained without classes")
+        }
+        Some(class) => {
+            bail!(
+                "--class {class}: must be at most {}, the last of its classes",
+                config.classes - 1
+            )
+        }
         None => Ok(if config.classes > 0 { i % config.classes } else { 0 }),
     };
 
@@ -185,13 +183,14 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
         img_s: drawn.len() as f64 / seconds,
         out: args.out.display().to_string(),
     };
-    let mut out = io::stdout().lock();
+    let mut out = output::stdout();
     match args.json {
         true => writeln!(out, "{}", serde_json::to_string(&report)?)?,
         false => writeln!(
             out,
-            "{} images of {tokens} tokens in {seconds:.1} s → {}",
-            report.images, report.out
+            "{} of {tokens} tokens in {seconds:.1} s → {}",
+            counted(report.images, "image"),
+            report.out
         )?,
     }
     Ok(())

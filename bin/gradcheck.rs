@@ -11,6 +11,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::args;
+use crate::output;
 use crate::suggest;
 
 /// Check the gradients of every op, layer and model: in f64 against differences, then f32 against f64, over generated
@@ -38,7 +40,7 @@ pub(crate) struct GradcheckArgs {
     #[arg(long)]
     list: bool,
     /// Cases for each; 100 for ops and layers and 10 for models, unless given.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = args::whole::<usize>(args::COUNTS))]
     cases: Option<usize>,
     /// Seed of the first case; the others follow it.
     #[arg(long, default_value_t = 0, value_name = "S")]
@@ -133,16 +135,13 @@ fn form_of(name: &str) -> &str {
 
 /// Checks, prints a table, and fails if anything does.
 pub(crate) fn run(args: &GradcheckArgs) -> Result<()> {
-    let out = &mut io::stdout().lock();
+    let out = &mut output::stdout();
     let entries = selected(args)?;
     if args.list {
         for (kind, entry) in &entries {
             writeln!(out, "{:<6} {:<30} {}", kind.word(), entry.name(), entry.spec())?;
         }
         return Ok(());
-    }
-    if args.cases == Some(0) {
-        bail!("--cases 0: at least 1 expected");
     }
     let start = Instant::now();
     let progress = Progress::new(entries.len(), args.json);
@@ -201,7 +200,11 @@ impl Progress {
         let mut last = last.lock().expect("nothing panics while it holds the lock");
         if last.elapsed() >= Self::INTERVAL {
             *last = Instant::now();
-            eprintln!("{}/{} checked", self.bar.position(), self.bar.length().unwrap_or(0));
+            output::note(format_args!(
+                "{}/{} checked",
+                self.bar.position(),
+                self.bar.length().unwrap_or(0)
+            ));
         }
     }
 

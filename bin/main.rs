@@ -1,5 +1,6 @@
 //! The `wavetape` program: each subcommand is a file.
 
+mod args;
 mod asked;
 mod baselines;
 mod bench;
@@ -23,6 +24,7 @@ mod inspect;
 mod log;
 mod lr_find;
 mod manual;
+mod output;
 mod parity;
 mod picture;
 mod progress;
@@ -43,10 +45,11 @@ mod trainer;
 mod tui;
 mod watch;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anstyle::AnsiColor;
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Train small transformers with learnable Fourier position encodings on a CPU.
@@ -56,7 +59,7 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Threads to use; all processors, unless given. Results do not depend on it.
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", value_parser = args::whole::<usize>(args::THREADS))]
     threads: Option<usize>,
 }
 
@@ -81,8 +84,12 @@ enum Command {
 }
 
 fn run(cli: &Cli) -> Result<()> {
-    if cli.threads == Some(0) {
-        bail!("--threads 0: at least 1 expected");
+    let processors = std::thread::available_parallelism().map_or(usize::MAX, usize::from);
+    if let Some(threads) = cli.threads.filter(|&threads| threads > processors) {
+        let there_are = output::counted(processors, "processor");
+        output::note(format_args!(
+            "--threads {threads}: there are {there_are}; more threads only take turns on them"
+        ));
     }
     // 0 stands for all processors here. Ops called from this thread split over the pool, so it is not inside of it.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(cli.threads.unwrap_or(0));
@@ -113,16 +120,16 @@ fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// An error on stderr, with what was meant, if that can be guessed. Coloured in a terminal only, and not if NO_COLOR is set.
+/// An error on stderr. Coloured in a terminal only, and not if NO_COLOR is set.
 fn report(error: &str) {
     let red = AnsiColor::Red.on_default().bold();
-    let keys = config::KEYS.iter().map(|key| key.path);
-    let hint = suggest::hint(error, keys).map(|hint| format!("\n{hint}")).unwrap_or_default();
-    anstream::eprintln!("{red}error:{red:#} {}{hint}", error.trim_end());
+    let _ = writeln!(anstream::stderr(), "{red}error:{red:#} {}", error.trim_end());
 }
 
 fn main() -> ExitCode {
-    match run(&Cli::parse()) {
+    let done = run(&Cli::parse());
+    // What is still to be written counts as well: a full disk is noticed here at the latest.
+    match done.and_then(|()| Ok(output::stdout().flush()?)) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output has seen enough.
         Err(error) if error.chain().any(is_broken_pipe) => ExitCode::SUCCESS,

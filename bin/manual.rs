@@ -1,6 +1,6 @@
 //! `wavetape completions` and `wavetape man`: the command line, described for shells and for `man`.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
@@ -9,6 +9,7 @@ use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
+use crate::output::{self, counted};
 use crate::recipe::RECIPES;
 use crate::suggest;
 
@@ -57,7 +58,7 @@ pub(crate) fn completions(args: &CompletionsArgs, program: Command) -> Result<()
     });
     let mut script = Vec::new(); // the generator panics where a write fails, as into a closed pipe
     clap_complete::generate(args.shell, &mut program, "wavetape", &mut script);
-    Ok(io::stdout().write_all(&script)?)
+    Ok(output::stdout().write_all(&script)?)
 }
 
 /// Prints a page, or writes all.
@@ -75,7 +76,7 @@ pub(crate) fn man(args: &ManArgs, mut program: Command) -> Result<()> {
                 }
             },
         };
-        return Ok(io::stdout().write_all(&render(page)?)?);
+        return Ok(output::stdout().write_all(&render(page)?)?);
     };
     std::fs::create_dir_all(out).with_context(|| out.display().to_string())?;
     let mut pages = vec![("wavetape.1".to_owned(), program.clone())];
@@ -86,8 +87,7 @@ pub(crate) fn man(args: &ManArgs, mut program: Command) -> Result<()> {
         let path = out.join(name);
         std::fs::write(&path, render(page.clone())?).with_context(|| path.display().to_string())?;
     }
-    println!("{} pages → {}", pages.len(), out.display());
-    Ok(())
+    Ok(writeln!(output::stdout(), "{} → {}", counted(pages.len(), "page"), out.display())?)
 }
 
 /// A page in roff. That of a subcommand is titled as git does it: `wavetape-train`.

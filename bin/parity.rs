@@ -15,6 +15,7 @@ use nn::{Context, Init, Params};
 use serde::Deserialize;
 use tensor::Tensor;
 
+use crate::output;
 use crate::recipe::ModelConfig;
 
 /// Run a model on given tensors and write what it computes, to be compared with another framework.
@@ -74,6 +75,7 @@ struct File {
 
 /// Runs the model.
 pub(crate) fn run(args: &ParityArgs) -> Result<()> {
+    output::check_file(&args.output)?;
     let text = std::fs::read_to_string(&args.config).with_context(|| name(&args.config))?;
     let File { model } = toml::from_str(&text).with_context(|| name(&args.config))?;
     match model {

@@ -1,12 +1,13 @@
 //! Progress on stderr: a bar or all of the screen in a terminal, plain lines elsewhere.
 
 use std::cell::{Cell, RefCell};
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
+use crate::output::note;
 use crate::tui::Dashboard;
 
 /// Between two plain lines inside of an epoch.
@@ -52,8 +53,8 @@ impl Progress {
             return;
         }
         match &self.bar {
-            Some(bar) => bar.suspend(|| print(line)),
-            None => print(line),
+            Some(bar) => bar.suspend(|| note(line)),
+            None => note(line),
         }
     }
 
@@ -78,7 +79,7 @@ impl Progress {
             self.last_line.set(Instant::now());
             let each = self.start.elapsed().as_secs_f64() / (step - self.first).max(1) as f64;
             let left = each * (self.total - step) as f64;
-            print(&format!("step {step}/{}  {}  ETA {left:.0} s", self.total, state()));
+            note(&format!("step {step}/{}  {}  ETA {left:.0} s", self.total, state()));
         }
     }
 
@@ -95,9 +96,4 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
-}
-
-/// A terminal that was closed is no reason to stop training.
-fn print(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -1,9 +1,10 @@
 //! Recipes: TOML files that say all about a run.
 
+mod changes;
+mod check;
 pub(crate) mod tables;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use models::{Decoding, SetCriterion};
@@ -11,6 +12,9 @@ use nn::PositionConfig;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use self::changes::Typed;
+pub(crate) use self::changes::{Changes, overridden};
+use self::check::{Idle, check};
 use self::tables::is_default;
 pub(crate) use self::tables::{
     AugmentConfig, DataConfig, DataKind, ModelConfig, OptimizerConfig, ScenesConfig, TrainConfig,
@@ -53,25 +57,20 @@ pub(crate) struct Recipe {
     pub(crate) optimizer: OptimizerConfig,
 }
 
-/// What the command line changes in a recipe.
-#[derive(Debug, Default)]
-pub(crate) struct Changes<'a> {
-    pub(crate) data: Option<&'a Path>,
-    pub(crate) epochs: Option<usize>,
-    pub(crate) steps: Option<u64>,
-    pub(crate) seed: Option<u64>,
-    pub(crate) set: &'a [String],
-}
-
 impl ModelConfig {
     /// The table `model` of a recipe, or of a file that has nothing else.
     pub(crate) fn of_file(origin: &str, text: &str) -> Result<Self> {
         let table = toml::from_str(text);
         let mut table: Table =
             table.with_context(|| format!("{origin}: a recipe in TOML expected"))?;
-        name_position(&mut table).with_context(|| origin.to_owned())?;
         let model = table.remove("model");
         let model = model.with_context(|| format!("{origin}: a table `model` expected"))?;
+        let mut table = Table::from_iter([("model".to_owned(), model)]);
+        name_position(&mut table);
+        let values = flat(table.clone());
+        check(&mut table, &values, &Typed::default(), Idle::Refuse, "model")
+            .with_context(|| origin.to_owned())?;
+        let model = table.remove("model").with_context(|| format!("{origin}: model"))?;
         let model: Self = model.try_into().with_context(|| format!("{origin}: model"))?;
         model.validate().with_context(|| format!("{origin}: model"))?;
         Ok(model)
@@ -89,53 +88,54 @@ impl Recipe {
         })
     }
 
-    /// Parses a recipe and changes it: the flags first, then each `key=value` in order.
+    /// Parses a recipe and changes it.
+    ///
+    /// # Errors
+    /// A key that is not known, has no effect, or has a value out of its bounds; changes that contradict each other.
     pub(crate) fn resolve(origin: &str, text: &str, changes: &Changes<'_>) -> Result<Self> {
-        let parsed: Table = toml::from_str(text).with_context(|| origin.to_owned())?;
-        let mut table = parsed;
-        let mut put = |key: &str, value: Value| set(&mut table, key, value);
-        if let Some(dir) = changes.data {
-            let dir = dir
-                .to_str()
-                .with_context(|| format!("--data {}: a path in UTF-8 expected", dir.display()))?;
-            put("data.dir", Value::String(dir.to_owned()))?;
-        }
-        if let Some(epochs) = changes.epochs {
-            put("train.epochs", Value::Integer(epochs.try_into()?))?;
-        }
-        if let Some(steps) = changes.steps {
-            put("train.steps", Value::Integer(steps.try_into()?))?;
-        }
-        if let Some(seed) = changes.seed {
-            put(
-                "seed",
-                Value::Integer(seed.try_into().context("--seed: at most 2⁶³ − 1 expected")?),
-            )?;
-        }
-        for pair in changes.set {
-            let (key, value) = pair
-                .split_once('=')
-                .with_context(|| format!("--set {pair}: key=value expected"))?;
-            put(key.trim(), parse_value(value.trim())).with_context(|| format!("--set {pair}"))?;
-        }
-        name_position(&mut table)?;
-        let merged = toml::to_string(&table).with_context(|| origin.to_owned())?;
-        let recipe: Self = toml::from_str(&merged)
-            .with_context(|| format!("{origin}, with what the command line sets"))?;
+        Ok(Self::resolve_with_notes(origin, text, changes)?.0)
+    }
+
+    /// The same, and which values of the recipe were dropped, since another kind was chosen that has no use for them.
+    pub(crate) fn resolve_with_notes(
+        origin: &str,
+        text: &str,
+        changes: &Changes<'_>,
+    ) -> Result<(Self, Vec<String>)> {
+        Self::read(origin, text, changes, Idle::Refuse)
+    }
+
+    /// The recipe that a run has left. It may be of an earlier program, which took keys that had no effect.
+    pub(crate) fn of_run(origin: &str, text: &str) -> Result<Self> {
+        Ok(Self::read(origin, text, &Changes::default(), Idle::Drop)?.0)
+    }
+
+    fn read(
+        origin: &str,
+        text: &str,
+        changes: &Changes<'_>,
+        idle: Idle,
+    ) -> Result<(Self, Vec<String>)> {
+        let typed = Typed::new(changes)?;
+        let mut table: Table = toml::from_str(text).with_context(|| origin.to_owned())?;
+        name_position(&mut table);
+        let before = flat(table.clone());
+        typed.apply(&mut table)?;
+        let dropped = check(&mut table, &before, &typed, idle, "");
+        let dropped = dropped.with_context(|| origin.to_owned())?;
+        let recipe: Self = table.try_into().with_context(|| origin.to_owned())?;
         recipe.validate().with_context(|| origin.to_owned())?;
-        Ok(recipe)
+        Ok((recipe, dropped))
     }
 
     fn validate(&self) -> Result<()> {
         self.model.validate().context("model")?;
         self.decoding.validate().context("decoding")?;
-        let (train, optimizer) = (&self.train, &self.optimizer);
-        let fraction = |x: f64| (0.0..1.0).contains(&x);
-        let (boxes, augment) = (self.data.kind.has_boxes(), self.augment);
+        let boxes = self.data.kind.has_boxes();
         let is_detector = matches!(self.model, ModelConfig::Detr(_));
-        let plain = AugmentConfig { boxes: augment.boxes, ..AugmentConfig::default() };
         let screens = self.data.kind == DataKind::Screens;
         let is_captioner = matches!(self.model, ModelConfig::Captioner(_));
+        let band = self.data.screens.and_then(|screens| screens.band);
         let checks = [
             (
                 "data.kind",
@@ -147,34 +147,11 @@ impl Recipe {
                 screens == is_captioner,
                 "`screens` for a `captioner`, and for no other model,",
             ),
-            ("data.screens", screens || self.data.screens.is_none(), "only for `screens`"),
-            ("decoding", is_captioner || is_default(&self.decoding), "only for a `captioner`"),
-            ("augment", augment == plain || !screens, "none for `screens`"),
             (
-                "data.hold_out",
-                self.data.hold_out == 0
-                    || self.data.kind == DataKind::Scenes
-                    || !(boxes || screens),
-                "0 for pictures with boxes in files (see data.splits) and for screens (see data.screens.eval)",
+                "data.screens.band",
+                band.is_none_or(|band| band.top <= band.bottom),
+                "`top` at most `bottom`",
             ),
-            ("augment", augment == plain || !boxes, "augment.boxes alone for images with boxes"),
-            ("augment.boxes", boxes || is_default(&augment.boxes), "only for images with boxes"),
-            ("train.epochs", train.epochs > 0, "at least 1"),
-            ("train.eval_every", train.eval_every > 0, "at least 1"),
-            ("train.batch_size", (1..=1 << 20).contains(&train.batch_size), "1 to 1048576"),
-            ("train.accumulate", (1..=1 << 20).contains(&train.accumulate), "1 to 1048576"),
-            ("train.samples", train.samples <= 256, "0 to 256"),
-            ("train.save_minutes", train.save_minutes >= 0.0, "0 or more"),
-            ("train.label_smoothing", fraction(train.label_smoothing), "0 or more and below 1"),
-            ("train.clip_norm", train.clip_norm >= 0.0, "0 or more"),
-            ("train.ema", fraction(train.ema), "0 or more and below 1"),
-            ("optimizer.rate", optimizer.rate > 0.0 && optimizer.rate.is_finite(), "more than 0"),
-            ("optimizer.floor", (0.0..=1.0).contains(&optimizer.floor), "0 to 1"),
-            ("optimizer.warmup", fraction(optimizer.warmup), "0 or more and below 1"),
-            ("optimizer.adamw.beta1", fraction(optimizer.adamw.beta1), "0 or more and below 1"),
-            ("optimizer.adamw.beta2", fraction(optimizer.adamw.beta2), "0 or more and below 1"),
-            ("optimizer.adamw.eps", optimizer.adamw.eps > 0.0, "more than 0"),
-            ("optimizer.adamw.weight_decay", optimizer.adamw.weight_decay >= 0.0, "0 or more"),
         ];
         match checks.iter().find(|(_, holds, _)| !holds) {
             Some((key, _, expected)) => bail!("{key}: {expected} expected"),
@@ -200,13 +177,13 @@ pub(crate) fn flat(table: Table) -> BTreeMap<String, Value> {
 }
 
 /// `model.position = "rope-mixed"` stands for that kind with its usual numbers.
-fn name_position(table: &mut Table) -> Result<()> {
+fn name_position(table: &mut Table) {
     let model = table.get_mut("model").and_then(Value::as_table_mut);
-    let Some(position) = model.and_then(|model| model.get_mut("position")) else { return Ok(()) };
-    if let Value::String(name) = position {
-        *position = Value::try_from(encoding("model.position = ", name)?)?;
+    let Some(position) = model.and_then(|model| model.get_mut("position")) else { return };
+    if position.is_str() {
+        let kind = std::mem::replace(position, Value::Table(Table::new()));
+        *position = Value::Table(Table::from_iter([("kind".to_owned(), kind)]));
     }
-    Ok(())
 }
 
 /// The encoding of this name with its usual numbers; `of` is what an error begins with.
@@ -215,34 +192,6 @@ pub(crate) fn encoding(of: &str, name: &str) -> Result<PositionConfig> {
         let known: Vec<_> = PositionConfig::all(1.0).iter().map(PositionConfig::name).collect();
         format!("{of}{}", suggest::unknown("encoding", name, &known))
     })
-}
-
-/// Puts a value at a dotted key, making tables on the way.
-fn set(table: &mut Table, key: &str, value: Value) -> Result<()> {
-    let mut at = table;
-    let mut parts = key.split('.').peekable();
-    while let Some(part) = parts.next() {
-        if part.is_empty() {
-            bail!("a key such as train.epochs expected, found `{key}`");
-        }
-        if parts.peek().is_none() {
-            at.insert(part.to_owned(), value);
-            return Ok(());
-        }
-        let next = at.entry(part.to_owned()).or_insert_with(|| Value::Table(Table::new()));
-        let Value::Table(next) = next else { bail!("`{part}` in `{key}` is a value, not a table") };
-        at = next;
-    }
-    bail!("a key expected before `=`")
-}
-
-/// A TOML value, or a string if it is none.
-fn parse_value(text: &str) -> Value {
-    let parsed: Result<Table, _> = toml::from_str(&format!("x = {text}"));
-    parsed
-        .ok()
-        .and_then(|mut table| table.remove("x"))
-        .unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
 #[cfg(test)]
@@ -294,7 +243,7 @@ mod tests {
         }
         let refused = format!("{:#}", resolve(&["model.position=cosine"]).expect_err("no such"));
         assert!(
-            refused.contains("no such encoding; known are none, embed-1d, embed-2d"),
+            refused.contains("model.position.kind must be one of none, embed-1d, embed-2d"),
             "{refused}"
         );
     }
@@ -302,15 +251,48 @@ mod tests {
     #[test]
     fn what_is_unknown_or_out_of_range_is_named_with_what_was_expected() {
         let error = |set: &str| format!("{:#}", resolve(&[set]).expect_err("refused"));
-        assert!(
-            error("model.deep=2").contains("unknown field `deep`, expected one of `image_size`"),
-            "{}",
-            error("model.deep=2")
-        );
-        assert!(error("train.epochs=0").contains("train.epochs: at least 1 expected"));
+        let deep = error("model.deep=2");
+        assert!(deep.contains("no such key `model.deep`; did you mean `model.depth`?"), "{deep}");
+        let epochs = error("train.epochs=0");
+        assert!(epochs.contains("train.epochs must be at least 1"), "{epochs}");
         assert!(error("model.heads=3").contains("dim = 64 is not divisible by heads = 3"));
-        assert!(error("model.position.kind=sinus").contains("unknown variant `sinus`"));
-        assert!(error("seed").contains("key=value expected"));
+        assert!(error("model.position.kind=sinus").contains("model.position.kind must be one of"));
+        assert!(error("seed").contains("must be KEY=VALUE"), "{}", error("seed"));
         assert!(error("name.x=1").contains("`name` in `name.x` is a value"));
+    }
+
+    #[test]
+    fn changes_compose_in_any_order_and_contradictions_are_refused() {
+        let [kind, gamma] = ["model.position=fixed-fourier", "model.position.gamma=0.1"];
+        let recipe = resolve(&[kind, gamma]).expect("valid");
+        assert_eq!(resolve(&[gamma, kind]).expect("valid"), recipe);
+        let ModelConfig::Vit(vit) = &recipe.model else { panic!("a ViT") };
+        assert_eq!(vit.position, PositionConfig::FixedFourier { gamma: 0.1 });
+        resolve(&["model.position.kind=rope-mixed"]).expect("keys of the other kind are dropped");
+
+        let refused = |set: &[&str]| format!("{:#}", resolve(set).expect_err("refused"));
+        let set = ["train.epochs=7".to_owned()];
+        let changes = Changes { epochs: Some(3), set: &set, ..Changes::default() };
+        let twice = Recipe::resolve("x", Recipe::text("vit-sample").expect("there"), &changes);
+        let twice = format!("{:#}", twice.expect_err("two wishes"));
+        assert!(twice.contains("contradict each other: train.epochs"), "{twice}");
+        let deep = refused(&[&format!("{}x=1", "a.".repeat(60_000))]);
+        assert!(deep.contains("no key of a recipe") && deep.len() < 400, "{deep}");
+    }
+
+    #[test]
+    fn a_key_without_effect_and_a_number_out_of_bounds_are_refused() {
+        let refused = |set: &str| format!("{:#}", resolve(&[set]).expect_err(set));
+        for set in ["criterion.class_cost=2", "decoding.beam=2", "data.resize=9", "data.dir=x"] {
+            let error = refused(set);
+            assert!(error.contains("has no effect with"), "{set}: {error}");
+        }
+        for set in ["optimizer.adamw.eps=inf", "train.clip_norm=nan", "optimizer.rate=-1"] {
+            let error = refused(set);
+            assert!(error.contains(set.split('=').next().expect("a key")), "{set}: {error}");
+            assert!(error.contains("must be "), "{set}: {error}");
+        }
+        let error = refused("train.epochs=many");
+        assert!(error.contains("a whole number") && error.contains("train.epochs"), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use nn::checkpoint::write_atomically;
 
-use crate::recipe::{Changes, Recipe};
+use crate::recipe::Recipe;
 use crate::state::{Best, Identity, State};
 
 const CHECKPOINT: &str = "checkpoint.safetensors";
@@ -50,7 +50,7 @@ impl Run {
         let config = folder.join("config.toml");
         let text = fs::read_to_string(&config)
             .with_context(|| format!("{}: the folder of a run expected", config.display()))?;
-        let recipe = Recipe::resolve(&config.display().to_string(), &text, &Changes::default())?;
+        let recipe = Recipe::of_run(&config.display().to_string(), &text)?;
         Ok((Self { folder: folder.to_owned() }, recipe))
     }
 

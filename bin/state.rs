@@ -11,7 +11,7 @@ use serde_json::json;
 use tensor::Tensor;
 use toml::Value;
 
-use crate::recipe::{Changes, Recipe, flat};
+use crate::recipe::{Recipe, flat};
 use crate::task::Tally;
 use crate::watch::Watch;
 
@@ -216,7 +216,7 @@ impl Identity {
     fn check(&self, run: &Self, path: &Path) -> Result<()> {
         let origin = format!("{}: the recipe that it was made with", path.display());
         // Both with the defaults of this program.
-        let theirs = Recipe::resolve(&origin, &self.config, &Changes::default())?;
+        let theirs = Recipe::of_run(&origin, &self.config)?;
         let theirs = flat(toml::from_str(&toml::to_string(&theirs)?)?);
         let ours = flat(toml::from_str(&run.config)?);
         let keys: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();

@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use nn::checkpoint::write_atomically;
 use serde_json::{Map, Value};
 
+use crate::output;
 use crate::recipe::{Changes, ModelConfig, Recipe};
 use crate::run::Run;
 
@@ -271,7 +272,10 @@ pub(crate) fn run(cells: &[Cell], plan: &Plan) -> Result<Vec<Outcome>> {
                 let (_, result) = &found[found.len() - 1];
                 let done = cells.len() - open.len() + found.len();
                 let cost = found.iter().map(|&(i, _)| cells[i].cost).sum();
-                eprintln!("{}", progress(&cells[i], result, [done, cells.len()], clock.left(cost)));
+                output::note(format_args!(
+                    "{}",
+                    progress(&cells[i], result, [done, cells.len()], clock.left(cost))
+                ));
             }
         }
     };

@@ -28,27 +28,6 @@ pub(crate) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
     }
 }
 
-/// What was meant, if a message of serde says that a field or variant is not known and lists those that are. A key that is known
-/// elsewhere in a recipe (`elsewhere`, dotted) is what was meant, in the wrong place.
-pub(crate) fn hint<'a>(
-    message: &str,
-    elsewhere: impl IntoIterator<Item = &'a str>,
-) -> Option<String> {
-    let (is_field, rest) = match message.split_once("unknown field `") {
-        Some((_, rest)) => (true, rest),
-        None => (false, message.split_once("unknown variant `")?.1),
-    };
-    let (name, rest) = rest.split_once('`')?;
-    let list = rest.strip_prefix(", expected ")?.lines().next()?;
-    let expected: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
-    let moved = || elsewhere.into_iter().find(|key| key.rsplit('.').next() == Some(name));
-    let meant = match is_field.then(moved).flatten() {
-        Some(key) => key,
-        None => nearest(name, expected)?,
-    };
-    Some(format!("did you mean `{meant}`?"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,25 +43,5 @@ mod tests {
         assert_eq!(near("fly"), None);
         assert_eq!(near(""), None);
         assert_eq!(nearest("x", []), None);
-    }
-
-    #[test]
-    fn a_message_of_serde_is_completed_by_what_was_meant() {
-        let hint = |message| hint(message, ["optimizer.rate", "train.epochs"]);
-        let field = "unknown field `epoch`, expected one of `epochs`, `steps`";
-        assert_eq!(hint(field).as_deref(), Some("did you mean `epochs`?"));
-        let variant = "a file: TOML\n |\nunknown variant `vti`, expected `vit` or `detr`\n";
-        assert_eq!(hint(variant).as_deref(), Some("did you mean `vit`?"));
-        let moved = "unknown field `rate`, expected one of `name`, `rates`";
-        assert_eq!(hint(moved).as_deref(), Some("did you mean `optimizer.rate`?"));
-        for none in [
-            "no such file",
-            "unknown field `x`, expected one of `name`",
-            "unknown field `x`, there are no fields",
-            "unknown field `x",
-            "unknown variant `x`, expected ",
-        ] {
-            assert_eq!(hint(none), None, "{none}");
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! `wavetape sweep`: trains a recipe with all combinations of given values.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
@@ -8,6 +8,8 @@ use clap::Args;
 use models::statistics::Estimate;
 use serde::Serialize;
 
+use crate::args;
+use crate::output;
 use crate::study::{self, Base, Cell, Outcome, Plan, Table};
 
 /// Train a recipe with all combinations of values, each with several seeds, and print a table: mean ± standard error.
@@ -29,22 +31,22 @@ pub(crate) struct SweepArgs {
     #[arg(long, value_name = "KEY=A,B,…", required = true)]
     grid: Vec<String>,
     /// Runs of each combination, with the seeds 0, 1, ….
-    #[arg(long, default_value_t = 3, value_name = "N")]
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = args::whole::<u64>(1..=10_000))]
     seeds: u64,
     /// Folder of the sweep.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Runs at a time; they share the threads.
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = args::whole::<usize>(args::THREADS))]
     jobs: usize,
     /// Folder of the data.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Passes over the training set.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = args::whole::<usize>(args::COUNTS))]
     epochs: Option<usize>,
     /// Steps after which training ends, if before the last epoch.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = args::whole::<u64>(args::COUNTS))]
     steps: Option<u64>,
     /// Change a value of the recipe in all runs.
     #[arg(long, value_name = "KEY=VALUE")]
@@ -78,8 +80,14 @@ struct Group {
 }
 
 pub(crate) fn run(args: &SweepArgs) -> Result<()> {
-    if args.seeds == 0 || args.jobs == 0 {
-        bail!("--seeds and --jobs: at least 1 expected");
+    let grid = args.grid.iter().chain(&args.set);
+    if let Some(seed) =
+        grid.filter(|pair| pair.split('=').next().map(str::trim) == Some("seed")).next()
+    {
+        bail!(
+            "{seed} and --seeds {} contradict each other: a sweep's seeds are 0, 1, …",
+            args.seeds
+        );
     }
     let axes = args.grid.iter().map(|axis| self::axis(axis)).collect::<Result<Vec<_>>>()?;
     let base = Base {
@@ -106,7 +114,7 @@ pub(crate) fn run(args: &SweepArgs) -> Result<()> {
     let table = table(&groups, &metric);
     study::put(&args.out, "table.md", &table.markdown())?;
     study::put(&args.out, "table.csv", &table.csv())?;
-    let mut out = io::stdout().lock();
+    let mut out = output::stdout();
     if args.json {
         let recipe = args.recipe.clone();
         let report = Report { recipe, metric, groups, out: args.out.clone() };

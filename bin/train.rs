@@ -10,10 +10,12 @@ use clap::Args;
 use nn::Reading;
 use serde::Serialize;
 
+use crate::args;
 use crate::asked::Asked;
 use crate::baselines::Baselines;
 use crate::caption_baselines;
 use crate::log::Log;
+use crate::output;
 use crate::progress::Progress;
 use crate::recipe::{Changes, RECIPES, Recipe};
 use crate::run::{Lock, Run};
@@ -45,13 +47,13 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     data: Option<PathBuf>,
     /// Passes over the training set.
-    #[arg(long, value_name = "N", conflicts_with = "resume")]
+    #[arg(long, value_name = "N", conflicts_with = "resume", value_parser = args::whole::<usize>(args::COUNTS))]
     epochs: Option<usize>,
     /// Steps after which training ends, if before the last epoch.
-    #[arg(long, value_name = "N", conflicts_with = "resume")]
+    #[arg(long, value_name = "N", conflicts_with = "resume", value_parser = args::whole::<u64>(args::COUNTS))]
     steps: Option<u64>,
     /// Seed of everything random.
-    #[arg(long, value_name = "S", conflicts_with = "resume")]
+    #[arg(long, value_name = "S", conflicts_with = "resume", value_parser = args::whole::<u64>(args::SEEDS))]
     seed: Option<u64>,
     /// Change a value of the recipe, for example train.batch_size=32; `wavetape config` lists the keys.
     #[arg(long, value_name = "KEY=VALUE", conflicts_with = "resume")]
@@ -69,7 +71,7 @@ pub(crate) struct TrainArgs {
     #[arg(long)]
     no_samples: bool,
     /// Print the resolved recipe and do nothing.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["json", "tui", "out", "stop_after", "no_samples"])]
     print_config: bool,
     /// Print the result as one JSON object and nothing else.
     #[arg(long)]
@@ -158,7 +160,7 @@ impl Report {
     }
 
     pub(crate) fn print(&self, json: bool) -> Result<()> {
-        let mut out = io::stdout().lock();
+        let mut out = output::stdout();
         if json {
             writeln!(out, "{}", serde_json::to_string(self)?)?;
             return Ok(());
@@ -212,12 +214,12 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
         let TrainArgs { data, epochs, steps, seed, set, .. } = args;
         let data = data.as_deref();
         let changes = Changes { data, epochs: *epochs, steps: *steps, seed: *seed, set };
-        Recipe::resolve(origin, text, &changes)
+        Recipe::resolve_with_notes(origin, text, &changes)
     };
-    let (resumed, recipe) = match (&args.resume, &args.file) {
+    let (resumed, (mut recipe, dropped)) = match (&args.resume, &args.file) {
         (Some(folder), _) => {
             let (run, recipe) = Run::open(folder)?;
-            (Some(run), recipe)
+            (Some(run), (recipe, Vec::new()))
         }
         (None, Some(file)) => {
             let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
@@ -227,9 +229,13 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
             (None, resolve(&format!("recipe `{}`", args.recipe), Recipe::text(&args.recipe)?)?)
         }
     };
+    dropped.iter().for_each(|why| output::note(format_args!("dropped: {why}")));
     if args.print_config {
-        print!("{}", toml::to_string(&recipe)?);
-        return Ok(());
+        return Ok(write!(output::stdout(), "{}", toml::to_string(&recipe)?)?);
+    }
+    if let Some(dir) = recipe.data.dir.take() {
+        // The run is opened from other folders, too.
+        recipe.data.dir = Some(std::path::absolute(&dir).unwrap_or(dir));
     }
     if args.tui && !io::stderr().is_terminal() {
         bail!("--tui: a terminal on stderr expected");
@@ -289,13 +295,18 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
 /// The first Ctrl-C (or SIGTERM, or a terminal that closes) asks the loop to stop after its step; a second one ends the program at
 /// once.
 fn handle_interrupts(flag: Arc<AtomicBool>) -> Result<()> {
+    let had_terminal = io::stderr().is_terminal();
     let handler = move || {
+        // A terminal that closes says so twice: by the system and by the shell. Nobody is there who could have asked twice.
+        if had_terminal && !io::stderr().is_terminal() {
+            flag.store(true, Ordering::Relaxed);
+            return;
+        }
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(1);
         }
-        let _ = writeln!(
-            io::stderr(),
-            "\ninterrupted: a checkpoint is written after this step; a second time ends the program at once"
+        output::note(
+            "\ninterrupted: a checkpoint is written after this step; a second time ends the program at once",
         );
     };
     ctrlc::set_handler(handler).context("Ctrl-C cannot be handled")

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use ratatui::Frame;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
@@ -112,7 +112,11 @@ pub(crate) struct Dashboard {
     /// When, and at which step, this process began.
     start: (Instant, u64),
     drawn: Instant,
+    /// Whether it is still there.
+    is_open: Arc<AtomicBool>,
     interrupted: Arc<AtomicBool>,
+    /// Whether it was said that training stops.
+    is_told: bool,
 }
 
 impl Dashboard {
@@ -125,16 +129,21 @@ impl Dashboard {
         execute!(stderr(), EnterAlternateScreen).context("--tui")?;
         let terminal = Terminal::new(CrosstermBackend::new(stderr())).context("--tui")?;
         let start = (Instant::now(), view.step);
-        let mut new = Self { terminal, view, start, drawn: Instant::now(), interrupted };
+        let (is_open, drawn) = (Arc::new(AtomicBool::new(true)), Instant::now());
+        let mut new = Self { terminal, view, start, drawn, is_open, interrupted, is_told: false };
         new.draw();
+        new.listen();
         Ok(new)
     }
 
     /// Changes what is shown; draws if it is time to.
     pub(crate) fn update(&mut self, change: impl FnOnce(&mut View)) {
         change(&mut self.view);
-        self.keys();
-        if self.drawn.elapsed() >= INTERVAL {
+        if self.interrupted.load(Ordering::Relaxed) && !self.is_told {
+            self.is_told = true;
+            self.view.note("stopping after this step; once more to stop at once");
+        }
+        if self.drawn.elapsed() >= INTERVAL && self.is_open.load(Ordering::Relaxed) {
             self.draw();
         }
     }
@@ -145,27 +154,50 @@ impl Dashboard {
         let each = self.start.0.elapsed().as_secs_f64() / done.max(1) as f64;
         let left = each * self.view.total.saturating_sub(self.view.step) as f64;
         self.view.left = (done > 0).then(|| Duration::from_secs_f64(left));
-        // A terminal that was closed is no reason to stop training.
-        let _ = self.terminal.draw(|frame| draw(frame, &self.view));
-    }
-
-    fn keys(&mut self) {
-        while event::poll(Duration::ZERO).unwrap_or(false) {
-            let Ok(Event::Key(key)) = event::read() else { continue };
-            let ctrl_c = key.code == KeyCode::Char('c') && key.modifiers == KeyModifiers::CONTROL;
-            if ctrl_c || key.code == KeyCode::Char('q') {
-                self.view.note("stopping after this step; once more to stop at once");
-                if self.interrupted.swap(true, Ordering::Relaxed) {
-                    restore();
-                    std::process::exit(1);
-                }
-            }
+        if self.terminal.draw(|frame| draw(frame, &self.view)).is_err() {
+            // It was closed, and with it whoever looked on: the run is saved, and ends.
+            self.is_open.store(false, Ordering::Relaxed);
+            self.interrupted.store(true, Ordering::Relaxed);
         }
     }
+
+    /// Waits for keys on a thread of its own: reading from a terminal that was closed need not come to an end.
+    fn listen(&self) {
+        let (is_open, interrupted) = (Arc::clone(&self.is_open), Arc::clone(&self.interrupted));
+        std::thread::spawn(move || {
+            while is_open.load(Ordering::Relaxed) {
+                let event = match event::poll(INTERVAL) {
+                    Ok(false) => continue,
+                    Ok(true) => event::read(),
+                    Err(error) => Err(error),
+                };
+                match event {
+                    Ok(Event::Key(key)) if is_stop(key) => {
+                        if interrupted.swap(true, Ordering::Relaxed) {
+                            restore();
+                            std::process::exit(1);
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(_) => {
+                        interrupted.store(true, Ordering::Relaxed);
+                        return;
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Whether this key asks for an end: q or Ctrl-C.
+fn is_stop(key: KeyEvent) -> bool {
+    let ctrl_c = key.code == KeyCode::Char('c') && key.modifiers == KeyModifiers::CONTROL;
+    ctrl_c || key.code == KeyCode::Char('q')
 }
 
 impl Drop for Dashboard {
     fn drop(&mut self) {
+        self.is_open.store(false, Ordering::Relaxed);
         restore();
     }
 }

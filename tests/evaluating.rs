@@ -78,7 +78,6 @@ fn a_classifier_is_scored_on_images_of_other_sizes_in_each_reading() {
 
     let run = text(&run);
     refused(&["eval", run, "--size", "30"], "a multiple of model.patch_size = 14 expected");
-    refused(&["eval", run, "--size", "0"], "a multiple of model.patch_size = 14 expected");
     refused(&["eval", run, "--size", "2800"], "at most 16384 tokens expected, not 40000");
     refused(&["eval", run, "--size", "28", "--zoom"], "--zoom: made-up scenes expected");
     refused(&["eval", run, "--reading", "near"], "[possible values: own, dense, farther]");
@@ -193,6 +192,6 @@ fn the_test_set_of_images_scenes_and_screens_is_kept_for_later() {
     );
     refused(
         &["train", "detr-bccd", "--set", "data.hold_out=1"],
-        "data.hold_out: 0 for pictures with boxes in files (see data.splits)",
+        "data.hold_out has no effect with data.kind",
     );
 }

@@ -82,7 +82,7 @@ fn mistakes_are_told_before_anything_is_trained() {
         ("optimizer.rate", "key=a,b,c expected"),
         ("optimizer.rate=1e-3,,1e-2", "is empty"),
         ("optimizer.rat=1e-3", "rat"),
-        ("optimizer.rate=-1", "more than 0"),
+        ("optimizer.rate=-1", "must be above 0"),
     ] {
         let output = sweep(folder.path(), &["--grid", grid]);
         let message = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -5,7 +5,7 @@ pub(crate) mod profile;
 mod roofline;
 mod workload;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,9 @@ pub(crate) use self::model::Model;
 use self::model::gemm_flop;
 use self::roofline::Roofline;
 use self::workload::Workload;
+use crate::args;
+use crate::config::Bounds;
+use crate::output;
 use crate::system;
 
 /// Time training steps (forward, loss, backward, clipping, AdamW) on fixed workloads.
@@ -34,10 +37,10 @@ pub(crate) struct BenchArgs {
     #[arg(long)]
     workload: Option<Workload>,
     /// Seconds to measure each for.
-    #[arg(long, default_value_t = 8.0)]
+    #[arg(long, default_value_t = 8.0, value_parser = args::number(Bounds::new(0.0, 86_400.0)))]
     seconds: f64,
     /// Samples of a shard; by rule, unless given.
-    #[arg(long)]
+    #[arg(long, value_parser = args::whole::<usize>(1..=1 << 20))]
     micro_batch: Option<usize>,
     /// Height and width of igpt-xl's images, instead of 64: how time and memory grow with the number of tokens.
     #[arg(long, value_name = "SIDE", value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -159,7 +162,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     if is_sized && args.workload != Some(Workload::IgptXl) {
         bail!("--side and --channels: --workload igpt-xl expected");
     }
-    let out = &mut io::stdout().lock();
+    let out = &mut output::stdout();
+    args.trace.as_deref().map(output::check_file).transpose()?;
     let all = Workload::value_variants();
     let chosen = args.workload.as_ref().map_or(all, std::slice::from_ref);
     let limits = args.roofline.then(|| roofline::measure(args.products));

@@ -11,7 +11,7 @@ mod row;
 mod tables;
 mod tuning;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -24,7 +24,10 @@ use self::figure::{Figure, scorings};
 use self::look::{Maps, look};
 use self::row::{Row, inline};
 use self::tuning::Tuning;
-use crate::recipe::{DataKind, ModelConfig};
+use crate::args;
+use crate::config::Bounds;
+use crate::output;
+use crate::recipe::{DataKind, ModelConfig, overridden};
 use crate::study::{self, Base, Cell, Outcome, Plan, Scoring};
 
 /// Compare position encodings as the paper does: train each with the same budget, on the same batches and from the same first
@@ -51,10 +54,10 @@ pub(crate) struct CompareArgs {
     #[arg(long, value_delimiter = ',', value_name = "A,B,…")]
     encodings: Vec<String>,
     /// Runs of each encoding, with the seeds 0, 1, …, in place of the budget's.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = args::whole::<u64>(1..=1000))]
     seeds: Option<u64>,
     /// Steps of a run, in place of the budget's.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = args::whole::<u64>(args::COUNTS))]
     steps: Option<u64>,
     /// Choices of numbers that are tried for each encoding, in place of the budget's; 1: the usual ones, without trying.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=8))]
@@ -64,7 +67,7 @@ pub(crate) struct CompareArgs {
     set: Vec<String>,
     /// What curves have to reach to count as converged, in the metric; where the worst run ends, those without
     /// positions aside, unless given.
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = args::number(Bounds::new(-1e6, 1e6)))]
     threshold: Option<f64>,
     /// Folder of the study.
     #[arg(long, value_name = "DIR", required_unless_present = "plan")]
@@ -73,7 +76,7 @@ pub(crate) struct CompareArgs {
     #[arg(long, conflicts_with_all = ["json", "out"])]
     plan: bool,
     /// Runs at a time; they share the threads. As many as threads, up to 4, unless given.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = args::whole::<usize>(args::THREADS))]
     jobs: Option<usize>,
     /// Folder of Fashion-MNIST's IDX files, if they are not where Debian's package has them.
     #[arg(long, value_name = "DIR")]
@@ -126,27 +129,34 @@ struct Found {
 }
 
 pub(crate) fn run(args: &CompareArgs) -> Result<()> {
+    if let Some(seed) =
+        args.set.iter().find(|pair| pair.split('=').next().map(str::trim) == Some("seed"))
+    {
+        bail!(
+            "--set {seed}: the runs of a comparison have the seeds 0, 1, …; --seeds says how many"
+        );
+    }
     let budget = Budget::of(args.budget)?;
     let seeds = args.seeds.unwrap_or(budget.seeds);
     let designs = budget.designs(&args.tasks);
     let columns = designs.into_iter().map(|design| Column::new(design, args));
     let columns = columns.collect::<Result<Vec<_>>>()?;
     for column in &columns {
-        column.unfit.iter().for_each(|why| eprintln!("{}: left out: {why}", column.design.name));
+        column
+            .unfit
+            .iter()
+            .for_each(|why| output::note(format_args!("{}: left out: {why}", column.design.name)));
     }
     let trials = columns.iter().map(tuning::cells).collect::<Result<Vec<_>>>()?;
     let Some(out) = &args.out else {
         let table = tables::plan(&columns, &trials, seeds);
-        return Ok(write!(io::stdout().lock(), "{}", table.markdown())?);
+        return Ok(write!(output::stdout(), "{}", table.markdown())?);
     };
     std::fs::create_dir_all(out).with_context(|| out.display().to_string())?;
     let jobs = args.jobs.unwrap_or_else(|| rayon::current_num_threads().min(4));
-    if jobs == 0 {
-        bail!("--jobs 0: at least 1 expected");
-    }
     let plan = Plan { out: out.clone(), jobs, quiet: args.quiet, later: 0.0 };
     if !args.quiet {
-        eprintln!("{}; --plan tells how long it takes, about", budget.about);
+        output::note(format_args!("{}; --plan tells how long it takes, about", budget.about));
     }
     let tried: Vec<Cell> = trials.iter().flatten().cloned().collect();
     let compared: f64 = columns.iter().map(|column| column.cost() * seeds as f64).sum();
@@ -171,7 +181,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<()> {
     let (about, budget) = (budget.about, format!("{:?}", args.budget).to_lowercase());
     let mut study = Study { about, budget, seeds, tasks, out: None };
     write(&study, out)?;
-    let mut stdout = io::stdout().lock();
+    let mut stdout = output::stdout();
     if args.json {
         study.out = Some(out.clone());
         writeln!(stdout, "{}", serde_json::to_string(&study)?)?;
@@ -201,20 +211,22 @@ impl Column {
         let mut base = Base {
             name: design.recipe.clone(),
             steps: Some(design.steps),
-            set: [&*design.set, &*args.set].concat(),
+            set: overridden(&design.set, &args.set),
             ..Base::default()
         };
         let plain = Cell::new(&base, design.name.clone(), 0, &[])?;
-        let (kind, needed) = (plain.recipe.data.kind, plain.recipe.data.dir.is_none());
+        let data = &plain.recipe.data;
+        let of_sample = data.scenes.as_ref().is_some_and(|s| s.objects == DataKind::Sample);
+        let (kind, stored) = (data.kind, data.kind != DataKind::Sample && !of_sample);
         let (flag, given) = match kind {
             DataKind::Screens => ("--screens", &args.screens),
             DataKind::Voc => ("--bccd", &args.bccd),
             _ => ("--fashion", &args.fashion),
         };
-        if needed && given.is_none() && kind != DataKind::Sample {
+        if stored && data.dir.is_none() && given.is_none() {
             bail!("{}: the folder of the data expected, {flag} DIR", design.name);
         }
-        base.data = given.clone().filter(|_| kind != DataKind::Sample);
+        base.data = given.clone().filter(|_| stored);
         let captions = matches!(plain.recipe.model, ModelConfig::Captioner(_));
         let asked = match &*args.encodings {
             [] => design.rows.clone(),

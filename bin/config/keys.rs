@@ -1,7 +1,12 @@
 //! The table of what can stand in a recipe.
 //!
+//! It is the one place where a key's type, bounds and reach are said: the parser, messages, `wavetape config` and CONFIG.md have
+//! them from here.
+//!
 //! A meaning is the doc comment of the field that it describes, links taken out: tests hold the two, the fields and the defaults
 //! equal.
+
+use super::takes::{Bounds, Takes, above, below, number, whole};
 
 /// A value of a recipe.
 #[derive(Debug)]
@@ -9,31 +14,31 @@ pub(crate) struct Key {
     /// Dotted, as `--set` takes it.
     pub(crate) path: &'static str,
     /// The kinds (of model, position, backbone) that have it; empty if all do.
-    pub(super) of: &'static str,
+    pub(crate) of: &'static str,
     /// What is expected.
-    pub(super) takes: &'static str,
+    pub(crate) takes: Takes,
     /// As it would stand in TOML; or [`REQUIRED`], or [`NONE`].
-    pub(super) default: &'static str,
+    pub(crate) default: &'static str,
     pub(super) meaning: &'static str,
 }
 
 /// In place of a default: the key must be given.
-pub(super) const REQUIRED: &str = "required";
+pub(crate) const REQUIRED: &str = "required";
 /// In place of a default: the key may be left out.
-pub(super) const NONE: &str = "none";
+pub(crate) const NONE: &str = "none";
 
 /// A word that a key with such words takes.
 #[derive(Debug)]
-pub(super) struct Choice {
-    pub(super) path: &'static str,
-    pub(super) word: &'static str,
+pub(crate) struct Choice {
+    pub(crate) path: &'static str,
+    pub(crate) word: &'static str,
     pub(super) meaning: &'static str,
 }
 
 const fn key(
     path: &'static str,
     of: &'static str,
-    takes: &'static str,
+    takes: Takes,
     default: &'static str,
     meaning: &'static str,
 ) -> Key {
@@ -44,139 +49,196 @@ const fn choice(path: &'static str, word: &'static str, meaning: &'static str) -
     Choice { path, word, meaning }
 }
 
+/// Keys that have an effect under one condition only: a key or a section, and the values that another key must have. Where the other
+/// key is absent, the condition says nothing.
+pub(crate) const PLACES: &[(&str, &str, &[&str])] = &[
+    ("data.dir", "data.kind", &STORED),
+    ("data.dir", "data.scenes.objects", &["fashion-mnist", "mnist"]),
+    ("data.hold_out", "data.kind", &HELD_OUT),
+    ("data.resize", "data.kind", &["grey-folder", "colour-folder"]),
+    ("data.splits", "data.kind", &["voc", "coco", "yolo"]),
+    ("data.scenes", "data.kind", &["scenes"]),
+    ("data.screens", "data.kind", &["screens"]),
+    ("model.backbone", "model.kind", &["detr"]),
+    ("model.head_bias", "model.tie", &["false"]),
+    ("train.label_smoothing", "model.kind", &["vit"]),
+    ("augment.crop_padding", "data.kind", &LABELLED),
+    ("augment.flip", "data.kind", &LABELLED),
+    ("augment.erase", "data.kind", &LABELLED),
+    ("augment.boxes", "data.kind", &["scenes", "voc", "coco", "yolo"]),
+    ("criterion", "model.kind", &["detr"]),
+    ("decoding", "model.kind", &["captioner"]),
+];
+
+/// Whether a key is this one, or in this section.
+pub(crate) fn is_within(path: &str, place: &str) -> bool {
+    path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Data in a folder.
+const STORED: [&str; 10] = [
+    "fashion-mnist",
+    "mnist",
+    "cifar10",
+    "grey-folder",
+    "colour-folder",
+    "scenes",
+    "voc",
+    "coco",
+    "yolo",
+    "screens",
+];
+
+/// Images with a label each.
+const LABELLED: [&str; 6] =
+    ["sample", "fashion-mnist", "mnist", "cifar10", "grey-folder", "colour-folder"];
+
+/// Data of which a part can be held out.
+const HELD_OUT: [&str; 7] =
+    ["sample", "fashion-mnist", "mnist", "cifar10", "grey-folder", "colour-folder", "scenes"];
+
+/// The largest size of a model.
+const SIZE: i64 = 1 << 16;
+/// The largest number of images, steps or epochs.
+const COUNT: i64 = 1_000_000_000;
+/// The largest batch.
+const BATCH: i64 = 1 << 20;
+const FRACTION: Bounds = Bounds::new(0.0, 1.0);
+
 /// All keys, by section.
 #[rustfmt::skip]
 pub(crate) const KEYS: &[Key] = &[
-    key("name", "", "text", "required", "Name of the recipe."),
-    key("seed", "", "integer", "0", "Seed of everything random."),
-    key("data.kind", "", "choice", "required", "Format of the data."),
-    key("data.dir", "", "folder", "none", "Folder of the data; not used by the sample."),
-    key("data.hold_out", "", "integer", "0", "Images held out of the training set; if not 0, evaluation uses them instead of the test set. Of scenes: images of objects, of which other scenes are made."),
-    key("data.resize", "", "integer", "none", "Height and width to which pictures of an image folder are resized."),
-    key("data.skip_broken", "", "true or false", "false", "Whether pictures that cannot be read are left out, counted and named, instead of being an error."),
-    key("data.splits", "", "[text, text]", "none", "Parts of a data set with boxes: that to train on, and that to evaluate on. By default `train`, and `test` (VOC) or `val` (COCO, YOLO). `val`, `valid`, `validation` and `dev` are a validation set; `eval --test` scores on `test` then."),
-    key("data.scenes.objects", "", "choice", "required", "Images of which objects are cut: `sample`, `fashion-mnist` or `mnist`."),
-    key("data.scenes.train", "", "integer", "required", "Scenes of an epoch; each epoch has others."),
-    key("data.scenes.test", "", "integer", "required", "Scenes to evaluate on, always the same."),
-    key("data.scenes.max_objects", "", "integer", "required", "Most objects of a scene."),
-    key("data.scenes.sides", "", "[number, number]", "required", "Least and greatest longer side of an object, in pixels."),
-    key("data.screens.eval", "", "choice", "\"test\"", "Part to evaluate on."),
-    key("data.screens.words", "", "integer", "10000", "Words of the vocabulary at most."),
-    key("data.screens.min_count", "", "integer", "1", "How often a word must be in the training captions to be known."),
-    key("data.screens.max_nodes", "", "integer", "512", "Nodes of a training screen at most."),
-    key("data.screens.band", "", "{ top, bottom }, numbers", "none", "Part of the screen that training does not see: leaves whose centre is there are left out. They are scored by themselves."),
-    key("model.kind", "", "choice", "required", "A model and its sizes."),
-    key("model.image_size", "vit, image-gpt", "integer", "required", "Height and width of the images, in pixels."),
-    key("model.patch_size", "vit", "integer", "required", "Height and width of a patch, in pixels."),
-    key("model.channels", "vit, detr", "integer", "required", "Channels of the images."),
-    key("model.dim", "vit, image-gpt, detr", "integer", "required", "Features of a token."),
-    key("model.depth", "vit, image-gpt", "integer", "required", "Number of blocks."),
-    key("model.heads", "vit, image-gpt", "integer", "required", "Attention heads of a block."),
-    key("model.mlp_dim", "vit, image-gpt", "integer", "required", "Hidden features of a block's MLP."),
-    key("model.classes", "vit", "integer", "required", "Number of classes."),
-    key("model.pool", "vit", "choice", "\"cls\"", "How tokens become one vector, after the final norm."),
-    key("model.class_token", "vit", "true or false", "true", "Whether a learned token goes in front of the patches."),
-    key("model.dropout", "vit, image-gpt", "number", "0.0", "Dropout in the blocks."),
-    key("model.drop_path", "vit", "number", "0.0", "Probability of skipping a residual branch, growing linearly from 0 at the first block to this at the last."),
-    key("model.channels", "image-gpt", "integer", "required", "Tokens of a pixel: 1 for grey images and colour clusters, 3 for the bytes of red, green and blue."),
-    key("model.palette", "image-gpt", "integer", "0", "If a token is a colour of a palette: numbers of a colour (1 for grey, 3 for red, green and blue). 0 if tokens are bytes."),
-    key("model.vocab", "image-gpt", "integer", "256", "Values of a token: 256 for bytes, or the number of colours of the palette."),
-    key("model.classes", "image-gpt", "integer", "0", "Classes that images are conditioned on; 0 for none."),
-    key("model.tie", "image-gpt", "true or false", "false", "Whether the head's matrix is that of the token embedding."),
-    key("model.norm", "image-gpt", "choice", "\"layer\"", "Which normalisation."),
-    key("model.activation", "image-gpt", "choice", "\"gelu\"", "Between the layers of the MLPs."),
-    key("model.head_bias", "image-gpt", "true or false", "true", "Whether a head of its own has a bias."),
-    key("model.image_size", "detr", "[integer, integer]", "required", "Height and width that position tables are made for, in pixels; images of any size can be read."),
-    key("model.heads", "detr", "integer", "required", "Attention heads of a layer."),
-    key("model.mlp_dim", "detr", "integer", "required", "Hidden features of a layer's MLP."),
-    key("model.encoder_depth", "detr", "integer", "required", "Layers of the encoder."),
-    key("model.decoder_depth", "detr", "integer", "required", "Layers of the decoder."),
-    key("model.queries", "detr", "integer", "required", "Objects that can be found in an image."),
-    key("model.classes", "detr", "integer", "required", "Classes, without that of no object."),
-    key("model.anchors", "detr", "true or false", "false", "Whether each query has a fixed point of the image, whose encoding is added to it and from which its box is measured, as in Anchor DETR (Wang et al. 2022), instead of a trained vector alone."),
-    key("model.scale_positions", "detr", "true or false", "false", "Whether encodings are scaled to a mean square of 1 at each place, which is that of tokens after a norm, so that none starts too faint to be seen beside them."),
-    key("model.order", "detr", "choice", "\"post\"", "Where layers normalise; DETR after, pre-norm has one more norm behind the encoder."),
-    key("model.dropout", "detr", "number", "0.0", "Dropout after each attention and in the MLPs."),
-    key("model.padding", "detr", "choice", "\"features\"", "What happens to smaller images of a batch."),
-    key("model.vocabulary", "captioner", "integer", "0", "Words, the four special ones counted too; what knows the data sets it."),
-    key("model.dim", "captioner", "integer", "128", "Features of a node and of a word."),
-    key("model.heads", "captioner", "integer", "4", "Attention heads of a layer."),
-    key("model.mlp_dim", "captioner", "integer", "256", "Hidden features of a layer's MLP."),
-    key("model.encoder_depth", "captioner", "integer", "2", "Layers of the encoder of nodes."),
-    key("model.decoder_depth", "captioner", "integer", "2", "Layers of the decoder of words."),
-    key("model.dropout", "captioner", "number", "0.1", "Dropout of nodes, of the widget's token, of words, and in the layers."),
-    key("model.pixels", "captioner", "integers in [ ]", "[8, 16, 32, 64]", "Channels of each stage of residual blocks that reads a widget's pixels; each halves height and width."),
-    key("model.max_words", "captioner", "integer", "10", "Words of a caption at most, without the one that ends it."),
-    key("model.grouping", "captioner", "choice", "\"2x2\"", "The groups of a box's numbers."),
-    key("model.scale_positions", "captioner", "true or false", "false", "Whether encodings are scaled to a mean square of 1, which is that of the other features of a node at first."),
-    key("model.tie", "captioner", "true or false", "false", "Whether the matrix that reads words out is the table that they are looked up in."),
-    key("model.order", "captioner", "choice", "\"pre\"", "Where layers normalise."),
-    key("model.position.kind", "vit, image-gpt, detr", "choice", "required", "The position encoding."),
-    key("model.position.kind", "captioner", "choice", "\"lff-mlp\"", "The encoding of boxes: absolute ones are a feature of a node, relative ones change the encoder's self-attention."),
-    key("model.position.std", "embed-1d, embed-2d, factorized", "number", "0.02", "Standard deviation of the first values."),
-    key("model.position.temperature", "sine-1d, sine-2d, sine-mlp", "number", "10000.0", "The longest wavelength is 2π times this."),
-    key("model.position.hidden", "sine-mlp, mlp, lff-mlp, fixed-fourier-mlp, relative-mlp, relative-lff", "integer", "32", "Hidden features |H| of the MLP."),
-    key("model.position.gamma", "lff, lff-mlp, relative-lff", "number", "0.2", "Width γ of the first kernel, in fractions of the image."),
-    key("model.position.features", "lff-mlp, fixed-fourier-mlp, relative-lff", "integer", "0", "Number |F| of Fourier features; 0 stands for the model's width."),
-    key("model.position.gamma", "fixed-fourier, fixed-fourier-mlp", "number", "0.2", "Width γ of the kernel, in fractions of the image."),
-    key("model.position.temperature", "rope-axial", "number", "100.0", "The slowest pair turns at about 1/temperature a place."),
-    key("model.position.temperature", "rope-mixed", "number", "10.0", "The slowest pair turns at about 1/temperature a place at first."),
-    key("model.backbone.kind", "", "choice", "required", "Convolutions in front."),
-    key("model.backbone.channels", "stem", "integers in [ ]", "required", "Channels after each convolution."),
-    key("model.backbone.channels", "residual", "integers in [ ]", "required", "Channels of each stage."),
-    key("model.backbone.blocks", "residual", "integer", "required", "Residual blocks of a stage."),
-    key("model.backbone.dilated", "resnet-18, resnet-50", "true or false", "false", "Whether the last stage is dilated instead of strided (DC5): stride 16."),
-    key("model.backbone.channels", "resnet-18, resnet-50", "four integers in [ ]", "[64, 128, 256, 512]", "Channels of the four stages, those of the 3×3 convolutions."),
-    key("train.epochs", "", "integer", "required", "Passes over the training set."),
-    key("train.steps", "", "integer", "0", "Steps after which training ends, if before the last epoch; 0 for no such limit."),
-    key("train.log_every", "", "integer", "0", "Steps between lines of the log inside of an epoch; 0 for none."),
-    key("train.eval_every", "", "integer", "1", "Epochs between scores; the last epoch is always scored."),
-    key("train.eval_steps", "", "integer", "0", "Steps between scores inside of an epoch; 0 for none."),
-    key("train.batch_size", "", "integer", "required", "Images of a batch."),
-    key("train.accumulate", "", "integer", "1", "Batches of a step, which are one batch but for the size of a shard. Those left over at the end of an epoch are left out."),
-    key("train.micro_batch", "", "integer", "0", "Images of a shard; 0 for the rule of `nn::micro_batch`."),
-    key("train.label_smoothing", "", "number", "0.0", "Label smoothing ε."),
-    key("train.clip_norm", "", "number", "0.0", "Largest norm of a step's gradient; 0 for no clipping."),
-    key("train.ema", "", "number", "0.0", "Decay of the average of parameters that is evaluated in place of the parameters; 0 for none."),
-    key("train.patience", "", "integer", "0", "Scores in a row that are no better than the best one, after which training ends; 0 for no such end."),
-    key("train.save_every", "", "integer", "0", "Steps between checkpoints; 0 for none by steps. There is always one at the start, before an epoch is scored, after it, and when training stops."),
-    key("train.save_minutes", "", "number", "5.0", "Minutes after which there is a checkpoint in any case; 0 for none by time."),
-    key("train.keep", "", "integer", "0", "Checkpoints that are kept under a name with their step, the newest ones; 0 for none."),
-    key("train.samples", "", "integer", "16", "Samples of what the model does, in the folder `samples` of the run after each score: images that it draws, or of what it is scored on images with their classes, pictures with boxes (at most 4) or widgets with captions; 0 for none."),
-    key("augment.crop_padding", "", "integer", "0", "Zero padding around the image before it is cropped at a random place, in pixels."),
-    key("augment.flip", "", "number", "0.0", "Probability of a horizontal flip."),
-    key("augment.erase", "", "number", "0.0", "Probability that a rectangle is erased."),
-    key("augment.boxes.flip", "", "number", "0.0", "The probability of a reflection that exchanges left and right."),
-    key("augment.boxes.flip_vertical", "", "number", "0.0", "The probability of a reflection that exchanges top and bottom."),
-    key("augment.boxes.crop", "", "number", "0.0", "The probability that only a part of the picture is shown."),
-    key("augment.boxes.crop_size", "", "[number, number]", "[0.6, 1.0]", "The least and the greatest height of that part as fractions of the picture's, and likewise, drawn apart, of its width."),
-    key("augment.boxes.rescale", "", "number", "0.0", "The probability that what is shown does not fill the canvas as far as its shape allows."),
-    key("augment.boxes.scale", "", "[number, number]", "[0.6, 1.0]", "The least and the greatest size then, as fractions of the size that fills the canvas."),
-    key("augment.boxes.brightness", "", "number", "0.0", "Colours are multiplied by a factor up to this far from 1."),
-    key("augment.boxes.contrast", "", "number", "0.0", "Differences to the mean grey of the picture are multiplied by a factor up to this far from 1."),
-    key("augment.boxes.saturation", "", "number", "0.0", "Differences to the grey of the same pixel are multiplied by a factor up to this far from 1."),
-    key("criterion.class_cost", "", "number", "1.0", "Weight of the class's probability in matching."),
-    key("criterion.box_cost", "", "number", "5.0", "Weight of the boxes' L1 distance in matching."),
-    key("criterion.giou_cost", "", "number", "2.0", "Weight of GIoU in matching."),
-    key("criterion.class_weight", "", "number", "1.0", "Weight of the cross-entropy in the loss."),
-    key("criterion.box_weight", "", "number", "5.0", "Weight of the boxes' L1 distance in the loss."),
-    key("criterion.giou_weight", "", "number", "2.0", "Weight of 1 − GIoU in the loss."),
-    key("criterion.no_object", "", "number", "0.1", "How much a query without an object counts in the cross-entropy."),
-    key("decoding.beam", "", "integer", "4", "Beginnings that are kept; 1 takes the most probable word each time."),
-    key("decoding.length_penalty", "", "number", "0.6", "α: the larger, the longer the captions."),
-    key("decoding.max_words", "", "integer", "10", "Words of a caption at most."),
-    key("optimizer.rate", "", "number", "required", "Largest learning rate."),
-    key("optimizer.floor", "", "number", "0.0", "Learning rate at the end, as a fraction of the largest."),
-    key("optimizer.warmup", "", "number", "0.0", "Warm-up, as a fraction of all steps."),
-    key("optimizer.adamw.beta1", "", "number", "0.9", "Decay β₁ of the mean of gradients."),
-    key("optimizer.adamw.beta2", "", "number", "0.999", "Decay β₂ of the mean of squared gradients."),
-    key("optimizer.adamw.eps", "", "number", "1e-8", "ε, added to √v̂."),
-    key("optimizer.adamw.weight_decay", "", "number", "0.05", "Weight decay λ, of parameters that decay."),
+    key("name", "", Takes::Text, "required", "Name of the recipe."),
+    key("seed", "", whole(0, i64::MAX), "0", "Seed of everything random."),
+    key("data.kind", "", Takes::Choice, "required", "Format of the data."),
+    key("data.dir", "", Takes::Folder, "none", "Folder of the data; not used by the sample."),
+    key("data.hold_out", "", whole(0, COUNT), "0", "Images held out of the training set; if not 0, evaluation uses them instead of the test set. Of scenes: images of objects, of which other scenes are made."),
+    key("data.resize", "", whole(1, 8192), "none", "Height and width to which pictures of an image folder are resized."),
+    key("data.skip_broken", "", Takes::Flag, "false", "Whether pictures that cannot be read are left out, counted and named, instead of being an error."),
+    key("data.splits", "", Takes::Texts(2), "none", "Parts of a data set with boxes: that to train on, and that to evaluate on. By default `train`, and `test` (VOC) or `val` (COCO, YOLO). `val`, `valid`, `validation` and `dev` are a validation set; `eval --test` scores on `test` then."),
+    key("data.scenes.objects", "", Takes::Choice, "required", "Images of which objects are cut: `sample`, `fashion-mnist` or `mnist`."),
+    key("data.scenes.train", "", whole(1, 10_000_000), "required", "Scenes of an epoch; each epoch has others."),
+    key("data.scenes.test", "", whole(1, 1_000_000), "required", "Scenes to evaluate on, always the same."),
+    key("data.scenes.max_objects", "", whole(1, 1000), "required", "Most objects of a scene."),
+    key("data.scenes.sides", "", Takes::Numbers(Bounds::new(1.0, 8192.0), 2), "required", "Least and greatest longer side of an object, in pixels."),
+    key("data.screens.eval", "", Takes::Choice, "\"test\"", "Part to evaluate on."),
+    key("data.screens.words", "", whole(1, 65_532), "10000", "Words of the vocabulary at most."),
+    key("data.screens.min_count", "", whole(1, COUNT), "1", "How often a word must be in the training captions to be known."),
+    key("data.screens.max_nodes", "", whole(1, SIZE), "512", "Nodes of a training screen at most."),
+    key("data.screens.band.top", "", number(0.0, 1.0), "required", "The upper edge, from 0 to 1."),
+    key("data.screens.band.bottom", "", number(0.0, 1.0), "required", "The lower edge, from `top` to 1."),
+    key("model.kind", "", Takes::Choice, "required", "A model and its sizes."),
+    key("model.image_size", "vit, image-gpt", whole(1, SIZE), "required", "Height and width of the images, in pixels."),
+    key("model.patch_size", "vit", whole(1, SIZE), "required", "Height and width of a patch, in pixels."),
+    key("model.channels", "vit, detr", whole(1, SIZE), "required", "Channels of the images."),
+    key("model.dim", "vit, image-gpt, detr", whole(1, SIZE), "required", "Features of a token."),
+    key("model.depth", "vit, image-gpt", whole(1, 1024), "required", "Number of blocks."),
+    key("model.heads", "vit, image-gpt", whole(1, 1024), "required", "Attention heads of a block."),
+    key("model.mlp_dim", "vit, image-gpt", whole(1, SIZE), "required", "Hidden features of a block's MLP."),
+    key("model.classes", "vit", whole(1, SIZE), "required", "Number of classes."),
+    key("model.pool", "vit", Takes::Choice, "\"cls\"", "How tokens become one vector, after the final norm."),
+    key("model.class_token", "vit", Takes::Flag, "true", "Whether a learned token goes in front of the patches."),
+    key("model.dropout", "vit, image-gpt", below(0.0, 1.0), "0.0", "Dropout in the blocks."),
+    key("model.drop_path", "vit", below(0.0, 1.0), "0.0", "Probability of skipping a residual branch, growing linearly from 0 at the first block to this at the last."),
+    key("model.channels", "image-gpt", whole(1, 4), "required", "Tokens of a pixel: 1 for grey images and colour clusters, 3 for the bytes of red, green and blue."),
+    key("model.palette", "image-gpt", whole(0, 4), "0", "If a token is a colour of a palette: numbers of a colour (1 for grey, 3 for red, green and blue). 0 if tokens are bytes."),
+    key("model.vocab", "image-gpt", whole(1, SIZE), "256", "Values of a token: 256 for bytes, or the number of colours of the palette."),
+    key("model.classes", "image-gpt", whole(0, 65_535), "0", "Classes that images are conditioned on; 0 for none."),
+    key("model.tie", "image-gpt", Takes::Flag, "false", "Whether the head's matrix is that of the token embedding."),
+    key("model.norm", "image-gpt", Takes::Choice, "\"layer\"", "Which normalisation."),
+    key("model.activation", "image-gpt", Takes::Choice, "\"gelu\"", "Between the layers of the MLPs."),
+    key("model.head_bias", "image-gpt", Takes::Flag, "true", "Whether a head of its own has a bias."),
+    key("model.image_size", "detr", Takes::Wholes(1, SIZE, [2, 2]), "required", "Height and width that position tables are made for, in pixels; images of any size can be read."),
+    key("model.heads", "detr", whole(1, 1024), "required", "Attention heads of a layer."),
+    key("model.mlp_dim", "detr", whole(1, SIZE), "required", "Hidden features of a layer's MLP."),
+    key("model.encoder_depth", "detr", whole(1, 1024), "required", "Layers of the encoder."),
+    key("model.decoder_depth", "detr", whole(1, 1024), "required", "Layers of the decoder."),
+    key("model.queries", "detr", whole(1, SIZE), "required", "Objects that can be found in an image."),
+    key("model.classes", "detr", whole(1, SIZE), "required", "Classes, without that of no object."),
+    key("model.anchors", "detr", Takes::Flag, "false", "Whether each query has a fixed point of the image, whose encoding is added to it and from which its box is measured, as in Anchor DETR (Wang et al. 2022), instead of a trained vector alone."),
+    key("model.scale_positions", "detr", Takes::Flag, "false", "Whether encodings are scaled to a mean square of 1 at each place, which is that of tokens after a norm, so that none starts too faint to be seen beside them."),
+    key("model.order", "detr", Takes::Choice, "\"post\"", "Where layers normalise; DETR after, pre-norm has one more norm behind the encoder."),
+    key("model.dropout", "detr", below(0.0, 1.0), "0.0", "Dropout after each attention and in the MLPs."),
+    key("model.padding", "detr", Takes::Choice, "\"features\"", "What happens to smaller images of a batch."),
+    key("model.vocabulary", "captioner", whole(0, SIZE), "0", "Words, the four special ones counted too; what knows the data sets it."),
+    key("model.dim", "captioner", whole(1, SIZE), "128", "Features of a node and of a word."),
+    key("model.heads", "captioner", whole(1, 1024), "4", "Attention heads of a layer."),
+    key("model.mlp_dim", "captioner", whole(1, SIZE), "256", "Hidden features of a layer's MLP."),
+    key("model.encoder_depth", "captioner", whole(1, 1024), "2", "Layers of the encoder of nodes."),
+    key("model.decoder_depth", "captioner", whole(1, 1024), "2", "Layers of the decoder of words."),
+    key("model.dropout", "captioner", below(0.0, 1.0), "0.1", "Dropout of nodes, of the widget's token, of words, and in the layers."),
+    key("model.pixels", "captioner", Takes::Wholes(1, SIZE, [1, 6]), "[8, 16, 32, 64]", "Channels of each stage of residual blocks that reads a widget's pixels; each halves height and width."),
+    key("model.max_words", "captioner", whole(1, 1024), "10", "Words of a caption at most, without the one that ends it."),
+    key("model.grouping", "captioner", Takes::Choice, "\"2x2\"", "The groups of a box's numbers."),
+    key("model.scale_positions", "captioner", Takes::Flag, "false", "Whether encodings are scaled to a mean square of 1, which is that of the other features of a node at first."),
+    key("model.tie", "captioner", Takes::Flag, "false", "Whether the matrix that reads words out is the table that they are looked up in."),
+    key("model.order", "captioner", Takes::Choice, "\"pre\"", "Where layers normalise."),
+    key("model.position.kind", "vit, image-gpt, detr", Takes::Choice, "required", "The position encoding."),
+    key("model.position.kind", "captioner", Takes::Choice, "\"lff-mlp\"", "The encoding of boxes: absolute ones are a feature of a node, relative ones change the encoder's self-attention."),
+    key("model.position.std", "embed-1d, embed-2d, factorized", above(0.0, 1e3), "0.02", "Standard deviation of the first values."),
+    key("model.position.temperature", "sine-1d, sine-2d, sine-mlp", above(0.0, 1e9), "10000.0", "The longest wavelength is 2π times this."),
+    key("model.position.hidden", "sine-mlp, mlp, lff-mlp, fixed-fourier-mlp, relative-mlp, relative-lff", whole(1, SIZE), "32", "Hidden features |H| of the MLP."),
+    key("model.position.gamma", "lff, lff-mlp, relative-lff", above(0.0, 1e6), "0.2", "Width γ of the first kernel, in fractions of the image."),
+    key("model.position.features", "lff-mlp, fixed-fourier-mlp, relative-lff", whole(0, SIZE), "0", "Number |F| of Fourier features; 0 stands for the model's width."),
+    key("model.position.gamma", "fixed-fourier, fixed-fourier-mlp", above(0.0, 1e6), "0.2", "Width γ of the kernel, in fractions of the image."),
+    key("model.position.temperature", "rope-axial", above(0.0, 1e9), "100.0", "The slowest pair turns at about 1/temperature a place."),
+    key("model.position.temperature", "rope-mixed", above(0.0, 1e9), "10.0", "The slowest pair turns at about 1/temperature a place at first."),
+    key("model.backbone.kind", "", Takes::Choice, "required", "Convolutions in front."),
+    key("model.backbone.channels", "stem", Takes::Wholes(1, SIZE, [1, 12]), "required", "Channels after each convolution."),
+    key("model.backbone.channels", "residual", Takes::Wholes(1, SIZE, [1, 12]), "required", "Channels of each stage."),
+    key("model.backbone.blocks", "residual", whole(1, 1024), "required", "Residual blocks of a stage."),
+    key("model.backbone.dilated", "resnet-18, resnet-50", Takes::Flag, "false", "Whether the last stage is dilated instead of strided (DC5): stride 16."),
+    key("model.backbone.channels", "resnet-18, resnet-50", Takes::Wholes(1, SIZE, [4, 4]), "[64, 128, 256, 512]", "Channels of the four stages, those of the 3×3 convolutions."),
+    key("train.epochs", "", whole(1, COUNT), "required", "Passes over the training set."),
+    key("train.steps", "", whole(0, COUNT), "0", "Steps after which training ends, if before the last epoch; 0 for no such limit."),
+    key("train.log_every", "", whole(0, COUNT), "0", "Steps between lines of the log inside of an epoch; 0 for none."),
+    key("train.eval_every", "", whole(1, COUNT), "1", "Epochs between scores; the last epoch is always scored."),
+    key("train.eval_steps", "", whole(0, COUNT), "0", "Steps between scores inside of an epoch; 0 for none."),
+    key("train.batch_size", "", whole(1, BATCH), "required", "Images of a batch."),
+    key("train.accumulate", "", whole(1, BATCH), "1", "Batches of a step, which are one batch but for the size of a shard. Those left over at the end of an epoch are left out."),
+    key("train.micro_batch", "", whole(0, BATCH), "0", "Images of a shard; 0 for the rule of `nn::micro_batch`."),
+    key("train.label_smoothing", "", below(0.0, 1.0), "0.0", "Label smoothing ε."),
+    key("train.clip_norm", "", number(0.0, 1e12), "0.0", "Largest norm of a step's gradient; 0 for no clipping."),
+    key("train.ema", "", below(0.0, 1.0), "0.0", "Decay of the average of parameters that is evaluated in place of the parameters; 0 for none."),
+    key("train.patience", "", whole(0, COUNT), "0", "Scores in a row that are no better than the best one, after which training ends; 0 for no such end."),
+    key("train.save_every", "", whole(0, COUNT), "0", "Steps between checkpoints; 0 for none by steps. There is always one at the start, before an epoch is scored, after it, and when training stops."),
+    key("train.save_minutes", "", number(0.0, 1e6), "5.0", "Minutes after which there is a checkpoint in any case; 0 for none by time."),
+    key("train.keep", "", whole(0, COUNT), "0", "Checkpoints that are kept under a name with their step, the newest ones; 0 for none."),
+    key("train.samples", "", whole(0, 256), "16", "Samples of what the model does, in the folder `samples` of the run after each score: images that it draws, or of what it is scored on images with their classes, pictures with boxes (at most 4) or widgets with captions; 0 for none."),
+    key("augment.crop_padding", "", whole(0, 1024), "0", "Zero padding around the image before it is cropped at a random place, in pixels."),
+    key("augment.flip", "", number(0.0, 1.0), "0.0", "Probability of a horizontal flip."),
+    key("augment.erase", "", number(0.0, 1.0), "0.0", "Probability that a rectangle is erased."),
+    key("augment.boxes.flip", "", number(0.0, 1.0), "0.0", "The probability of a reflection that exchanges left and right."),
+    key("augment.boxes.flip_vertical", "", number(0.0, 1.0), "0.0", "The probability of a reflection that exchanges top and bottom."),
+    key("augment.boxes.crop", "", number(0.0, 1.0), "0.0", "The probability that only a part of the picture is shown."),
+    key("augment.boxes.crop_size", "", Takes::Numbers(FRACTION, 2), "[0.6, 1.0]", "The least and the greatest height of that part as fractions of the picture's, and likewise, drawn apart, of its width."),
+    key("augment.boxes.rescale", "", number(0.0, 1.0), "0.0", "The probability that what is shown does not fill the canvas as far as its shape allows."),
+    key("augment.boxes.scale", "", Takes::Numbers(FRACTION, 2), "[0.6, 1.0]", "The least and the greatest size then, as fractions of the size that fills the canvas."),
+    key("augment.boxes.brightness", "", number(0.0, 1.0), "0.0", "Colours are multiplied by a factor up to this far from 1."),
+    key("augment.boxes.contrast", "", number(0.0, 1.0), "0.0", "Differences to the mean grey of the picture are multiplied by a factor up to this far from 1."),
+    key("augment.boxes.saturation", "", number(0.0, 1.0), "0.0", "Differences to the grey of the same pixel are multiplied by a factor up to this far from 1."),
+    key("criterion.class_cost", "", number(0.0, 1e6), "1.0", "Weight of the class's probability in matching."),
+    key("criterion.box_cost", "", number(0.0, 1e6), "5.0", "Weight of the boxes' L1 distance in matching."),
+    key("criterion.giou_cost", "", number(0.0, 1e6), "2.0", "Weight of GIoU in matching."),
+    key("criterion.class_weight", "", number(0.0, 1e6), "1.0", "Weight of the cross-entropy in the loss."),
+    key("criterion.box_weight", "", number(0.0, 1e6), "5.0", "Weight of the boxes' L1 distance in the loss."),
+    key("criterion.giou_weight", "", number(0.0, 1e6), "2.0", "Weight of 1 − GIoU in the loss."),
+    key("criterion.no_object", "", above(0.0, 1e3), "0.1", "How much a query without an object counts in the cross-entropy."),
+    key("decoding.beam", "", whole(1, 1024), "4", "Beginnings that are kept; 1 takes the most probable word each time."),
+    key("decoding.length_penalty", "", number(0.0, 10.0), "0.6", "α: the larger, the longer the captions."),
+    key("decoding.max_words", "", whole(1, 1024), "10", "Words of a caption at most."),
+    key("optimizer.rate", "", above(0.0, 1e38), "required", "Largest learning rate."),
+    key("optimizer.floor", "", number(0.0, 1.0), "0.0", "Learning rate at the end, as a fraction of the largest."),
+    key("optimizer.warmup", "", below(0.0, 1.0), "0.0", "Warm-up, as a fraction of all steps."),
+    key("optimizer.adamw.beta1", "", below(0.0, 1.0), "0.9", "Decay β₁ of the mean of gradients."),
+    key("optimizer.adamw.beta2", "", below(0.0, 1.0), "0.999", "Decay β₂ of the mean of squared gradients."),
+    key("optimizer.adamw.eps", "", number(1e-30, 1.0), "1e-8", "ε, added to √v̂."),
+    key("optimizer.adamw.weight_decay", "", number(0.0, 1e3), "0.05", "Weight decay λ, of parameters that decay."),
 ];
 
 /// All words of the keys that take one of several.
 #[rustfmt::skip]
-pub(super) const CHOICES: &[Choice] = &[
+pub(crate) const CHOICES: &[Choice] = &[
     choice("data.kind", "sample", "The part of Fashion-MNIST inside the program."),
     choice("data.kind", "fashion-mnist", "IDX files of Fashion-MNIST."),
     choice("data.kind", "mnist", "IDX files of MNIST."),
@@ -188,6 +250,9 @@ pub(super) const CHOICES: &[Choice] = &[
     choice("data.kind", "coco", "COCO: `annotations/instances_SPLIT.json`, and pictures in `SPLIT`."),
     choice("data.kind", "yolo", "YOLO: `images/SPLIT` and `labels/SPLIT`."),
     choice("data.kind", "screens", "Rico with captions of widgets: `combined`, `split` and `widget_captions.csv`."),
+    choice("data.scenes.objects", "sample", "The part of Fashion-MNIST inside the program."),
+    choice("data.scenes.objects", "fashion-mnist", "IDX files of Fashion-MNIST."),
+    choice("data.scenes.objects", "mnist", "IDX files of MNIST."),
     choice("data.screens.eval", "train", "For learning."),
     choice("data.screens.eval", "dev", "For choosing between models."),
     choice("data.screens.eval", "test", "For the final measurement."),

@@ -1,17 +1,20 @@
 //! `wavetape config`: what can stand in a recipe.
 
 mod keys;
+mod takes;
 #[cfg(test)]
 mod tests;
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 
 use anyhow::{Result, bail};
 use clap::Args;
 
-pub(crate) use self::keys::KEYS;
-use self::keys::{CHOICES, Choice, Key, REQUIRED};
+use self::keys::Choice;
+pub(crate) use self::keys::{CHOICES, KEYS, Key, PLACES, REQUIRED, is_within};
+pub(crate) use self::takes::Bounds;
+use crate::output;
 use crate::suggest;
 
 /// Print the keys of a recipe, with type, default and meaning: what `--set KEY=VALUE` and a TOML file can say.
@@ -86,7 +89,7 @@ pub(crate) fn run(args: &ConfigArgs) -> Result<()> {
         bail!("`{asked}`: no such key or section{near}");
     }
     let text = if args.markdown { markdown(&keys) } else { plain(&keys) };
-    Ok(io::stdout().write_all(text.as_bytes())?)
+    Ok(output::stdout().write_all(text.as_bytes())?)
 }
 
 /// The words that a key takes, if it takes one of several: told of once, at the last of several keys of the same path.
@@ -106,13 +109,22 @@ fn by_section<'a>(
     })
 }
 
+/// Where a key has an effect, if that is not everywhere.
+fn place(key: &Key) -> String {
+    let own = (!key.of.is_empty()).then(|| key.of.to_owned());
+    let places = PLACES.iter().filter(|(place, ..)| is_within(key.path, place));
+    let places = places.map(|(_, other, words)| format!("{other}: {}", words.join(", ")));
+    own.into_iter().chain(places).collect::<Vec<_>>().join("; ")
+}
+
 fn plain(keys: &[&Key]) -> String {
     let mut text = String::new();
     for (name, about, keys) in by_section(keys) {
         let title = if name.is_empty() { String::new() } else { format!("[{name}]  ") };
         let _ = writeln!(text, "{}", wrapped(&format!("{title}{about}"), 0));
         for (at, key) in keys.iter().enumerate() {
-            let of = if key.of.is_empty() { String::new() } else { format!("  ({})", key.of) };
+            let of = place(key);
+            let of = if of.is_empty() { of } else { format!("  ({of})") };
             let default = match key.default {
                 REQUIRED => REQUIRED.to_owned(),
                 default => format!("default {default}"),
@@ -164,11 +176,11 @@ fn markdown(keys: &[&Key]) -> String {
     for (name, about, keys) in by_section(keys) {
         let title = if name.is_empty() { "At the top".to_owned() } else { format!("`{name}`") };
         let _ = writeln!(text, "\n## {title}\n\n{about}\n");
-        let has_kinds = keys.iter().any(|key| !key.of.is_empty());
-        let (head, rule) = if has_kinds { (" of |", "---|") } else { ("", "") };
+        let has_kinds = keys.iter().any(|key| !place(key).is_empty());
+        let (head, rule) = if has_kinds { (" only with |", "---|") } else { ("", "") };
         let _ = writeln!(text, "| key |{head} type | default | meaning |\n|---|{rule}---|---|---|");
         for key in &keys {
-            let of = if has_kinds { format!(" {} |", key.of) } else { String::new() };
+            let of = if has_kinds { format!(" {} |", place(key)) } else { String::new() };
             let default = match key.default {
                 word @ (REQUIRED | keys::NONE) => word.to_owned(),
                 default => format!("`{default}`"),

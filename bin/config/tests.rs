@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::keys::{CHOICES, KEYS, NONE, REQUIRED};
+use super::keys::NONE;
+use super::takes::Takes;
 use super::*;
 use crate::recipe::tables::ScreensConfig;
 use crate::recipe::{
@@ -57,6 +58,7 @@ fn all_fields() -> BTreeSet<(String, String)> {
     add("data.", "", fields::<DataConfig>());
     add("data.scenes.", "", fields::<ScenesConfig>());
     add("data.screens.", "", fields::<ScreensConfig>());
+    add("data.screens.band.", "", fields::<datasets::screens::Band>());
     add("decoding.", "", fields::<Decoding>());
     add("train.", "", fields::<TrainConfig>());
     add("augment.", "", fields::<AugmentConfig>());
@@ -87,7 +89,8 @@ fn all_fields() -> BTreeSet<(String, String)> {
     }
     // Tables are no keys: what is in them is.
     let is_table = |path: &str| SECTIONS.iter().any(|(name, _)| *name == path);
-    const INNER: [&str; 4] = ["data.scenes", "data.screens", "augment.boxes", "optimizer.adamw"];
+    const INNER: [&str; 5] =
+        ["data.scenes", "data.screens", "data.screens.band", "augment.boxes", "optimizer.adamw"];
     all.retain(|(path, _)| !is_table(path) && !INNER.contains(&path.as_str()));
     all
 }
@@ -109,7 +112,9 @@ fn every_field_of_every_config_is_in_the_table_and_nothing_else() {
 
 #[test]
 fn the_words_of_every_choice_are_in_the_table_and_nothing_else() {
-    let of: [(&str, Vec<String>); 10] = [
+    let objects = ["sample", "fashion-mnist", "mnist"].map(str::to_owned).to_vec();
+    let of: [(&str, Vec<String>); 11] = [
+        ("data.scenes.objects", objects),
         ("data.screens.eval", words::<datasets::screens::Part>()),
         ("model.grouping", words::<models::Grouping>()),
         ("data.kind", words::<DataKind>()),
@@ -130,9 +135,8 @@ fn the_words_of_every_choice_are_in_the_table_and_nothing_else() {
         count += listed.len();
     }
     assert_eq!(count, CHOICES.len());
-    for key in KEYS.iter().filter(|key| key.takes == "choice") {
+    for key in KEYS.iter().filter(|key| key.takes == Takes::Choice) {
         let listed = CHOICES.iter().any(|choice| choice.path == key.path);
-        let listed = listed || key.path == "data.scenes.objects";
         assert!(listed, "{}: its words", key.path);
     }
 }
@@ -190,6 +194,21 @@ fn recipe_of(key: &Key, kind: &str) -> Table {
         "model.position" => minimal("vit", kind, stem),
         "model" if !kind.is_empty() => minimal(kind, "none", stem),
         "decoding" => minimal("captioner", "none", stem),
+        _ if key.path.starts_with("data.screens.band.") => {
+            let mut table = minimal("captioner", "none", stem);
+            let band = toml::from_str("screens = { band = { top = 0.25, bottom = 0.5 } }");
+            let data = table.get_mut("data").and_then(Value::as_table_mut).expect("a table");
+            data.extend(band.map(|band: Table| band).expect("TOML"));
+            table
+        }
+        "data" if key.path == "data.dir" => {
+            let mut table = minimal("vit", "none", stem);
+            table.insert(
+                "data".to_owned(),
+                Value::Table(toml::from_str("kind = \"mnist\"").expect("TOML")),
+            );
+            table
+        }
         _ if key.path.starts_with("data.screens.") => minimal("captioner", "none", stem),
         _ => minimal(if has_boxes { "detr" } else { "vit" }, "none", stem),
     }
@@ -248,7 +267,7 @@ fn every_key_of_every_recipe_inside_the_program_is_in_the_table() {
 
 /// The doc comments of the files that configs are in, each as one line without links.
 fn documented() -> String {
-    const FILES: [&str; 17] = [
+    const FILES: [&str; 18] = [
         "bin/recipe.rs",
         "bin/recipe/tables.rs",
         "models/src/vit.rs",
@@ -258,6 +277,7 @@ fn documented() -> String {
         "models/src/captioner/config.rs",
         "models/src/captioner/decoding.rs",
         "datasets/src/screens/mod.rs",
+        "datasets/src/screens/view.rs",
         "models/src/set_criterion/mod.rs",
         "nn/src/position/config.rs",
         "nn/src/layers/block.rs",
@@ -326,4 +346,17 @@ fn lines_are_wrapped_between_words() {
     let widths: Vec<usize> = lines.lines().map(|line| line.chars().count()).collect();
     assert_eq!(widths, [98, 60]); // 4 + 19 words, 6 + 11 words
     assert!(lines.starts_with("    word") && lines.contains("\n      word"));
+}
+
+#[test]
+fn no_key_takes_a_number_that_is_none_or_has_no_bound() {
+    let numbers = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, -1e300];
+    for key in KEYS.iter().filter(|key| key.takes.is_numeric()) {
+        let values = numbers.into_iter().map(Value::Float).chain([Value::Integer(i64::MIN)]);
+        for value in values {
+            for value in [value.clone(), Value::Array(vec![value.clone(); 2])] {
+                assert!(key.takes.check(&value, &[]).is_err(), "{}: {value}", key.path);
+            }
+        }
+    }
 }

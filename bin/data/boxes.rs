@@ -9,6 +9,7 @@ use models::DetrConfig;
 
 use super::{Classes, Names, check_classes, folder, held_out, hinted, read};
 use crate::asked::Asked;
+use crate::output;
 use crate::recipe::{DataKind, Recipe, ScenesConfig};
 use crate::source::Source;
 
@@ -82,9 +83,9 @@ fn report_crowded(source: &detection::Source, queries: usize) {
         };
     if crowded > 0 {
         let all = source.len();
-        eprintln!(
+        output::note(format_args!(
             "{crowded} of {all} pictures may have more objects than model.queries = {queries}: as many are learnt"
-        );
+        ));
     }
 }
 
@@ -150,7 +151,7 @@ fn stored(recipe: &Recipe, model: &DetrConfig, test: bool) -> Result<[detection:
         };
         let read = read.map_err(hinted).with_context(|| format!("reading {}", dir.display()))?;
         if !read.repairs().is_empty() {
-            eprintln!("{split}: {}", read.repairs());
+            output::note(format_args!("{split}: {}", read.repairs()));
         }
         Ok(read)
     };

@@ -1,9 +1,10 @@
 //! What is in a safetensors file.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
+use crate::output;
 use anyhow::Result;
 use nn::checkpoint::TensorFile;
 use serde::Serialize;
@@ -44,7 +45,7 @@ pub(super) fn print(path: &Path, json: bool) -> Result<()> {
             .collect(),
         metadata: file.metadata().iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
     };
-    let mut out = io::stdout().lock();
+    let mut out = output::stdout();
     if json {
         writeln!(out, "{}", serde_json::to_string(&report)?)?;
         return Ok(());

@@ -7,7 +7,7 @@ mod graph;
 mod layers;
 pub(crate) mod positions;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -18,6 +18,7 @@ use serde::Serialize;
 use self::attention::Attended;
 use self::cost::Cost;
 use self::layers::{Layer, Row};
+use crate::output;
 use crate::recipe::{ModelConfig, RECIPES, Recipe};
 use crate::run::Run;
 use crate::state::State;
@@ -91,6 +92,10 @@ struct Trained {
 
 /// Prints, and draws.
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
+    let out = args.attention.as_ref().map(|_| &args.out);
+    for file in [args.graph.as_ref(), args.positions.as_ref(), out].into_iter().flatten() {
+        output::check_file(file)?;
+    }
     let is_tensors = args.what.extension().is_some_and(|extension| extension == "safetensors");
     if is_tensors {
         if args.graph.is_some() || args.positions.is_some() || args.attention.is_some() {
@@ -202,7 +207,7 @@ pub(crate) fn position(task: &Task) -> (&Position, &PositionConfig, Option<usize
 }
 
 fn print(report: &Report, args: &InspectArgs) -> Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = output::stdout();
     if args.json {
         writeln!(out, "{}", serde_json::to_string(report)?)?;
         return Ok(());

@@ -3,7 +3,7 @@
 mod curve;
 mod picture;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -13,7 +13,10 @@ use nn::{AdamW, Params, clip_scale};
 use serde::Serialize;
 
 use self::curve::{Point, Suggestion, Watch};
+use crate::args;
 use crate::asked::Asked;
+use crate::config::Bounds;
+use crate::output;
 use crate::progress::Progress;
 use crate::recipe::{Changes, RECIPES, Recipe};
 use crate::source::Batch;
@@ -43,19 +46,19 @@ pub(crate) struct LrFindArgs {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Seed of everything random.
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = args::whole::<u64>(args::SEEDS))]
     seed: Option<u64>,
     /// Change a value of the recipe, for example train.batch_size=32.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Rate of the first step.
-    #[arg(long, value_name = "RATE", default_value_t = 1e-6)]
+    #[arg(long, value_name = "RATE", default_value_t = 1e-6, value_parser = args::number(RATES))]
     from: f64,
     /// Rate of the last step, if the loss has not exploded before.
-    #[arg(long, value_name = "RATE", default_value_t = 10.0)]
+    #[arg(long, value_name = "RATE", default_value_t = 10.0, value_parser = args::number(RATES))]
     to: f64,
     /// Steps between them.
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = args::whole::<u32>(10..=100_000))]
     steps: u32,
     /// Where the picture of loss by rate goes.
     #[arg(long, value_name = "FILE.png", default_value = "lr-find.png")]
@@ -67,6 +70,9 @@ pub(crate) struct LrFindArgs {
     #[arg(long, short)]
     quiet: bool,
 }
+
+/// Rates that can be tried.
+const RATES: Bounds = Bounds::new(1e-30, 1e30);
 
 #[derive(Serialize)]
 struct Report {
@@ -115,28 +121,30 @@ fn sweep(
 /// Tests, draws, prints.
 pub(crate) fn run(args: &LrFindArgs) -> Result<()> {
     let LrFindArgs { from, to, .. } = *args;
-    if !(from > 0.0 && to > from && to.is_finite()) {
-        bail!("--from {from} --to {to}: positive rates expected, the second one larger");
+    if from >= to {
+        bail!("--from {from} --to {to}: --to must be above --from");
     }
     if args.out.extension().is_none_or(|extension| extension != "png") {
-        bail!("--out {}: a name that ends in .png expected", args.out.display());
+        bail!("--out {}: the name must end in .png", args.out.display());
     }
+    output::check_file(&args.out)?;
     let changes = Changes {
         data: args.data.as_deref(),
         seed: args.seed,
         set: &args.set,
         ..Changes::default()
     };
-    let recipe = match &args.file {
+    let (recipe, dropped) = match &args.file {
         Some(file) => {
             let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-            Recipe::resolve(&file.display().to_string(), &text, &changes)?
+            Recipe::resolve_with_notes(&file.display().to_string(), &text, &changes)?
         }
         None => {
             let text = Recipe::text(&args.recipe)?;
-            Recipe::resolve(&format!("recipe `{}`", args.recipe), text, &changes)?
+            Recipe::resolve_with_notes(&format!("recipe `{}`", args.recipe), text, &changes)?
         }
     };
+    dropped.iter().for_each(|why| output::note(format_args!("dropped: {why}")));
     let (trainer, mut state) = Trainer::new(recipe, Asked::default(), None)?;
     let rates = curve::rates(from, to, args.steps as usize);
     let progress = Progress::new(rates.len() as u64, 0, args.quiet || args.json, None);
@@ -174,7 +182,7 @@ pub(crate) fn run(args: &LrFindArgs) -> Result<()> {
 }
 
 fn print(report: &Report, json: bool) -> Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = output::stdout();
     if json {
         writeln!(out, "{}", serde_json::to_string(report)?)?;
         return Ok(());

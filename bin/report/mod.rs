@@ -18,7 +18,7 @@ mod profile;
 mod samples;
 mod subject;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
@@ -30,6 +30,7 @@ use self::curves::charts;
 use self::html::Html;
 use self::model::{Extent, Section};
 use self::subject::Subject;
+use crate::output;
 
 /// Write a page about one run, or about several beside each other: curves, configs, and what the models do. One HTML file that
 /// needs nothing else, no network either.
@@ -88,6 +89,7 @@ struct Reported {
 
 /// Reads, draws and writes.
 pub(crate) fn run(args: &ReportArgs) -> Result<()> {
+    output::check_file(&args.out)?;
     let (mut subjects, passed_over) = subjects(&args.runs)?;
     let extent = Extent {
         samples: args.samples.into(),
@@ -126,14 +128,14 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
         runs: subjects.iter().zip(&sections).map(reported).collect(),
         passed_over,
     };
-    let mut out = io::stdout().lock();
+    let mut out = output::stdout();
     if args.json {
         writeln!(out, "{}", serde_json::to_string(&report)?)?;
         return Ok(());
     }
-    report.passed_over.iter().for_each(|error| eprintln!("passed over: {error}"));
+    report.passed_over.iter().for_each(|error| output::note(format_args!("passed over: {error}")));
     for run in &report.runs {
-        run.notes.iter().for_each(|note| eprintln!("{}: {note}", run.run));
+        run.notes.iter().for_each(|note| output::note(format_args!("{}: {note}", run.run)));
     }
     let (runs, kilobytes) = (report.runs.len(), report.bytes.div_ceil(1000));
     let runs = if runs == 1 { "1 run".to_owned() } else { format!("{runs} runs") };

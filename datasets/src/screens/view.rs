@@ -7,6 +7,7 @@ use super::{LeftOut, Screen};
 /// A band across the screen whose places training does not see, from `top` up to and without `bottom`, in fractions of the
 /// canvas.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Band {
     /// The upper edge, from 0 to 1.
     pub top: f32,
