@@ -79,7 +79,7 @@ impl Progress {
             self.last_line.set(Instant::now());
             let each = self.start.elapsed().as_secs_f64() / (step - self.first).max(1) as f64;
             let left = each * (self.total - step) as f64;
-            note(&format!("step {step}/{}  {}  ETA {left:.0} s", self.total, state()));
+            note(format!("step {step}/{}  {}  ETA {left:.0} s", self.total, state()));
         }
     }
 

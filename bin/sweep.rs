@@ -80,10 +80,8 @@ struct Group {
 }
 
 pub(crate) fn run(args: &SweepArgs) -> Result<()> {
-    let grid = args.grid.iter().chain(&args.set);
-    if let Some(seed) =
-        grid.filter(|pair| pair.split('=').next().map(str::trim) == Some("seed")).next()
-    {
+    let mut grid = args.grid.iter().chain(&args.set);
+    if let Some(seed) = grid.find(|pair| pair.split('=').next().map(str::trim) == Some("seed")) {
         bail!(
             "{seed} and --seeds {} contradict each other: a sweep's seeds are 0, 1, …",
             args.seeds
