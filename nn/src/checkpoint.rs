@@ -1,6 +1,6 @@
 //! Tensors in safetensors files: an 8-byte length, a JSON header, the bytes. Readable from Python.
 //!
-//! What [`write`] writes carries a checksum in its metadata: XXH3 (64 bits) of the whole file, in which the 16 digits of the
+//! What [`write()`] writes carries a checksum in its metadata: XXH3 (64 bits) of the whole file, in which the 16 digits of the
 //! checksum itself are zeros. [`TensorFile::read`] verifies it. Files of others, which have none, are read without.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
-use tensor::{Float, MAX_RANK, Tensor};
+use tensor::{Float, MAX_RANK, Shape, Tensor};
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -85,7 +85,7 @@ pub struct TensorFile {
 
 impl TensorFile {
     /// Reads a file and checks its header: sizes and offsets lie inside the file. A checksum is verified if there is one;
-    /// what [`write`] wrote has one.
+    /// what [`write()`] wrote has one.
     ///
     /// # Errors
     /// If the file cannot be read, is no safetensors file, or is not what was written.
@@ -245,8 +245,7 @@ impl TensorFile {
             )));
         }
         // An empty tensor may claim any other sizes.
-        let mut sizes = shape.iter().filter(|size| **size > 0);
-        if sizes.try_fold(1_usize, |product, size| product.checked_mul(*size)).is_none() {
+        if Shape::try_new(shape).is_none() {
             return Err(self.error(format!("tensor `{name}`: {shape:?} is too large")));
         }
         let (from, to) = info.data_offsets;
