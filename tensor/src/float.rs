@@ -274,13 +274,16 @@ impl Float for f64 {
     }
     #[inline(always)]
     fn gelu(self, _: Simd) -> f64 {
-        // x·Φ(x) with Φ(x) = ½ erfc(−x/√2): no cancellation in the left tail.
-        0.5 * self * libm::erfc(-self * std::f64::consts::FRAC_1_SQRT_2)
+        // x·Φ(x) with Φ(x) = ½ erfc(−x/√2): no cancellation in the left tail. At −40 it is 0, and −∞·0 must not become
+        // NaN.
+        let x = if self < -40.0 { -40.0 } else { self };
+        0.5 * x * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)
     }
     #[inline(always)]
     fn gelu_derivative(self, _: Simd) -> f64 {
-        let density = f64::exp(-0.5 * self * self) / (2.0 * std::f64::consts::PI).sqrt();
-        0.5 * libm::erfc(-self * std::f64::consts::FRAC_1_SQRT_2) + self * density
+        let x = self.clamp(-40.0, 40.0); // the density is 0 there, and ∞·0 must not become NaN
+        let density = f64::exp(-0.5 * x * x) / (2.0 * std::f64::consts::PI).sqrt();
+        0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2) + x * density
     }
     fn sin_slice(x: &mut [f64]) {
         x.iter_mut().for_each(|x| *x = f64::sin(*x));

@@ -70,11 +70,11 @@ impl<E: Float> Tensor<E> {
         )
     }
 
-    /// max(x, 0).
+    /// max(x, 0); NaN for NaN.
     pub fn relu(&self) -> Self {
         self.map(
             #[inline(always)]
-            |x, _| if x > E::ZERO { x } else { E::ZERO },
+            |x, _| if E::ZERO > x { E::ZERO } else { x },
         )
     }
 

@@ -26,13 +26,14 @@ impl<E: Float> Var<E> {
         Op::new("mul", &a * &b).wrt(self, move |g| g * &b).wrt(rhs, move |g| g * &a).record()
     }
 
-    /// a/b, with derivatives 1/b and −a/b².
+    /// a/b, with derivatives 1/b and −a/b², as −(1/b)·(a/b): b² may be out of range where the derivative is not.
     #[track_caller]
     pub fn div(&self, rhs: &Self) -> Self {
-        let (a, b, b_too) = (self.value().clone(), rhs.value().clone(), rhs.value().clone());
-        Op::new("div", &a / &b)
+        let (y, b, b_too) = (self.value() / rhs.value(), rhs.value().clone(), rhs.value().clone());
+        let saved = y.clone();
+        Op::new("div", y)
             .wrt(self, move |g| g / &b_too)
-            .wrt(rhs, move |g| -(g * &(&a / &b.square())))
+            .wrt(rhs, move |g| -(g / &b * &saved))
             .record()
     }
 

@@ -1,15 +1,15 @@
 //! Scaled dot-product attention (Vaswani et al. 2017), tiled with an online softmax (Dao et al. 2022).
 //!
 //! Scores never leave the cache: a tile of queries meets a tile of keys, and running maxima and sums rescale what was
-//! accumulated so far. Only the log-sum-exp of each row is saved; the backward pass computes the tiles again. Heads are
-//! read through strides, wherever a projection left them.
+//! accumulated so far. Only the log-sum-exp of each row is saved, in two parts; the backward pass computes the tiles again.
+//! Heads are read through strides, wherever a projection left them.
 
 use tensor::{
     Float, LANES, MatMut, MatRef, Packed, Simd, Tensor, dot_row, fold_lanes, gemm, par, sum_row,
 };
 
 use super::rotate;
-use super::softmax::{larger, larger_of};
+use super::softmax::{LogSum, larger, larger_of, nan, softmax_limit};
 use crate::{Op, Var};
 
 /// Queries of a tile, at most.
@@ -24,7 +24,8 @@ const KEYS: usize = 384;
 pub struct Attention<E: Float = f32> {
     /// Query i sees the keys 0 ..= i only. Needs as many keys as queries.
     pub causal: bool,
-    /// Added to the scores, broadcast to [B, H, Nq, Nk]; −∞ hides a key. A query that sees no key gives zeros.
+    /// Added to the scores, broadcast to [B, H, Nq, Nk]; −∞ hides a key. A query that sees no key gives zeros, and so are
+    /// its gradients. Hidden values are multiplied by 0, so they have to be finite.
     pub mask: Option<Var<E>>,
     /// Angles of queries and of keys, each broadcast to [B, H, N, D/2], by which they are turned first; see [`rotate`].
     pub angles: Option<[Var<E>; 2]>,
@@ -34,7 +35,10 @@ pub struct Attention<E: Float = f32> {
 /// [B, Nq, H·D], heads side by side.
 ///
 /// With scores s, probabilities p and output o: dv = pᵀ·g, dp = g·vᵀ, ds = p∘(dp − Σ g∘o), dq = ds·k/√D,
-/// dk = dsᵀ·q/√D, and ds for the mask, which is the only thing here that takes Nq·Nk numbers. The composed twin is [`attention_composed`](crate::attention_composed).
+/// dk = dsᵀ·q/√D, and ds for the mask, which is the only thing here that takes Nq·Nk numbers.
+///
+/// A score of +∞ takes all the weight, as in the limit; several have no limit and give NaN, as does a NaN, or −∞ at every
+/// key although the mask hides not all of them. The composed twin is [`attention_composed`](crate::attention_composed).
 ///
 /// # Panics
 /// If the shapes disagree.
@@ -215,6 +219,17 @@ impl<E: Float> Task<E> {
         if self.causal { end } else { self.nk }
     }
 
+    /// Whether a query sees no key at all.
+    #[cold]
+    fn hides_all(&self, at: usize, query: usize) -> bool {
+        let seen = self.visible(query + 1);
+        let Some(mask) = &self.mask else { return seen == 0 };
+        let strides = mask.strides();
+        let lead = [at / self.heads, at % self.heads, query];
+        let start: usize = lead.iter().enumerate().map(|(axis, i)| i * strides.get(axis)).sum();
+        (0..seen).all(|key| mask.storage()[start + key * strides.get(3)] == -E::INFINITY)
+    }
+
     /// Scores of a tile: scale·q·kᵀ + mask, into the rows of `scores`, and −∞ after them up to whole registers.
     fn scores(
         &self,
@@ -256,26 +271,26 @@ impl<E: Float> Task<E> {
         }
     }
 
-    /// The output [B, Nq, H·D], and the log-sum-exp of the scores of each row [B·H, Nq].
+    /// The output [B, Nq, H·D], and the log-sum-exp of the scores of each row in two parts [B·H, 2, Nq].
     fn forward(&self) -> (Tensor<E>, Tensor<E>) {
         let (count, nq, d) = (self.count(), self.nq, self.d);
         let batch = self.q.dims()[0];
         let mut output = Tensor::build([batch, nq, self.heads * d], |_| {});
         let out = output.data_mut();
-        let mut row_lse = Tensor::build([count, nq], |_| {});
+        let mut row_lse = Tensor::build([count, 2, nq], |_| {});
         let all_lse = row_lse.data_mut();
         for_each_head(
             count,
             self.work(2),
             |at| {
-                let mut head = Tensor::build([nq, d + 1], |_| {}); // the output's rows, then the log-sum-exps
+                let mut head = Tensor::build([nq, d + 2], |_| {}); // the output's rows, then the log-sum-exps
                 let (rows, lse) = head.data_mut().split_at_mut(nq * d);
                 self.forward_head(at, rows, lse);
                 head
             },
             |at, head| {
                 let (rows, lse) = head.data().split_at(nq * d);
-                all_lse[at * nq..(at + 1) * nq].copy_from_slice(lse);
+                all_lse[2 * at * nq..2 * (at + 1) * nq].copy_from_slice(lse);
                 for (i, row) in rows.chunks(d.max(1)).enumerate() {
                     let to = ((at / self.heads * nq + i) * self.heads + at % self.heads) * d;
                     out[to..to + d].copy_from_slice(row);
@@ -290,9 +305,11 @@ impl<E: Float> Task<E> {
         let scores = scores.data_mut();
         let k_tiles = self.tiles(|first, keys| self.rows(&self.k, at, first, keys).t());
         let v_tiles = self.tiles(|first, keys| self.rows(&self.v, at, first, keys));
+        let (tops, rests) = lse.split_at_mut(self.nq);
+        let lse = tops.chunks_mut(tile).zip(rests.chunks_mut(tile));
         let mut start = 0;
-        for (out, lse) in out.chunks_mut((tile * d).max(1)).zip(lse.chunks_mut(tile)) {
-            let queries = lse.len();
+        for (out, (tops, rests)) in out.chunks_mut((tile * d).max(1)).zip(lse) {
+            let queries = tops.len();
             let mut sums = [E::ZERO; QUERIES];
             let mut maxima = [-E::INFINITY; QUERIES];
             let visible = self.visible(start + queries);
@@ -326,11 +343,15 @@ impl<E: Float> Task<E> {
                 #[inline(always)]
                 |simd| {
                     for i in 0..queries {
-                        let scale = if sums[i] > E::ZERO { E::ONE / sums[i] } else { E::ZERO };
+                        let mut scale = E::ONE / sums[i];
+                        if sums[i] == E::ZERO {
+                            let hides = self.hides_all(at, start + i);
+                            [scale, sums[i]] = if hides { [E::ZERO; 2] } else { [nan(); 2] };
+                        }
                         for out in &mut out[i * d..(i + 1) * d] {
                             *out *= scale;
                         }
-                        lse[i] = maxima[i] + sums[i].ln(simd);
+                        (tops[i], rests[i]) = (maxima[i], sums[i].ln(simd));
                     }
                 },
             );
@@ -404,7 +425,8 @@ impl<E: Float> Task<E> {
             let several = self.visible(start + queries) > KEYS;
             let g_packed = pack_if(several, g_rows);
             let q_packed = pack_if(several, rows(&self.q, start, queries));
-            let lse = &row_lse[at * nq + start..][..queries];
+            let [tops, rests] =
+                [0, 1].map(|part| &row_lse[(2 * at + part) * nq + start..][..queries]);
             let mut deltas = [E::ZERO; QUERIES]; // Σ g∘o = Σ p∘dp of each row
             E::vectorize(
                 #[inline(always)]
@@ -429,13 +451,15 @@ impl<E: Float> Task<E> {
                         let rows = p.chunks_exact_mut(stride).zip(ds.chunks_exact_mut(stride));
                         for (i, (p, ds)) in rows.enumerate() {
                             let (p, ds) = (&mut p[..width], &mut ds[..width]);
-                            let (lse, delta) = (lse[i], deltas[i]);
-                            if lse == -E::INFINITY {
-                                p.fill(-E::INFINITY); // a row that sees nothing: −∞ − 0, not −∞ + ∞
+                            let (max, rest, delta) = (tops[i], rests[i], deltas[i]);
+                            if max.is_finite() {
+                                for p in p.iter_mut() {
+                                    *p = (*p - max - rest).exp_nonpositive(simd);
+                                }
+                            } else {
+                                weights_of_limit(p, LogSum { max, rest });
                             }
-                            let lse = if lse == -E::INFINITY { E::ZERO } else { lse };
-                            for (p, ds) in p.iter_mut().zip(ds) {
-                                *p = (*p - lse).exp_nonpositive(simd); // but for the rounding of lse
+                            for (p, ds) in p.iter().zip(ds) {
                                 *ds = *p * (*ds - delta);
                             }
                         }
@@ -484,11 +508,10 @@ fn online_softmax<E: Float>(row: &mut [E], max: &mut E, sum: &mut E, simd: Simd)
         larger(&mut maxima, chunk);
     }
     let new_max = larger_of(fold_lanes(maxima, larger_of), *max);
-    if new_max == -E::INFINITY {
-        row.fill(E::ZERO);
-        return E::ONE;
+    if !new_max.is_finite() {
+        return online_limit(row, new_max, max, sum);
     }
-    // Before the first score there is nothing to bring anywhere.
+    // Before the first score there is nothing to bring anywhere, but maybe a NaN, which the sum keeps.
     let same = *max == new_max || *max == -E::INFINITY;
     let rescale = if same { E::ONE } else { (*max - new_max).exp(simd) };
     let mut sums = [E::ZERO; LANES];
@@ -501,6 +524,34 @@ fn online_softmax<E: Float>(row: &mut [E], max: &mut E, sum: &mut E, simd: Simd)
     *sum = *sum * rescale + sum_row(&sums);
     *max = new_max;
     rescale
+}
+
+/// [`online_softmax`] if the largest score so far is infinite.
+#[cold]
+#[inline(never)]
+fn online_limit<E: Float>(row: &mut [E], new_max: E, max: &mut E, sum: &mut E) -> E {
+    let of_row = softmax_limit(row);
+    let before = if *max == new_max { *sum } else { *sum * E::ZERO };
+    let rescale = if *max == new_max { E::ONE } else { E::ZERO };
+    *max = new_max;
+    *sum = before + of_row;
+    if *sum > E::ONE {
+        *sum = nan(); // one +∞ more
+    }
+    rescale
+}
+
+/// Replaces the scores of a row whose largest is infinite by their weights.
+#[cold]
+#[inline(never)]
+fn weights_of_limit<E: Float>(row: &mut [E], LogSum { max, rest }: LogSum<E>) {
+    for p in row {
+        *p = match () {
+            () if rest == -E::INFINITY => E::ZERO, // nothing is seen
+            () if *p == max => (E::ZERO - rest) + E::ONE,
+            () => E::ZERO * rest,
+        };
+    }
 }
 
 /// Computes each head, on all threads if so much work in all pays for it, and hands the results over in order.

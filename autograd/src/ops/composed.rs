@@ -8,28 +8,48 @@ use crate::Var;
 /// [`Var::softmax`], composed.
 #[track_caller]
 pub fn softmax_composed<E: Float>(x: &Var<E>, axis: isize) -> Var<E> {
-    let max = x.value().max(axis).unsqueeze(axis_after_removal(x, axis)).into();
-    let e = x.sub(&max).exp();
-    e.div(&e.sum_keep(&[axis]))
+    let Some(max) = largest(x, axis) else { return x.clone() };
+    let hidden = max.eq(&scalar(-E::INFINITY)); // rows of −∞ alone
+    let e = shifted(&Var::where_(&hidden, &scalar(E::ZERO).into(), x), axis).exp();
+    Var::where_(&hidden, &scalar(E::ZERO).into(), &e.div(&e.sum_keep(&[axis])))
 }
 
 /// [`Var::log_softmax`], composed.
 #[track_caller]
 pub fn log_softmax_composed<E: Float>(x: &Var<E>, axis: isize) -> Var<E> {
-    let max = x.value().max(axis).unsqueeze(axis_after_removal(x, axis)).into();
-    let shifted = x.sub(&max);
+    if largest(x, axis).is_none() {
+        return x.clone();
+    }
+    let shifted = shifted(x, axis);
     shifted.sub(&shifted.exp().sum_keep(&[axis]).ln())
 }
 
-fn axis_after_removal<E: Float>(x: &Var<E>, axis: isize) -> isize {
-    x.shape().axis(axis) as isize
+fn scalar<E: Float>(x: E) -> Tensor<E> {
+    Tensor::scalar(x)
 }
 
-/// [`Var::gelu`], composed: x·½(1 + erf(x/√2)).
+/// The largest elements along `axis`, which stays with size 1; NaN where there is one. `None` if the axis is empty.
+#[track_caller]
+fn largest<E: Float>(x: &Var<E>, axis: isize) -> Option<Tensor<E>> {
+    let axis = x.shape().axis(axis) as isize;
+    (x.value().dim(axis) > 0).then(|| x.value().max(axis).unsqueeze(axis))
+}
+
+/// x − max x along `axis`, and its limit where that is +∞: 0 there and −∞ elsewhere, NaN if there are several.
+#[track_caller]
+fn shifted<E: Float>(x: &Var<E>, axis: isize) -> Var<E> {
+    let Some(max) = largest(x, axis) else { return x.clone() };
+    let top = x.value().eq(&scalar(E::INFINITY));
+    let several = top.sum_keep(&[axis]).gt(&scalar(E::ONE));
+    let limit = Tensor::where_(&several, &scalar(super::softmax::nan()), &scalar(E::ZERO));
+    Var::where_(&top, &limit.into(), &x.sub(&max.into()))
+}
+
+/// [`Var::gelu`], composed: x·½(1 + erf(x/√2)), which is 0 from −40 down.
 #[track_caller]
 pub fn gelu_composed<E: Float>(x: &Var<E>) -> Var<E> {
     let phi = x.scale(E::from_f64(std::f64::consts::FRAC_1_SQRT_2)).erf().add_scalar(E::ONE);
-    x.mul(&phi.scale(E::from_f64(0.5)))
+    x.clamp(E::from_f64(-40.0), E::INFINITY).mul(&phi.scale(E::from_f64(0.5)))
 }
 
 /// [`layer_norm`](crate::layer_norm), composed.
@@ -109,16 +129,20 @@ pub fn attention_weights<E: Float>(q: &Var<E>, k: &Var<E>, options: &Attention<E
         None => x.clone(),
     };
     let (q, k) = (turned(q, 0), turned(k, 1));
-    let mut scores = q.matmul(&k.transpose(-2, -1)).scale(E::from_f64(1.0 / (d as f64).sqrt()));
-    if let Some(mask) = &options.mask {
-        scores = scores.add(mask);
-    }
+    let products = q.matmul(&k.transpose(-2, -1)).scale(E::from_f64(1.0 / (d as f64).sqrt()));
+    let mut mask = options.mask.clone().unwrap_or_else(|| scalar(E::ZERO).into());
     if options.causal {
-        let hidden =
+        let future =
             Tensor::from_fn([nq, nq], |i| if i % nq > i / nq { -E::INFINITY } else { E::ZERO });
-        scores = scores.add(&hidden.into());
+        mask = mask.add(&future.into());
     }
-    softmax_composed(&scores, -1)
+    let scores = products.add(&mask);
+    // A query whose keys are all hidden has no weights; one whose scores are all −∞ without that has no limit.
+    let weights = softmax_composed(&scores, -1);
+    let is_hidden = |x: &Var<E>| largest(x, -1).map(|max| max.eq(&scalar(-E::INFINITY)));
+    let given = is_hidden(&mask.expand(scores.shape()));
+    let (Some(lost), Some(given)) = (is_hidden(&scores), given) else { return weights };
+    Var::where_(&lost.gt(&given), &scalar(super::softmax::nan()).into(), &weights)
 }
 
 /// [`self_attention`](crate::self_attention), composed.
@@ -158,5 +182,7 @@ pub fn cross_entropy_composed<E: Float>(
     let total: f64 = targets.iter().filter(|&&t| counts(t)).map(|&t| weight(t)).sum();
     let normalizer = options.normalizer.unwrap_or(if total == 0.0 { 1.0 } else { total });
     let log_p = log_softmax_composed(&logits.reshape([targets.len(), classes]), -1);
-    log_p.mask(mass).sum_all().scale(E::from_f64(-1.0 / normalizer))
+    // A class without mass does not count, even if its logarithm is infinite.
+    let counted = Var::where_(&mass, &log_p, &scalar(E::ZERO).into());
+    counted.mask(mass).sum_all().scale(E::from_f64(-1.0 / normalizer))
 }

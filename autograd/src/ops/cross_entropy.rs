@@ -2,7 +2,7 @@
 
 use tensor::{Float, Simd, Tensor, par, sum_row};
 
-use super::softmax::log_sum_exp;
+use super::softmax::LogSum;
 use crate::{Op, Var};
 
 /// Options of [`cross_entropy`]; the default has none.
@@ -23,11 +23,12 @@ pub struct CrossEntropy {
 /// L = Σᵣ lᵣ / Σᵣ w(tᵣ), lᵣ = (1 − ε)·w(tᵣ)·(z − x_tᵣ) + ε/C · Σ_c w(c)·(z − x_c), z = ln Σ_c e^(x_c),
 ///
 /// which is PyTorch's definition. With p = softmax(x), dx_c = g·(W·p_c − target mass of c) / normalizer, where W is the
-/// row's total mass. Without any counted row the loss is 0. The composed twin is
+/// row's total mass. Without any counted row the loss is 0. Ignored rows are not read; else infinite logits and NaN count
+/// as in [`Var::log_softmax`], and a class without mass may be hidden by −∞. The composed twin is
 /// [`cross_entropy_composed`](crate::cross_entropy_composed).
 ///
 /// # Panics
-/// If there is not one target per row, or if a target is not a class.
+/// If there is not one target per row, if a target is not a class, or if the label smoothing is not from 0 to 1.
 #[track_caller]
 pub fn cross_entropy<E: Float>(
     logits: &Var<E>,
@@ -39,7 +40,8 @@ pub fn cross_entropy<E: Float>(
     let masses = Masses::new(options, classes, rows, targets);
     let source = logits.value().contiguous();
     let work = par::work(&[source.len(), par::FUNCTION]);
-    let mut losses = vec![(E::ZERO, E::ZERO); rows]; // loss and ln Σ e^x of each row
+    let none = LogSum { max: E::ZERO, rest: E::ZERO };
+    let mut losses = vec![(E::ZERO, none); rows]; // loss and ln Σ e^x of each row
     {
         let x = source.data();
         par::for_chunks(&mut losses, 64, work, |first, losses| {
@@ -92,9 +94,19 @@ struct Masses<E> {
 impl<E: Float> Masses<E> {
     #[track_caller]
     fn new(options: &CrossEntropy, classes: usize, rows: usize, targets: &[usize]) -> Self {
-        assert_eq!(targets.len(), rows, "cross_entropy: one target per row");
+        assert!(
+            targets.len() == rows,
+            "cross_entropy: {} targets for {rows} rows of logits",
+            targets.len()
+        );
+        let smoothing = options.label_smoothing;
+        let fits = (0.0..=1.0).contains(&smoothing);
+        assert!(fits, "cross_entropy: label smoothing must be from 0 to 1, found {smoothing}");
         let weights = options.class_weights.as_deref();
-        assert!(weights.is_none_or(|w| w.len() == classes), "cross_entropy: one weight per class");
+        if let Some(weights) = weights {
+            let found = weights.len();
+            assert!(found == classes, "cross_entropy: {found} weights for {classes} classes");
+        }
         let counted = targets.iter().filter(|&&t| Some(t) != options.ignore_index);
         let mut weight = 0.0;
         for &target in counted {
@@ -113,23 +125,23 @@ impl<E: Float> Masses<E> {
 
     /// Loss and ln Σ eˣ of a row.
     #[inline(always)]
-    fn loss(&self, target: usize, x: &[E], simd: Simd) -> (E, E) {
+    fn loss(&self, target: usize, x: &[E], simd: Simd) -> (E, LogSum<E>) {
         if Some(target) == self.ignored {
-            return (E::ZERO, E::ZERO);
+            return (E::ZERO, LogSum { max: E::ZERO, rest: E::ZERO });
         }
-        let z = log_sum_exp(x, simd);
+        let z = LogSum::of(x, simd);
         let weight = |c: usize| self.weights.as_ref().map_or(E::ONE, |w| w[c]);
-        let mut loss = self.target * weight(target) * (z - x[target]);
+        let cost = |mass: E, c: usize| mass * weight(c) * -z.log_share(x[c]);
+        let mut loss = if self.target == E::ZERO { E::ZERO } else { cost(self.target, target) };
         if self.spread != E::ZERO {
-            let all = (0..x.len()).map(|c| weight(c) * (z - x[c])).sum::<E>();
-            loss += self.spread * all;
+            loss += self.spread * (0..x.len()).map(|c| cost(E::ONE, c)).sum::<E>();
         }
         (loss, z)
     }
 
     /// g·dl/dx of a row.
     #[inline(always)]
-    fn gradient(&self, target: usize, x: &[E], z: E, g: E, out: &mut [E], simd: Simd) {
+    fn gradient(&self, target: usize, x: &[E], z: LogSum<E>, g: E, out: &mut [E], simd: Simd) {
         if Some(target) == self.ignored {
             return out.fill(E::ZERO);
         }
@@ -138,14 +150,14 @@ impl<E: Float> Masses<E> {
                 // The masses sum to 1.
                 let spread = self.spread;
                 for (out, x) in out.iter_mut().zip(x) {
-                    *out = g * ((*x - z).exp(simd) - spread);
+                    *out = g * (z.log_share(*x).exp(simd) - spread);
                 }
                 out[target] -= g * self.target;
             }
             Some(w) => {
                 let mass = self.target * w[target] + self.spread * w.iter().copied().sum::<E>();
                 for ((out, x), w) in out.iter_mut().zip(x).zip(w) {
-                    *out = g * (mass * (*x - z).exp(simd) - self.spread * *w);
+                    *out = g * (mass * z.log_share(*x).exp(simd) - self.spread * *w);
                 }
                 out[target] -= g * self.target * w[target];
             }
@@ -183,6 +195,52 @@ mod tests {
         let loss = cross_entropy(&x, &[0, 1, 7], &weighted).value().item();
         let expected = (2f64.ln() + 3.0 * (4.0f64 / 3.0).ln()) / 4.0;
         assert!((loss - expected).abs() < 1e-15, "{loss} {expected}");
+    }
+
+    #[test]
+    fn large_equal_logits_cost_what_small_ones_do() {
+        for size in [1e4f32, 1e6, 1e7, 1e30] {
+            let tape = Tape::new();
+            let x = tape.leaf(Tensor::full([1, 2], size));
+            let loss = cross_entropy(&x, &[0], &CrossEntropy::default());
+            assert!((loss.value().item() - std::f32::consts::LN_2).abs() < 1e-7, "{loss:?}");
+            let g = tape.backward(&loss).get(&x).expect("tracked").to_vec();
+            assert!((g[0] + 0.5).abs() < 1e-6 && (g[1] - 0.5).abs() < 1e-6, "{g:?}");
+        }
+    }
+
+    #[test]
+    fn infinite_logits_cost_what_they_do_in_the_limit_and_a_nan_is_kept() {
+        let top = f32::INFINITY;
+        let ignoring = CrossEntropy { ignore_index: Some(1), ..CrossEntropy::default() };
+        let cases = [
+            ([top, 0.0], 0, 0.0),
+            ([top, 0.0], 1, top),
+            ([0.0, -top], 0, 0.0),
+            ([0.0, -top], 1, top),
+            ([top, top], 0, f32::NAN),
+            ([-top, -top], 0, f32::NAN),
+            ([f32::NAN, 0.0], 1, f32::NAN),
+            ([0.0, f32::NAN], 0, f32::NAN),
+        ];
+        for (logits, target, expected) in cases {
+            let x: Var = Var::constant(Tensor::from_vec([1, 2], logits.to_vec()));
+            for twin in [cross_entropy, crate::cross_entropy_composed] {
+                let loss = twin(&x, &[target], &CrossEntropy::default()).value().item();
+                let same = loss == expected || (loss.is_nan() && expected.is_nan());
+                assert!(same, "{logits:?} {target}: {loss}");
+                if target == 1 {
+                    assert_eq!(twin(&x, &[1], &ignoring).value().item(), 0.0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "cross_entropy: label smoothing must be from 0 to 1, found 2")]
+    fn more_smoothing_than_there_is_mass_is_refused() {
+        let options = CrossEntropy { label_smoothing: 2.0, ..CrossEntropy::default() };
+        cross_entropy(&Var::<f32>::constant(Tensor::zeros([1, 2])), &[0], &options);
     }
 
     #[test]

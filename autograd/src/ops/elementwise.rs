@@ -1,6 +1,6 @@
 //! Functions of one element.
 
-use tensor::{Float, Tensor};
+use tensor::{Float, Simd, Tensor};
 
 use crate::{Op, Var};
 
@@ -34,7 +34,7 @@ impl<E: Float> Var<E> {
     #[track_caller]
     pub fn recip(&self) -> Self {
         let y = self.value().recip();
-        Op::new("recip", y.clone()).wrt(self, move |g| -(g * &y.square())).record()
+        Op::new("recip", y.clone()).wrt(self, move |g| -(g * &y * &y)).record()
     }
 
     /// √x, with derivative 1/(2√x): infinite at 0.
@@ -58,22 +58,25 @@ impl<E: Float> Var<E> {
         Op::new("ln", x.ln()).wrt(self, move |g| g / &x).record()
     }
 
-    /// tanh x, with derivative 1 − tanh² x.
+    /// tanh x, with derivative 1 − tanh² x = 4u/(1 + u)², u = e^(−2|x|), which keeps its digits where tanh is nearly ±1.
     #[track_caller]
     pub fn tanh(&self) -> Self {
-        let y = self.value().tanh();
+        let x = self.value().clone();
         let vjp = {
-            let y = y.clone();
+            let x = x.clone();
             move |g: Tensor<E>| {
                 g.into_zip(
-                    &y,
+                    &x,
                     "tanh",
                     #[inline(always)]
-                    |g, y, _| g * (E::ONE - y * y),
+                    |g, x, simd| {
+                        let two = E::from_f64(2.0);
+                        g * (two * two * bell(two * x, simd))
+                    },
                 )
             }
         };
-        Op::new("tanh", y).wrt(self, vjp).record()
+        Op::new("tanh", x.tanh()).wrt(self, vjp).record()
     }
 
     /// erf x, with derivative 2/√π · e^(−x²).
@@ -109,25 +112,26 @@ impl<E: Float> Var<E> {
         Op::new("cos", x.cos()).wrt(self, move |g| -(g * &x.sin())).record()
     }
 
-    /// σ(x) = 1/(1 + e^(−x)), with derivative σ(1 − σ).
+    /// σ(x) = 1/(1 + e^(−x)), with derivative σ(1 − σ) = u/(1 + u)², u = e^(−|x|), which keeps its digits where σ is nearly
+    /// 1.
     #[track_caller]
     pub fn sigmoid(&self) -> Self {
-        let y = self.value().sigmoid();
+        let x = self.value().clone();
         let vjp = {
-            let y = y.clone();
+            let x = x.clone();
             move |g: Tensor<E>| {
                 g.into_zip(
-                    &y,
+                    &x,
                     "sigmoid",
                     #[inline(always)]
-                    |g, y, _| g * y * (E::ONE - y),
+                    |g, x, simd| g * bell(x, simd),
                 )
             }
         };
-        Op::new("sigmoid", y).wrt(self, vjp).record()
+        Op::new("sigmoid", x.sigmoid()).wrt(self, vjp).record()
     }
 
-    /// max(x, 0), with derivative 1 above 0 and 0 elsewhere, at 0 too.
+    /// max(x, 0), with derivative 1 above 0 and 0 elsewhere, at 0 too; both NaN for NaN.
     #[track_caller]
     pub fn relu(&self) -> Self {
         let y = self.value().relu();
@@ -138,7 +142,15 @@ impl<E: Float> Var<E> {
                     &y,
                     "relu",
                     #[inline(always)]
-                    |g, y, _| if y > E::ZERO { g } else { E::ZERO },
+                    |g, y, _| {
+                        if y > E::ZERO {
+                            g
+                        } else if y <= E::ZERO {
+                            E::ZERO
+                        } else {
+                            y // NaN
+                        }
+                    },
                 )
             }
         };
@@ -164,7 +176,7 @@ impl<E: Float> Var<E> {
         Op::new("gelu", x.gelu()).wrt(self, vjp).record()
     }
 
-    /// |x|, with derivative the sign of x, 0 at 0.
+    /// |x|, with derivative the sign of x, 0 at 0; both NaN for NaN.
     #[track_caller]
     pub fn abs(&self) -> Self {
         let x = self.value().clone();
@@ -182,7 +194,10 @@ impl<E: Float> Var<E> {
         Op::new("abs", x.abs()).wrt(self, vjp).record()
     }
 
-    /// x limited to [low, high], with derivative 1 inside, bounds included, and 0 outside.
+    /// x limited to [low, high], with derivative 1 inside, bounds included, and 0 outside; both NaN for NaN.
+    ///
+    /// # Panics
+    /// Unless low ≤ high.
     #[track_caller]
     pub fn clamp(&self, low: E, high: E) -> Self {
         let x = self.value().clone();
@@ -194,7 +209,13 @@ impl<E: Float> Var<E> {
                     "clamp",
                     #[inline(always)]
                     |g, x, _| {
-                        if low <= x && x <= high { g } else { E::ZERO }
+                        if low <= x && x <= high {
+                            g
+                        } else if x < low || x > high {
+                            E::ZERO
+                        } else {
+                            x // NaN
+                        }
                     },
                 )
             }
@@ -217,6 +238,14 @@ fn sign<E: Float>(x: E) -> E {
     } else if x < E::ZERO {
         -E::ONE
     } else {
-        E::ZERO
+        x // ±0 or NaN
     }
+}
+
+/// σ(x)·σ(−x) = u/(1 + u)² with u = e^(−|x|), the derivative of the logistic function.
+#[inline(always)]
+fn bell<E: Float>(x: E, simd: Simd) -> E {
+    let u = (-x.abs()).exp_nonpositive(simd);
+    let root = E::ONE + u;
+    u / (root * root)
 }

@@ -10,7 +10,9 @@ const ROWS: usize = 256;
 impl<E: Float> Var<E> {
     /// yᵢ = e^(xᵢ − max x) / Σⱼ e^(xⱼ − max x) along `axis`; dxᵢ = yᵢ (gᵢ − Σⱼ gⱼ yⱼ).
     ///
-    /// A row of −∞ alone gives zeros. The composed twin is [`softmax_composed`](crate::softmax_composed).
+    /// −∞ hides an element: its weight is 0, and a row of −∞ alone gives zeros, with a gradient of zeros. One +∞ takes all
+    /// the weight, as in the limit; several have no limit and give NaN, as does a NaN. The composed twin is
+    /// [`softmax_composed`](crate::softmax_composed).
     #[track_caller]
     pub fn softmax(&self, axis: isize) -> Self {
         let y = along_last(self.value(), axis, softmax_row);
@@ -34,9 +36,10 @@ impl<E: Float> Var<E> {
         Op::new("softmax", y).wrt(self, vjp).record()
     }
 
-    /// yᵢ = xᵢ − ln Σⱼ e^(xⱼ) along `axis`; dxᵢ = gᵢ − e^(yᵢ) Σⱼ gⱼ.
+    /// yᵢ = xᵢ − max x − ln Σⱼ e^(xⱼ − max x) along `axis`; dxᵢ = gᵢ − e^(yᵢ) Σⱼ gⱼ.
     ///
-    /// The composed twin is [`log_softmax_composed`](crate::log_softmax_composed).
+    /// One +∞ gives 0, and −∞ to the others, as in the limit. A row of −∞ alone or with several +∞ has no limit and gives NaN,
+    /// as does a NaN. The composed twin is [`log_softmax_composed`](crate::log_softmax_composed).
     #[track_caller]
     pub fn log_softmax(&self, axis: isize) -> Self {
         let y = along_last(
@@ -44,9 +47,9 @@ impl<E: Float> Var<E> {
             axis,
             #[inline(always)]
             |row, simd| {
-                let shift = log_sum_exp(row, simd);
+                let sum = LogSum::of(row, simd);
                 for x in row {
-                    *x -= shift;
+                    *x = sum.log_share(*x);
                 }
             },
         );
@@ -75,8 +78,9 @@ impl<E: Float> Var<E> {
 #[inline(always)]
 pub(crate) fn softmax_row<E: Float>(row: &mut [E], simd: Simd) {
     let max = max_of(row);
-    if max == -E::INFINITY {
-        return row.fill(E::ZERO);
+    if !max.is_finite() {
+        softmax_limit(row);
+        return;
     }
     for x in row.iter_mut() {
         *x = (*x - max).exp(simd);
@@ -87,28 +91,82 @@ pub(crate) fn softmax_row<E: Float>(row: &mut [E], simd: Simd) {
     }
 }
 
-/// ln Σ eˣ over a row, without overflow.
-#[inline(always)]
-pub(crate) fn log_sum_exp<E: Float>(row: &[E], simd: Simd) -> E {
-    let max = max_of(row);
-    if !max.is_finite() {
-        return max;
-    }
-    // Eight partial sums, so that the loop is vector code.
-    let mut sums = [E::ZERO; 8];
-    let mut chunks = row.chunks_exact(8);
-    for chunk in &mut chunks {
-        for (sum, x) in sums.iter_mut().zip(chunk) {
-            *sum += (*x - max).exp(simd);
-        }
-    }
-    for (sum, x) in sums.iter_mut().zip(chunks.remainder()) {
-        *sum += (*x - max).exp(simd);
-    }
-    max + sum_row(&sums).ln(simd)
+/// NaN.
+pub(crate) fn nan<E: Float>() -> E {
+    E::INFINITY - E::INFINITY
 }
 
-/// The largest element of a row, −∞ if there is none.
+/// Replaces a row whose largest number is infinite by the limit of e^(x − max), and returns its sum: 1 for one +∞, NaN
+/// for several or if there is a NaN, and 0 for −∞ alone.
+#[cold]
+#[inline(never)]
+pub(crate) fn softmax_limit<E: Float>(row: &mut [E]) -> E {
+    let sum = limit(row);
+    for x in row {
+        *x = if sum.is_finite() && *x == E::INFINITY { E::ONE } else { E::ZERO * sum };
+    }
+    sum
+}
+
+fn limit<E: Float>(row: &[E]) -> E {
+    let top = row.iter().filter(|x| **x == E::INFINITY).count();
+    let is_number = |x: &E| *x >= -E::INFINITY;
+    match top {
+        0 if row.iter().all(is_number) => E::ZERO,
+        1 if row.iter().all(is_number) => E::ONE,
+        _ => nan(),
+    }
+}
+
+/// ln Σ eˣ of a row in two parts, since the sum of a large maximum and a logarithm has lost the digits of the latter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogSum<E> {
+    /// The largest number.
+    pub(crate) max: E,
+    /// ln Σ e^(x − max): of an infinite maximum the limit, NaN if there is none.
+    pub(crate) rest: E,
+}
+
+impl<E: Float> LogSum<E> {
+    #[inline(always)]
+    pub(crate) fn of(row: &[E], simd: Simd) -> Self {
+        let max = max_of(row);
+        if !max.is_finite() {
+            return Self { max, rest: if limit(row) == E::ONE { E::ZERO } else { nan() } };
+        }
+        Self { max, rest: log_sum_exp(row, max, simd) }
+    }
+
+    /// x − ln Σ eˣ, the maximum first.
+    #[inline(always)]
+    pub(crate) fn log_share(self, x: E) -> E {
+        let shifted = if x == self.max { E::ZERO } else { x - self.max }; // not ∞ − ∞
+        shifted - self.rest
+    }
+}
+
+/// ln Σ e^(x − max) over a row: ln n + ln(1 + r) of n largest numbers and r = Σ e^(x − max)/n of the others, for beside 1 a
+/// small r would lose its digits.
+#[inline(always)]
+fn log_sum_exp<E: Float>(row: &[E], max: E, simd: Simd) -> E {
+    // Eight partial sums, so that the loop is vector code.
+    let (mut largest, mut others) = ([E::ZERO; 8], [E::ZERO; 8]);
+    for chunk in row.chunks(8) {
+        for ((largest, others), x) in largest.iter_mut().zip(&mut others).zip(chunk) {
+            let (is_max, e) = (*x == max, (*x - max).exp(simd));
+            *largest += if is_max { E::ONE } else { E::ZERO };
+            *others += if is_max { E::ZERO } else { e };
+        }
+    }
+    let count = sum_row(&largest);
+    let r = sum_row(&others) / count;
+    let one_more = E::ONE + r;
+    let rounded = one_more - E::ONE;
+    let log = if rounded == E::ZERO { r } else { one_more.ln(simd) * (r / rounded) };
+    if count == E::ONE { log } else { count.ln(simd) + log }
+}
+
+/// The largest element of a row, −∞ if there is none; NaN does not count.
 #[inline(always)]
 pub(crate) fn max_of<E: Float>(row: &[E]) -> E {
     let mut lanes = [-E::INFINITY; 16];
@@ -203,6 +261,55 @@ mod tests {
         let x = tape.leaf(Tensor::arange(6).reshape([2, 3]));
         let gradients = tape.backward(&x.softmax(0).sum_all());
         assert!(gradients.get(&x).expect("tracked").to_vec().iter().all(|g| g.abs() < 1e-15));
+    }
+
+    #[test]
+    fn a_nan_or_an_infinity_is_not_swallowed() {
+        const NAN: f32 = f32::NAN;
+        const TOP: f32 = f32::INFINITY;
+        let row = |x: &[f32]| Var::<f32>::constant(Tensor::from_vec([1, x.len()], x.to_vec()));
+        let same = |a: Var, b: &[f32]| {
+            let a = a.into_value().to_vec();
+            let equal = a.iter().zip(b).all(|(a, b)| a == b || (a.is_nan() && b.is_nan()));
+            assert!(equal, "{a:?} instead of {b:?}");
+        };
+        for softmax in [Var::softmax, crate::softmax_composed] {
+            same(softmax(&row(&[NAN, NAN]), -1), &[NAN; 2]);
+            same(softmax(&row(&[NAN, -TOP]), -1), &[NAN; 2]);
+            same(softmax(&row(&[1.0, NAN, 0.0]), -1), &[NAN; 3]);
+            same(softmax(&row(&[1.0, TOP, NAN]), -1), &[NAN; 3]);
+            same(softmax(&row(&[TOP, 1.0, -TOP]), -1), &[1.0, 0.0, 0.0]);
+            same(softmax(&row(&[TOP, TOP]), -1), &[NAN; 2]);
+            same(softmax(&row(&[-TOP, -TOP]), -1), &[0.0; 2]);
+        }
+        for log_softmax in [Var::log_softmax, crate::log_softmax_composed] {
+            same(log_softmax(&row(&[NAN, NAN]), -1), &[NAN; 2]);
+            same(log_softmax(&row(&[1.0, NAN, 0.0]), -1), &[NAN; 3]);
+            same(log_softmax(&row(&[TOP, 1.0, -TOP]), -1), &[0.0, -TOP, -TOP]);
+            same(log_softmax(&row(&[TOP, TOP]), -1), &[NAN; 2]);
+            same(log_softmax(&row(&[-TOP, -TOP]), -1), &[NAN; 2]);
+        }
+    }
+
+    #[test]
+    fn large_logits_keep_the_digits_of_the_logarithm() {
+        for size in [1e4f32, 1e6, 1e7, 1e30] {
+            let tape = Tape::new();
+            let x = tape.leaf(Tensor::full([1, 2], size));
+            let y = x.log_softmax(-1);
+            assert!((y.value().to_vec()[0] + std::f32::consts::LN_2).abs() < 1e-7, "{y:?}");
+            let g = tape.backward_with(&y, Tensor::from_vec([1, 2], vec![1.0, 0.0]));
+            let g = g.get(&x).expect("tracked").to_vec();
+            assert!((g[0] - 0.5).abs() < 1e-6 && (g[1] + 0.5).abs() < 1e-6, "{g:?}");
+        }
+    }
+
+    #[test]
+    fn softmax_of_no_rows_and_its_twin_are_alike() {
+        let x: Var = Var::constant(Tensor::zeros([3, 0]));
+        assert_eq!(x.softmax(-1).dims(), [3, 0]);
+        assert_eq!(crate::softmax_composed(&x, -1).dims(), [3, 0]);
+        assert_eq!(crate::log_softmax_composed(&x, 1).dims(), [3, 0]);
     }
 
     #[test]

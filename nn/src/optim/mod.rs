@@ -16,7 +16,10 @@ use crate::params::Owner;
 use crate::{Grads, Params};
 
 /// The factor that brings a gradient of norm `norm` to at most `max_norm`: min(1, max_norm / (norm + 1e-6)), as PyTorch's
-/// `clip_grad_norm_` has it. Handed to an optimizer's step, so that clipping costs no pass of its own. NaN if the norm is.
+/// `clip_grad_norm_` has it. Handed to an optimizer's step, so that clipping costs no pass of its own.
+///
+/// NaN for a norm that is NaN, and 0 for an infinite one, which makes NaN of the infinite gradients: a step that is not
+/// finite is seen in the parameters.
 ///
 /// # Panics
 /// If `max_norm` is not positive.
@@ -24,7 +27,7 @@ use crate::{Grads, Params};
 pub fn clip_scale(norm: f64, max_norm: f64) -> f64 {
     assert!(max_norm > 0.0, "clip_scale: max_norm {max_norm}, positive number expected");
     let scale = max_norm / (norm + 1e-6);
-    if scale > 1.0 { 1.0 } else { scale }
+    if scale > 1.0 { 1.0 } else { scale } // f64::min would take NaN for 1
 }
 
 /// What an optimizer remembers of each parameter: N tensors of its shape.
@@ -70,5 +73,18 @@ impl<E: Float, const N: usize> State<E, N> {
             assert!(expected == found, "{optimizer}: a state {found} for a parameter {expected}");
         }
         self.tensors = tensors;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_norm_that_is_no_number_is_not_clipped_to_one() {
+        assert!(clip_scale(f64::NAN, 1.0).is_nan());
+        assert_eq!(clip_scale(f64::INFINITY, 1.0), 0.0);
+        assert_eq!(clip_scale(0.5, 1.0), 1.0);
+        assert!((clip_scale(4.0, 1.0) - 0.25).abs() < 1e-6);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::f32::consts::LOG2_E;
 
-use super::{LN_2, ROUND, mul_add, polynomial};
+use super::{LN_2, ROUND, at_least, mul_add, polynomial};
 use crate::simd::Simd;
 
 /// Above this, eˣ is infinite: 128·ln 2, rounded down.
@@ -40,7 +40,8 @@ pub(crate) fn exp_nonpositive(x: f32, simd: Simd) -> f32 {
     let significand = mul_add(r, mul_add(r, rest, 1.0, simd), 1.0, simd);
     // Adding n to the exponent field multiplies by 2ⁿ.
     let y = f32::from_bits(significand.to_bits().wrapping_add(exponent));
-    if x < UNDERFLOW { 0.0 } else { y }
+    // In a NaN with a payload the sum of the bits may be any number.
+    if x >= UNDERFLOW { y } else { at_least(x, 0.0) }
 }
 
 /// eˣ.
