@@ -121,7 +121,7 @@ pub(crate) fn mutated(bytes: &[u8], mutations: &[Mutation]) -> Vec<u8> {
             Mutation::Set(at, byte) => bytes[at.index(len)] = *byte,
             Mutation::Write(at, word) => put(&mut bytes, at.index(len), word),
             Mutation::Insert(at, word) => {
-                drop(bytes.splice(at.index(len)..at.index(len), word.clone()))
+                drop(bytes.splice(at.index(len)..at.index(len), word.clone()));
             }
             Mutation::Remove(at, count) => drop(bytes.drain(part(at.index(len), *count, len))),
             Mutation::Repeat(at, count, times) => {

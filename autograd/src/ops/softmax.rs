@@ -93,7 +93,7 @@ pub(crate) fn softmax_row<E: Float>(row: &mut [E], simd: Simd) {
 
 /// NaN.
 pub(crate) fn nan<E: Float>() -> E {
-    E::INFINITY - E::INFINITY
+    E::from_f64(f64::NAN)
 }
 
 /// Replaces a row whose largest number is infinite by the limit of e^(x − max), and returns its sum: 1 for one +∞, NaN
