@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use image::imageops::{FilterType, resize};
 use image::{Rgb, RgbImage};
@@ -16,9 +16,9 @@ use tensor::Tensor;
 
 use crate::generator::Generator;
 use crate::picture::open;
-use crate::run::Run;
 use crate::task::Task;
-use crate::trainer::Trainer;
+use crate::trained::Trained;
+use crate::written::Target;
 
 /// Draw images from the checkpoint of a run, or complete given ones, and write them side by side into one PNG file.
 #[derive(Debug, Args)]
@@ -100,12 +100,11 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     if let Some((name, _, expected)) = limits.iter().find(|(_, holds, _)| !holds) {
         bail!("{name}: {expected} expected");
     }
-    let (run, recipe) = Run::open(&args.run)?;
-    let (task, mut state) = Trainer::untrained(&recipe)?;
+    let target = Target::new(&args.out)?;
+    let Trained { run, task, state, .. } = Trained::open(&args.run)?;
     let Task::Generate(generator) = task else {
         bail!("{}: the run of a generator expected", args.run.display())
     };
-    run.restore(&mut state)?;
     let model = &generator.model;
     let config = model.config();
     let size = match args.size.as_deref() {
@@ -176,7 +175,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
         }
     };
     let grid = grid(&shown, columns, args.scale);
-    grid.save(&args.out).with_context(|| args.out.display().to_string())?;
+    target.write(&grid)?;
     let report = Report {
         run: run.name(),
         images: drawn.len(),

@@ -160,6 +160,11 @@ impl Recipe {
             ("augment", augment == plain || !boxes, "augment.boxes alone for images with boxes"),
             ("augment.boxes", boxes || is_default(&augment.boxes), "only for images with boxes"),
             ("train.epochs", train.epochs > 0, "at least 1"),
+            (
+                "train.extra_epochs",
+                train.extra_epochs == 0 || train.steps == 0,
+                "0 where train.steps ends the run",
+            ),
             ("train.eval_every", train.eval_every > 0, "at least 1"),
             ("train.batch_size", (1..=1 << 20).contains(&train.batch_size), "1 to 1048576"),
             ("train.accumulate", (1..=1 << 20).contains(&train.accumulate), "1 to 1048576"),

@@ -14,11 +14,14 @@ use serde::Serialize;
 
 use self::curve::{Point, Suggestion, Watch};
 use crate::asked::Asked;
+use crate::data::Parts;
 use crate::progress::Progress;
 use crate::recipe::{Changes, RECIPES, Recipe};
 use crate::source::Batch;
+use crate::state::Past;
 use crate::task::{StepResult, Task};
 use crate::trainer::Trainer;
+use crate::written::Target;
 
 /// Find a learning rate for a recipe: train while the rate grows exponentially, until the loss explodes, and look where it fell.
 ///
@@ -118,9 +121,7 @@ pub(crate) fn run(args: &LrFindArgs) -> Result<()> {
     if !(from > 0.0 && to > from && to.is_finite()) {
         bail!("--from {from} --to {to}: positive rates expected, the second one larger");
     }
-    if args.out.extension().is_none_or(|extension| extension != "png") {
-        bail!("--out {}: a name that ends in .png expected", args.out.display());
-    }
+    let target = Target::new(&args.out)?;
     let changes = Changes {
         data: args.data.as_deref(),
         seed: args.seed,
@@ -137,7 +138,9 @@ pub(crate) fn run(args: &LrFindArgs) -> Result<()> {
             Recipe::resolve(&format!("recipe `{}`", args.recipe), text, &changes)?
         }
     };
-    let (trainer, mut state) = Trainer::new(recipe, Asked::default(), None)?;
+    let (trainer, mut state) =
+        Trainer::new(recipe, Asked::default(), &Past::default(), Parts::All)?;
+    let train = trainer.train()?;
     let rates = curve::rates(from, to, args.steps as usize);
     let progress = Progress::new(rates.len() as u64, 0, args.quiet || args.json, None);
     let (start, mut images) = (Instant::now(), 0usize);
@@ -147,7 +150,7 @@ pub(crate) fn run(args: &LrFindArgs) -> Result<()> {
         &mut state.optimizer,
         trainer.recipe.train.clip_norm,
         &rates,
-        (0..).flat_map(|epoch| trainer.train.epoch(epoch, 0)),
+        (0..).flat_map(|epoch| train.epoch(epoch, 0)),
         |step, count, loss| {
             images += count;
             let speed = images as f64 / start.elapsed().as_secs_f64();
@@ -159,7 +162,7 @@ pub(crate) fn run(args: &LrFindArgs) -> Result<()> {
     let suggestion = curve::suggest(&points);
     let name = &trainer.recipe.name;
     let title = format!("{name}: loss while the learning rate grows");
-    picture::draw(&args.out, &title, &points, suggestion.as_ref())?;
+    picture::draw(&target, &title, &points, suggestion.as_ref())?;
     let report = Report {
         recipe: name.clone(),
         steps: points.len(),
