@@ -31,6 +31,8 @@ const MAX_SIDE: u32 = (1 << 16) - 1;
 const MAX_PIXELS: u64 = 1 << 26;
 const MAX_SMALL: u64 = 1 << 26;
 const MAX_GROWTH: u64 = 20;
+/// The most pixels of a byte of a JPEG file: each block of 8 × 8 samples takes a bit, and a sample stands for at most 4 pixels.
+const MAX_JPEG_PIXELS: u64 = 8 * 64 * 4;
 
 /// What becomes of colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,6 +195,12 @@ fn decode_as(
     let found = || format!("{height} × {width} pixels");
     if !(1..=MAX_PIXELS).contains(&pixels) || width.max(height) > MAX_SIDE {
         return Err([format!("1 to {MAX_PIXELS} pixels, at most {MAX_SIDE} a side"), found()]);
+    }
+    if format == ImageFormat::Jpeg && pixels > length.saturating_mul(MAX_JPEG_PIXELS) {
+        return Err([
+            "the rest of the picture".to_string(),
+            format!("{length} bytes for {}", found()),
+        ]);
     }
     if decoder.total_bytes() > most {
         let expected = format!("at most {most} bytes when decoded, for {length} in the file");

@@ -28,6 +28,9 @@ use crate::{Error, text};
 /// Elements, attributes and texts that an XML file may have.
 const MAX_NODES: u32 = 1 << 18;
 
+/// Attributes and namespaces that an XML file may have, whose annotations need none: parsing compares each with all others.
+const MAX_ATTRIBUTES: usize = 1 << 8;
+
 /// Reads the pictures that `ImageSets/Main/{split}.txt` names, or without a split all that are annotated, in this order.
 ///
 /// Without `classes` they are all names in `Annotations`, in the order of the alphabet, so that all splits agree on them. With
@@ -131,6 +134,10 @@ struct Written {
 
 fn parse(path: &Path) -> Result<Parsed, Error> {
     let text = text::read(path)?;
+    if text.matches('=').nth(MAX_ATTRIBUTES).is_some() {
+        let expected = format_args!("at most {MAX_ATTRIBUTES} attributes");
+        return Err(Error::record(path, "the file", expected, "more"));
+    }
     let options = ParsingOptions { nodes_limit: MAX_NODES, ..ParsingOptions::default() };
     let document = Document::parse_with_options(&text, options)
         .map_err(|error| Error::record(path, "the file", "sound XML", error))?;
