@@ -175,12 +175,12 @@ fn held_out(whole: Images, count: usize, seed: u64) -> Result<(Images, Option<Im
 }
 
 /// Training images, images to evaluate on (those of the `test` set, even if others are held out for it), and the map from bytes to
-/// inputs, taken from all training images.
+/// inputs, taken from the images to train on.
 fn images(recipe: &Recipe, test: bool) -> Result<(Images, Images, Normalize)> {
     let Recipe { data: config, model, seed, .. } = recipe;
     let whole = read(config, config.kind, Split::Train, test)?;
-    let normalize = Normalize::of(&whole);
     let (train, held) = held_out(whole, config.hold_out, *seed)?;
+    let normalize = Normalize::of(&train); // what is held out teaches nothing
     let eval = match held {
         Some(held) if !test => held,
         // Names decide which class is which: the test set may lack some.
@@ -272,5 +272,23 @@ fn advice(kind: DataKind, dir: &Path) -> String {
             dir.display()
         ),
         _ => format!("reading {}", dir.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Changes;
+
+    #[test]
+    fn images_that_are_held_out_have_no_part_in_mean_and_deviation() {
+        let set = ["data.hold_out=5000".to_owned()];
+        let changes = Changes { set: &set, ..Changes::default() };
+        let text = Recipe::text("vit-sample").expect("a recipe");
+        let recipe = Recipe::resolve("vit-sample", text, &changes).expect("sound");
+        let (train, held, normalize) = images(&recipe, false).expect("the sample");
+        assert_eq!((train.len(), held.len()), (1000, 5000));
+        assert_eq!(normalize, Normalize::of(&train));
+        assert_ne!(normalize, Normalize::of(&sample::fashion(Split::Train)));
     }
 }
