@@ -1,6 +1,7 @@
 //! Training in a terminal of at least 80 × 24: curves, throughput, rate, gradient, memory, and the time that is left.
 
 use std::io::{Stderr, stderr};
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -107,7 +108,7 @@ impl View {
 
 /// A terminal that is ours until this is dropped. It is drawn on stderr; stdout stays free for the result.
 pub(crate) struct Dashboard {
-    terminal: Terminal<CrosstermBackend<Stderr>>,
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<Stderr>>>,
     view: View,
     /// When, and at which step, this process began.
     start: (Instant, u64),
@@ -128,6 +129,8 @@ impl Dashboard {
         enable_raw_mode().context("--tui: a terminal expected")?;
         execute!(stderr(), EnterAlternateScreen).context("--tui")?;
         let terminal = Terminal::new(CrosstermBackend::new(stderr())).context("--tui")?;
+        // Dropping it would print to a stderr that may be gone, and panic; `restore` does what it would.
+        let terminal = ManuallyDrop::new(terminal);
         let start = (Instant::now(), view.step);
         let (is_open, drawn) = (Arc::new(AtomicBool::new(true)), Instant::now());
         let mut new = Self { terminal, view, start, drawn, is_open, interrupted, is_told: false };
