@@ -11,13 +11,14 @@ use models::Corners;
 use nn::Params;
 use serde::Serialize;
 
-use crate::captioner::{Captioner, vocabulary};
+use crate::captioner::Captioner;
+use crate::data::{Derived, Names};
 use crate::draw;
 use crate::output;
 use crate::picture::{in_colour, open};
-use crate::run::Run;
 use crate::task::Task;
-use crate::trainer::Trainer;
+use crate::trained::Trained;
+use crate::written::Target;
 
 /// Caption widgets of a screen in Rico's format, and draw their boxes and captions on its picture.
 ///
@@ -68,13 +69,13 @@ struct Caption {
 }
 
 pub(crate) fn run(args: &CaptionArgs) -> Result<()> {
-    args.out.as_deref().map(output::check_file).transpose()?;
-    let (run, recipe) = Run::open(&args.run)?;
-    let (Task::Caption(captioner), mut state) = Trainer::untrained(&recipe)? else {
+    let target = args.out.as_deref().map(Target::new).transpose()?;
+    let Trained { run, task, state, past, .. } = Trained::open(&args.run)?;
+    let (Task::Caption(captioner), Some(Derived { names: Names::Words(vocabulary), .. })) =
+        (task, past.derived)
+    else {
         bail!("{}: the run of a captioner expected", args.run.display())
     };
-    run.restore(&mut state)?;
-    let vocabulary = vocabulary(&run)?;
     let screen = wanted(screen(&args.screen, &Limits::default())?, args)?;
     let batch = Batch::of(&[&screen], &vocabulary, captioner.model.config().max_words);
     let captions = captioner.caption(state.evaluated(), &batch);
@@ -88,7 +89,7 @@ pub(crate) fn run(args: &CaptionArgs) -> Result<()> {
             Caption { node: node.path.clone(), bounds: node.bounds, caption }
         })
         .collect();
-    if let Some(out) = &args.out {
+    if let Some(out) = &target {
         draw(&args.screen, &captions, out)?;
     }
     let mut stdout = output::stdout();
@@ -177,7 +178,7 @@ fn wanted(screen: Screen, args: &CaptionArgs) -> Result<Screen> {
     Ok(asked)
 }
 
-fn draw(screen: &Path, captions: &[Caption], out: &Path) -> Result<()> {
+fn draw(screen: &Path, captions: &[Caption], out: &Target) -> Result<()> {
     let beside = ["jpg", "jpeg", "png", "webp"].map(|ending| screen.with_extension(ending));
     let picture = beside.iter().find(|path| path.exists());
     let picture = picture.with_context(|| format!("{}: no picture beside it", screen.display()))?;
@@ -190,5 +191,5 @@ fn draw(screen: &Path, captions: &[Caption], out: &Path) -> Result<()> {
     };
     let boxes: Vec<_> = captions.iter().enumerate().map(label).collect();
     draw::boxes(&mut picture, &boxes)?;
-    picture.save(out).with_context(|| out.display().to_string())
+    out.write(&picture)
 }

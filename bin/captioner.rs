@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use anyhow::Result;
 use autograd::{Anomaly, Var};
-use datasets::screens::{Band, Batch, Loader, Vocabulary};
+use datasets::screens::{Band, Batch, Loader};
 use models::captions::Scores;
 use models::statistics::Estimate;
 use models::{CaptionerConfig, Decoding, ScreenBatch};
@@ -232,16 +232,4 @@ pub(crate) fn screens(batch: &Batch) -> ScreenBatch {
         widgets: batch.widgets.clone(),
         pixels: batch.pixels.clone(),
     }
-}
-
-/// The words of a run.
-pub(crate) const VOCABULARY: &str = "vocabulary.json";
-
-/// Those that a run has left in its folder.
-pub(crate) fn vocabulary(run: &crate::run::Run) -> Result<Vocabulary> {
-    use anyhow::Context as _;
-    let path = run.folder.join(VOCABULARY);
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("{}: the words of a captioner's run expected", path.display()))?;
-    serde_json::from_str(&text).with_context(|| path.display().to_string())
 }

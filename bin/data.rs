@@ -12,13 +12,13 @@ use datasets::{Images, Normalize, Split, cifar10, idx, image_folder, sample};
 use nn::Params;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::boxes::normalize;
+pub(crate) use self::boxes::{normalize, reading};
 use crate::asked::Asked;
-use crate::captioner;
 use crate::output;
 use crate::recipe::{DataConfig, DataKind, ModelConfig, Recipe};
 use crate::run::Run;
-use crate::source::Source;
+use crate::source::{Source, fingerprint};
+use crate::state::Past;
 use crate::task::Task;
 
 /// The classes of a data set: names, and the numbers by which files of results call them.
@@ -26,24 +26,83 @@ use crate::task::Task;
 pub(crate) struct Classes(pub(crate) Vec<Class>);
 
 /// What the numbers stand for that a model answers with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Names {
     Classes(Classes),
     Words(Arc<Vocabulary>),
 }
 
 impl Names {
-    /// Leaves them in the folder of a run.
+    /// Leaves a copy for people in the folder of a run.
     pub(crate) fn write(&self, run: &Run) -> Result<()> {
         match self {
-            Names::Classes(classes) => {
-                run.put(Classes::FILE, serde_json::to_string(classes)?.as_bytes())
-            }
-            Names::Words(words) => {
-                run.put(captioner::VOCABULARY, serde_json::to_string(&**words)?.as_bytes())
-            }
+            Names::Classes(classes) => run.put(CLASSES, serde_json::to_string(classes)?.as_bytes()),
+            Names::Words(words) => run.put(VOCABULARY, serde_json::to_string(&**words)?.as_bytes()),
         }
     }
+
+    /// Those that an older program left in the folder of a run; its checkpoints have none.
+    fn read(run: &Run, recipe: &Recipe) -> Result<Option<Self>> {
+        let is_captioner = matches!(recipe.model, ModelConfig::Captioner(_));
+        let path = run.folder.join(if is_captioner { VOCABULARY } else { CLASSES });
+        if !is_captioner && !path.exists() {
+            return Ok(None);
+        }
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("{}: the words of a captioner's run", path.display()))?;
+        let names = match is_captioner {
+            true => serde_json::from_str(&text).map(Names::Words),
+            false => serde_json::from_str(&text).map(Names::Classes),
+        };
+        names.with_context(|| path.display().to_string()).map(Some)
+    }
+}
+
+/// The files of [`Names`].
+pub(crate) const CLASSES: &str = "classes.json";
+pub(crate) const VOCABULARY: &str = "vocabulary.json";
+
+/// What a run has taken from its training data before its first step. It is part of its checkpoints, and all that is done with a
+/// trained model takes it from there, whatever has become of the data. (A palette is a parameter.)
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Derived {
+    /// The map from bytes to a classifier's inputs: mean and deviation of the training images. The maps of other models are fixed,
+    /// and older checkpoints have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) normalize: Option<Normalize>,
+    pub(crate) names: Names,
+}
+
+impl Derived {
+    /// What is known of a run of an older program, if that has left anything.
+    pub(crate) fn of_folder(run: &Run, recipe: &Recipe) -> Result<Option<Self>> {
+        Ok(Names::read(run, recipe)?.map(|names| Self { normalize: None, names }))
+    }
+
+    /// The classes; none of a captioner.
+    pub(crate) fn classes(&self) -> Classes {
+        match &self.names {
+            Names::Classes(classes) => classes.clone(),
+            Names::Words(_) => Classes::default(),
+        }
+    }
+}
+
+/// What is to be read of the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parts {
+    /// What is trained on, and what the run is scored on.
+    All,
+    /// What the run is scored on, and what is trained on only where this cannot be told without.
+    Scored,
+}
+
+/// The data of a run.
+pub(crate) struct Data {
+    pub(crate) train: Option<Source>,
+    pub(crate) eval: Source,
+    pub(crate) derived: Derived,
 }
 
 /// One of them.
@@ -54,8 +113,6 @@ pub(crate) struct Class {
 }
 
 impl Classes {
-    const FILE: &str = "classes.json";
-
     fn new(ids: impl IntoIterator<Item = Id>, names: &[String]) -> Self {
         let class = |(id, name): (Id, &String)| Class { id, name: name.clone() };
         Self(ids.into_iter().zip(names).map(class).collect())
@@ -66,42 +123,55 @@ impl Classes {
         self.0.get(class).map_or(format!("class {class}"), |class| class.name.clone())
     }
 
-    /// Those of a run.
-    pub(crate) fn read(run: &Run) -> Result<Self> {
-        let path = run.folder.join(Self::FILE);
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("{}: the classes of a run expected", path.display()))?;
-        serde_json::from_str(&text).with_context(|| path.display().to_string())
+    fn names(&self) -> Vec<String> {
+        self.0.iter().map(|class| class.name.clone()).collect()
     }
 }
 
-/// Reads what the recipe asks for and checks that it fits the model: what to train on, what to evaluate on, as it is asked for, and
-/// the classes. Lets the task learn what it learns before training.
+/// Reads what the recipe asks for and checks that it fits the model. What a run of the past has derived from its training data is
+/// taken from there; of a new one it is derived now, and the task learns what it learns before training.
 pub(crate) fn load(
     recipe: &Recipe,
     task: &Task,
     params: &mut Params,
     asked: Asked,
-) -> Result<(Source, Source, Names)> {
+    past: &Past,
+    parts: Parts,
+) -> Result<Data> {
     if let ModelConfig::Detr(model) = &recipe.model {
-        return boxes::boxes(recipe, model, asked);
+        return boxes::boxes(recipe, model, asked, past, parts);
     }
-    let (train, eval, normalize) = images(recipe, asked.test)?;
-    let eval = match asked.size {
-        Some(size) if eval.shape()[1..] != [size; 2] => eval.resized(size, size),
-        _ => eval,
+    let Read { train, eval, derived } = images(recipe, asked, past, parts)?;
+    if let (Some(train), None) = (&train, &past.derived) {
+        task.fit(params, train, recipe.seed);
+    }
+    let normalize = match &derived.normalize {
+        Some(normalize) => normalize.clone(),
+        None => Normalize::bytes(eval.shape()[0]),
     };
-    task.fit(params, &train, recipe.seed);
-    let normalize = task.normalize(normalize);
-    let classes = Classes::new((0_u64..).map(Id::from), train.classes());
-    let options = datasets::Options {
-        augment: recipe.augment.into(),
-        prefetch: recipe.train.prefetch(),
-        ..datasets::Options::train(recipe.train.step_size(), recipe.seed, normalize.clone())
+    let loader = |train| {
+        let options = datasets::Options {
+            augment: recipe.augment.into(),
+            prefetch: recipe.train.prefetch(),
+            ..datasets::Options::train(recipe.train.step_size(), recipe.seed, normalize.clone())
+        };
+        datasets::Loader::new(Arc::new(train), options)
     };
-    let train = datasets::Loader::new(Arc::new(train), options)?;
-    let eval = datasets::Loader::new(Arc::new(eval), datasets::Options::eval(500, normalize))?;
-    Ok((Source::Images(train), Source::Images(eval), Names::Classes(classes)))
+    let train = train.map(loader).transpose()?.map(Source::Images);
+    let options = datasets::Options::eval(500, normalize.clone());
+    let eval = Source::Images(datasets::Loader::new(Arc::new(eval), options)?);
+    Ok(Data { train, eval, derived })
+}
+
+/// Refuses to say which images were held out of other training images than there were.
+fn check_held_out(past: &Past, kept: u64) -> Result<()> {
+    let known = past.identity.as_ref().and_then(|identity| identity.fingerprint.as_ref());
+    if known.is_some_and(|known| *known != fingerprint(kept)) {
+        bail!(
+            "data.hold_out: the training images are not those of the run, so that it cannot be told which ones it has not seen: --test scores on the test set"
+        );
+    }
+    Ok(())
 }
 
 /// Why pictures with boxes and screens are not asked for as images with a label.
@@ -112,8 +182,9 @@ const OTHERS: &str = "they are read elsewhere";
 pub(crate) fn screens(
     recipe: &mut Recipe,
     asked: Asked,
-    run: Option<&Run>,
-) -> Result<Option<(Source, Source, Names)>> {
+    past: &Past,
+    parts: Parts,
+) -> Result<Option<Data>> {
     let ModelConfig::Captioner(model) = &mut recipe.model else { return Ok(None) };
     let config = recipe.data.screens.unwrap_or_default();
     let dir = folder(&recipe.data)?;
@@ -125,10 +196,18 @@ pub(crate) fn screens(
         Ok::<_, anyhow::Error>(Arc::new(screens))
     };
     let part = if asked.test { screens::Part::Test } else { config.eval };
-    let (train, eval) = (read(screens::Part::Train)?, read(part)?);
-    let vocabulary = match run {
-        Some(run) => captioner::vocabulary(run)?,
-        None => Vocabulary::of_captions(&train, config.words, config.min_count),
+    let reads_train = parts == Parts::All || past.derived.is_none();
+    let train = reads_train.then(|| read(screens::Part::Train)).transpose()?;
+    let eval = read(part)?;
+    let vocabulary = match (&past.derived, &train) {
+        (Some(Derived { names: Names::Words(words), .. }), _) => Arc::clone(words),
+        (_, Some(train)) => {
+            // What training does not see teaches it no words.
+            let shown = |bounds: [f32; 4]| config.band.is_none_or(|band| !band.holds(bounds));
+            let words = Vocabulary::of_shown(train, config.words, config.min_count, shown);
+            Arc::new(words)
+        }
+        _ => bail!("the words of a captioner's run expected"),
     };
     if ![0, vocabulary.len()].contains(&model.vocabulary) {
         bail!(
@@ -138,25 +217,30 @@ pub(crate) fn screens(
         );
     }
     model.vocabulary = vocabulary.len();
-    let vocabulary = Arc::new(vocabulary);
-    let options = screens::Options {
-        max_nodes: config.max_nodes,
-        max_words: model.max_words,
-        band: config.band,
-        prefetch: recipe.train.prefetch(),
-        ..screens::Options::train(recipe.train.step_size(), recipe.seed)
+    let loader = |train| {
+        let options = screens::Options {
+            max_nodes: config.max_nodes,
+            max_words: model.max_words,
+            band: config.band,
+            prefetch: recipe.train.prefetch(),
+            ..screens::Options::train(recipe.train.step_size(), recipe.seed)
+        };
+        screens::Loader::new(train, Arc::clone(&vocabulary), options)
     };
-    let train = screens::Loader::new(train, Arc::clone(&vocabulary), options)?;
-    if train.left_out() != screens::LeftOut::default() {
-        output::note(format_args!("not shown in training: {}", train.left_out()));
+    let train = train.map(loader).transpose()?;
+    if let Some(left_out) = train.as_ref().map(screens::Loader::left_out)
+        && left_out != screens::LeftOut::default()
+    {
+        output::note(format_args!("not shown in training: {left_out}"));
     }
     let options = screens::Options {
         max_nodes: usize::MAX,
         max_words: model.max_words,
         ..screens::Options::eval(16)
     };
-    let eval = screens::Loader::new(eval, Arc::clone(&vocabulary), options)?;
-    Ok(Some((Source::Screens(train), Source::Screens(eval), Names::Words(vocabulary))))
+    let eval = Source::Screens(screens::Loader::new(eval, Arc::clone(&vocabulary), options)?);
+    let derived = Derived { normalize: None, names: Names::Words(vocabulary) };
+    Ok(Some(Data { train: train.map(Source::Screens), eval, derived }))
 }
 
 /// Training images, and those that are held out of them, if any are to be.
@@ -174,19 +258,18 @@ fn held_out(whole: Images, count: usize, seed: u64) -> Result<(Images, Option<Im
     }
 }
 
-/// Training images, images to evaluate on (those of the `test` set, even if others are held out for it), and the map from bytes to
-/// inputs, taken from the images to train on.
-fn images(recipe: &Recipe, test: bool) -> Result<(Images, Images, Normalize)> {
+/// Images in memory, and what is derived of those to train on.
+struct Read {
+    train: Option<Images>,
+    eval: Images,
+    derived: Derived,
+}
+
+/// Training images where they are needed, and images to evaluate on: those held out, or those of the test set; at the size that is
+/// asked for.
+fn images(recipe: &Recipe, asked: Asked, past: &Past, parts: Parts) -> Result<Read> {
     let Recipe { data: config, model, seed, .. } = recipe;
-    let whole = read(config, config.kind, Split::Train, test)?;
-    let (train, held) = held_out(whole, config.hold_out, *seed)?;
-    let normalize = Normalize::of(&train); // what is held out teaches nothing
-    let eval = match held {
-        Some(held) if !test => held,
-        // Names decide which class is which: the test set may lack some.
-        _ => read(config, config.kind, Split::Test, test)?.with_classes(train.classes())?,
-    };
-    let (expected, classes) = match model {
+    let (mut expected, classes) = match model {
         ModelConfig::Vit(vit) => ([vit.channels, vit.image_size, vit.image_size], vit.classes),
         ModelConfig::ImageGpt(gpt) => {
             let classes = if gpt.classes == 0 { usize::MAX } else { gpt.classes };
@@ -195,16 +278,80 @@ fn images(recipe: &Recipe, test: bool) -> Result<(Images, Images, Normalize)> {
         }
         ModelConfig::Detr(_) | ModelConfig::Captioner(_) => unreachable!("{OTHERS}"),
     };
-    for images in [&train, &eval] {
+    let check = |images: &Images, expected: [usize; 3]| {
         if images.shape() != expected {
             bail!(
                 "images of shape {:?}; the model expects {expected:?} (channels, height, width)",
                 images.shape()
             );
         }
-        check_classes(images.classes().len(), classes)?;
+        check_classes(images.classes().len(), classes)
+    };
+    let is_classifier = matches!(model, ModelConfig::Vit(_));
+    let normalize = past.derived.as_ref().and_then(|derived| derived.normalize.clone());
+    let holds_out = config.hold_out > 0 && !asked.test;
+    let reads_train = parts == Parts::All
+        || holds_out
+        || past.derived.is_none()
+        || (is_classifier && normalize.is_none());
+
+    let (mut train, mut held, mut of_whole) = (None, None, None);
+    if reads_train {
+        let whole = read(config, config.kind, Split::Train, asked.test, None)?;
+        check(&whole, expected)?;
+        of_whole = Some(Normalize::of(&whole));
+        let kept;
+        (kept, held) = held_out(whole, config.hold_out, *seed)?;
+        if holds_out {
+            check_held_out(past, kept.fingerprint())?;
+        }
+        train = Some(kept);
     }
-    Ok((train, eval, normalize))
+    let normalize = match (normalize, &train, &past.derived) {
+        _ if !is_classifier => None,
+        (None, Some(train), None) => Some(Normalize::of(train)),
+        (None, _, Some(_)) => {
+            output::note(format_args!(
+                "this run's checkpoint is of an older program and does not hold mean and deviation of its training images: they are computed again from those in {}",
+                config.dir.as_deref().unwrap_or(Path::new("the program")).display()
+            ));
+            of_whole // as that program did
+        }
+        (normalize, ..) => normalize,
+    };
+    let names = match (&past.derived, &train) {
+        (Some(derived), _) => derived.names.clone(),
+        (None, Some(train)) => {
+            Names::Classes(Classes::new((0_u64..).map(Id::from), train.classes()))
+        }
+        (None, None) => unreachable!("a new run reads what it trains on"),
+    };
+    let derived = Derived { normalize, names };
+    let classes = derived.classes().names();
+    if let Some(of_run) = train.take() {
+        train = Some(of_run.with_classes(&classes)?);
+    }
+    // What is larger or smaller than trained on is made of the pictures in the files, where these are of any size.
+    let size = asked.size.filter(|&size| expected[1..] != [size; 2]);
+    let from_file = size.filter(|_| config.kind.is_folder());
+    let mut eval = match held {
+        Some(held) if holds_out && from_file.is_none() => held,
+        _ if holds_out => {
+            let whole = read(config, config.kind, Split::Train, asked.test, from_file)?;
+            held_out(whole, config.hold_out, *seed)?.1.context("images that are held out")?
+        }
+        // Names decide which class is which: the test set may lack some.
+        _ => read(config, config.kind, Split::Test, asked.test, from_file)?,
+    };
+    if let Some(size) = from_file {
+        (expected[1], expected[2]) = (size, size);
+    }
+    eval = eval.with_classes(&classes)?;
+    check(&eval, expected)?;
+    if let (Some(size), None) = (size, from_file) {
+        eval = eval.resized(size, size);
+    }
+    Ok(Read { train, eval, derived })
 }
 
 fn check_classes(found: usize, expected: usize) -> Result<()> {
@@ -214,8 +361,15 @@ fn check_classes(found: usize, expected: usize) -> Result<()> {
     Ok(())
 }
 
-/// Images of a split; `test` says that a folder for validation is not meant, even if there is one.
-fn read(config: &DataConfig, kind: DataKind, split: Split, test: bool) -> Result<Images> {
+/// Images of a split, those of a folder at a size other than `data.resize` if one is asked for; `test` says that a folder for
+/// validation is not meant, even if there is one.
+fn read(
+    config: &DataConfig,
+    kind: DataKind,
+    split: Split,
+    test: bool,
+    size: Option<usize>,
+) -> Result<Images> {
     if kind == DataKind::Sample {
         return Ok(sample::fashion(split));
     }
@@ -227,7 +381,7 @@ fn read(config: &DataConfig, kind: DataKind, split: Split, test: bool) -> Result
         DataKind::GreyFolder | DataKind::ColourFolder => {
             let part =
                 dir.join(if split == Split::Train { "train" } else { config.scored_folder(test) });
-            let size = config.resize.map_or(image_folder::Size::Equal, |size| {
+            let size = size.or(config.resize).map_or(image_folder::Size::Equal, |size| {
                 image_folder::Size::Resized { height: size, width: size }
             });
             let (channels, skip_broken) = (kind.channels(), config.skip_broken);
@@ -286,9 +440,11 @@ mod tests {
         let changes = Changes { set: &set, ..Changes::default() };
         let text = Recipe::text("vit-sample").expect("a recipe");
         let recipe = Recipe::resolve("vit-sample", text, &changes).expect("sound");
-        let (train, held, normalize) = images(&recipe, false).expect("the sample");
-        assert_eq!((train.len(), held.len()), (1000, 5000));
-        assert_eq!(normalize, Normalize::of(&train));
-        assert_ne!(normalize, Normalize::of(&sample::fashion(Split::Train)));
+        let read = images(&recipe, Asked::default(), &Past::default(), Parts::All);
+        let Read { train, eval, derived } = read.expect("the sample");
+        let train = train.expect("read");
+        assert_eq!((train.len(), eval.len()), (1000, 5000));
+        assert_eq!(derived.normalize, Some(Normalize::of(&train)));
+        assert_ne!(derived.normalize, Some(Normalize::of(&sample::fashion(Split::Train))));
     }
 }

@@ -2,30 +2,31 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use datasets::detection::coco::{self, Found as Line};
-use datasets::detection::{Annotated, View};
+use datasets::detection::{self, Annotated, Fit, Id, Reading, View};
+use datasets::image_folder::Channels;
 use image::RgbImage;
 use image::imageops::{FilterType, resize};
 use models::Corners;
 use nn::Params;
+use nn::checkpoint::write_atomically;
 use serde::Serialize;
 use tensor::Tensor;
 
 use crate::args;
-use crate::asked::Asked;
-use crate::data::{Classes, normalize};
+use crate::data::{Classes, Derived, Parts, normalize, reading};
 use crate::detector::{Detector, Found};
 use crate::draw;
 use crate::output;
-use crate::picture::{in_colour, open};
-use crate::run::Run;
+use crate::picture::in_colour;
 use crate::source::Source;
 use crate::task::Task;
-use crate::trainer::Trainer;
+use crate::trained::Trained;
+use crate::written::{self, Target};
 
 /// Find objects in pictures: draws boxes with class and score, and writes all that was found in COCO's format.
 #[derive(Debug, Args)]
@@ -43,7 +44,8 @@ pub(crate) struct DetectArgs {
     /// Instead of pictures of one's own: the first N that the run is scored on.
     #[arg(long, value_name = "N", value_parser = args::whole::<usize>(args::COUNTS))]
     test: Option<usize>,
-    /// Folder for the pictures with boxes, IMAGE.png (small ones are drawn larger), and for results.json.
+    /// Folder for the pictures with boxes, IMAGE.png (small ones are drawn larger), for what was found, results.json, in pixels of
+    /// the pictures in their files, and for images.json, which names the pictures. Only what an earlier detection left is replaced.
     #[arg(long, value_name = "DIR", default_value = "detections")]
     out: PathBuf,
     /// Least score of a box that is drawn.
@@ -71,21 +73,13 @@ struct Report {
 
 /// Finds, draws and writes.
 pub(crate) fn run(args: &DetectArgs) -> Result<()> {
-    let (run, recipe) = Run::open(&args.run)?;
-    let (Task::Detect(detector), mut state) = Trainer::untrained(&recipe)? else {
+    let trained = Trained::open(&args.run)?;
+    let Task::Detect(detector) = &trained.task else {
         bail!("{}: the run of a detector expected", args.run.display())
     };
-    run.restore(&mut state)?;
-    let classes = Classes::read(&run)?;
-    let class = |found: &Found| {
-        let none = || format!("{}: no class {} in classes.json", args.run.display(), found.class);
-        classes.0.get(found.class).with_context(none)
-    };
-    let source = args
-        .test
-        .map(|_| Trainer::new(recipe.clone(), Asked::default(), Some(&run)))
-        .transpose()?;
-    let source = source.map(|(trainer, _)| trainer.eval);
+    let classes = trained.past.derived.as_ref().map(Derived::classes).unwrap_or_default();
+    let source = args.test.map(|_| trained.trainer(Parts::Scored)).transpose()?;
+    let source = source.map(|trainer| trainer.eval);
     let count = match (&source, args.test) {
         (Some(source), Some(count)) if count > source.len() => {
             bail!("--test {count}: at most {} expected", source.len())
@@ -93,29 +87,49 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
         (Some(_), Some(count)) => count,
         _ => args.images.len(),
     };
-    let stems = stems(&args.images)?;
-    let channels = detector.model.config().channels;
-    std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
+    let config = detector.model.config();
+    // The numbers of classes are those of the file that the pictures are from.
+    let ids: Vec<Id> = match &source {
+        Some(Source::Boxes(loader)) => loader.source().class_ids(),
+        _ => classes.0.iter().map(|class| class.id.clone()).collect(),
+    };
+    let names: Vec<String> = match &source {
+        Some(Source::Boxes(loader)) => {
+            (0..count).map(|i| loader.source().picture(i).name.clone()).collect()
+        }
+        _ => args.images.iter().map(|path| stem(path)).collect(),
+    };
+    let numbers = numbers(&names);
+    let written = written::names(names.iter().map(String::as_str));
+    let folder = Folder::new(&args.out, &written)?;
 
     let (mut lines, mut objects, mut by_class) = (Vec::new(), 0, HashMap::new());
+    let mut pictures = Vec::new();
     let picture = |i: usize| -> Result<(Annotated, RgbImage)> {
         if let Some(Source::Boxes(loader)) = &source {
             let picture = loader.source().picture(i).into_owned();
             let drawn = in_colour(&picture.pixels, picture.shape);
             return Ok((picture, drawn));
         }
-        let picture = open(&args.images[i])?;
-        Ok((annotated(&picture, channels, i as u64 + 1, &stems[i])?, picture.to_rgb8()))
+        let path = &args.images[i];
+        let picture =
+            detection::read_picture(path, numbers[i], &reading(config, config.image_size)?)?;
+        let whole = Reading { channels: Channels::Rgb, fit: Fit::Original, skip_broken: false };
+        let whole = detection::read_picture(path, 0, &whole)?;
+        Ok((picture, in_colour(&whole.pixels, whole.shape)))
     };
-    for i in 0..count {
+    for (i, written) in written.iter().enumerate() {
         let (picture, plain) = picture(i)?;
-        let size = [plain.width(), plain.height()].map(f64::from);
-        let found = find(&detector, state.evaluated(), &picture);
+        let [height, width] = picture.original;
+        let found = find(detector, trained.state.evaluated(), &picture);
         for found in &found {
+            let category_id = ids.get(found.class).cloned().with_context(|| {
+                format!("{}: this run has no class {}", args.run.display(), found.class)
+            })?;
             lines.push(Line {
                 image_id: picture.id.clone(),
-                category_id: class(found)?.id.clone(),
-                bbox: found.bounds.scaled(size[0], size[1]).to_left_top(),
+                category_id,
+                bbox: found.bounds.scaled(width as f64, height as f64).to_left_top(),
                 score: found.score,
             });
         }
@@ -124,14 +138,16 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
         for found in &shown.found {
             *by_class.entry(classes.name(found.class)).or_insert(0) += 1;
         }
-        let stem = picture.name.replace(['/', '\\', ' '], "-");
-        let path = args.out.join(format!("{stem}.png"));
-        shown.picture.save(&path).with_context(|| path.display().to_string())?;
+        let file_name = match args.images.get(i) {
+            Some(path) => path.display().to_string(),
+            None => picture.name,
+        };
+        let drawn = folder.draw(written, &shown.picture)?;
+        pictures.push(Written { id: picture.id, file_name, width, height, drawn });
     }
-    let results = args.out.join("results.json");
-    coco::write_results(&results, &lines)?;
+    let results = folder.finish(&pictures, &lines)?;
     let report = Report {
-        run: run.name(),
+        run: trained.run.name(),
         images: count,
         objects,
         by_class,
@@ -152,41 +168,79 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
     Ok(())
 }
 
-/// The names of the pictures without folder and ending, under which results are written.
-fn stems(images: &[PathBuf]) -> Result<Vec<String>> {
-    let stem = |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let stems: Vec<String> = images.iter().map(stem).collect();
-    for (i, stem) in stems.iter().enumerate() {
-        if stems[..i].contains(stem) {
-            bail!("{}: two pictures of this name; one of each expected", images[i].display());
-        }
-    }
-    Ok(stems)
+/// The name of a file without folder and ending.
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// A picture without objects. A file that is called by a number is that image of its data set.
-fn annotated(
-    picture: &image::DynamicImage,
-    channels: usize,
-    number: u64,
-    stem: &str,
-) -> Result<Annotated> {
-    let [height, width] = [picture.height() as usize, picture.width() as usize];
-    let interleaved = match channels {
-        1 => picture.to_luma8().into_raw(),
-        3 => picture.to_rgb8().into_raw(),
-        other => bail!("a model of 1 or 3 channels expected, not {other}"),
-    };
-    let plane = |c: usize| interleaved.iter().skip(c).step_by(channels).copied();
-    Ok(Annotated {
-        id: stem.parse().unwrap_or(number).into(),
-        name: stem.to_owned(),
-        original: [height, width],
-        shape: [channels, height, width],
-        pixels: (0..channels).flat_map(plane).collect(),
-        objects: Vec::new(),
-        truth: Vec::new(),
-    })
+/// Numbers of pictures in files: those that they are called by, if all are and no two alike; else their places, from 1.
+fn numbers(stems: &[String]) -> Vec<u64> {
+    let called: Option<Vec<u64>> = stems.iter().map(|stem| stem.parse().ok()).collect();
+    let is_unique = |called: &Vec<u64>| called.iter().collect::<HashSet<_>>().len() == stems.len();
+    called.filter(is_unique).unwrap_or_else(|| (1..=stems.len() as u64).collect())
+}
+
+/// A picture in the list `images.json`.
+#[derive(Serialize)]
+struct Written {
+    /// Its `image_id` in `results.json`.
+    id: Id,
+    file_name: String,
+    width: usize,
+    height: usize,
+    /// The picture with boxes.
+    drawn: String,
+}
+
+/// Where detections go: pictures with boxes, `images.json`, a list of the pictures in COCO's format, and `results.json`.
+struct Folder {
+    path: PathBuf,
+    targets: HashMap<String, Target>,
+}
+
+impl Folder {
+    /// What the list of pictures says of its origin.
+    const ORIGIN: &str = "wavetape detect";
+
+    /// A folder for pictures of these names, which replaces what an earlier call has left and nothing else.
+    fn new(path: &Path, names: &[String]) -> Result<Self> {
+        std::fs::create_dir_all(path).with_context(|| path.display().to_string())?;
+        let target =
+            |name: &String| Ok((name.clone(), Target::new(&path.join(format!("{name}.png")))?));
+        let targets = names.iter().map(target).collect::<Result<_>>()?;
+        let [images, results] = ["images.json", "results.json"].map(|name| path.join(name));
+        let list = std::fs::read(&images).ok();
+        let list: Option<serde_json::Value> =
+            list.and_then(|list| serde_json::from_slice(&list).ok());
+        let is_ours = list.is_some_and(|list| list["info"]["description"] == Self::ORIGIN);
+        for file in [&images, &results] {
+            if file.symlink_metadata().is_ok() && !is_ours {
+                bail!(
+                    "{} is there already and not of an earlier detection, so it is not replaced: name another folder with --out",
+                    file.display()
+                );
+            }
+        }
+        Ok(Self { path: path.to_owned(), targets })
+    }
+
+    /// Writes a picture with boxes; returns the name of its file.
+    fn draw(&self, name: &str, picture: &RgbImage) -> Result<String> {
+        self.targets[name].write(picture)?;
+        Ok(format!("{name}.png"))
+    }
+
+    /// Writes the list of pictures and what was found on them; returns the path of the latter.
+    fn finish(&self, pictures: &[Written], found: &[Line]) -> Result<PathBuf> {
+        let images = self.path.join("images.json");
+        let list =
+            serde_json::json!({ "info": { "description": Self::ORIGIN }, "images": pictures });
+        write_atomically(&images, list.to_string().as_bytes())
+            .with_context(|| images.display().to_string())?;
+        let results = self.path.join("results.json");
+        coco::write_results(&results, found)?;
+        Ok(results)
+    }
 }
 
 /// What the detector finds in a picture that is made as large as its canvas allows.

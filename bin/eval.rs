@@ -13,9 +13,11 @@ use crate::asked::Asked;
 use crate::baselines::{self, Baselines};
 use crate::caption_baselines;
 use crate::coco;
+use crate::data::Parts;
 use crate::recipe::DataKind;
 use crate::run::Run;
 use crate::source::Source;
+use crate::state::Which;
 use crate::train::Report;
 use crate::trainer::Trainer;
 
@@ -92,24 +94,23 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
         }
         recipe.data.dir = Some(data.clone());
     }
+    let checkpoint = run.checkpoint(if args.best { Which::Best } else { Which::Last }, &recipe)?;
     let asked = Asked { size: args.size, zoom: args.zoom, reading: args.reading, test: args.test };
-    let (trainer, mut state) = Trainer::new(recipe, asked, Some(&run))?;
-    match args.best {
-        true => run.restore_best(&mut state)?,
-        false => run.restore(&mut state)?,
-    }
+    let parts = if args.baselines { Parts::All } else { Parts::Scored };
+    let (trainer, mut state) = Trainer::new(recipe, asked, &checkpoint.past, parts)?;
+    checkpoint.restore(&mut state)?;
     let start = Instant::now();
-    let score = trainer.task.score(state.evaluated(), &trainer.eval)?;
+    let score = trainer.score(&state)?;
     let (images, seconds) = (trainer.eval.len() as u64, start.elapsed().as_secs_f64());
     let mut report = Report::of(&trainer, &run, &state, Some(score), images, seconds);
     (report.size, report.reading) = (args.size, args.reading);
     if args.baselines {
-        report.baselines = Some(match (&trainer.train, &trainer.eval) {
+        report.baselines = Some(match (trainer.train()?, &trainer.eval) {
             (Source::Screens(train), Source::Screens(eval)) => {
                 Baselines::Captions(caption_baselines::measure(train.screens(), eval))
             }
             _ if trainer.task.metric() == "bits_per_dim" => {
-                baselines::measure(trainer.train.images()?, trainer.eval.images()?)?
+                baselines::measure(trainer.train()?.images()?, trainer.eval.images()?)?
             }
             _ => bail!(
                 "--baselines: a captioner or a generator of bytes expected; this run is scored in {}",

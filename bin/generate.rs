@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use image::imageops::{FilterType, resize};
 use image::{Rgb, RgbImage};
@@ -19,9 +19,9 @@ use crate::config::Bounds;
 use crate::generator::Generator;
 use crate::output::{self, counted};
 use crate::picture::open;
-use crate::run::Run;
 use crate::task::Task;
-use crate::trainer::Trainer;
+use crate::trained::Trained;
+use crate::written::Target;
 
 /// Draw images from the checkpoint of a run, or complete given ones, and write them side by side into one PNG file.
 #[derive(Debug, Args)]
@@ -92,13 +92,22 @@ struct Report {
 
 /// Draws, and writes the file.
 pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
-    output::check_file(&args.out)?;
-    let (run, recipe) = Run::open(&args.run)?;
-    let (task, mut state) = Trainer::untrained(&recipe)?;
+    let limits = [
+        ("--count", (1..=4096).contains(&args.count), "1 to 4096"),
+        ("--keep", (0.0..=1.0).contains(&args.keep), "0 to 1"),
+        ("--temperature", args.temperature >= 0.0 && args.temperature.is_finite(), "0 or more"),
+        ("--top-p", args.top_p > 0.0 && args.top_p <= 1.0, "more than 0 and at most 1"),
+        ("--scale", (1..=64).contains(&args.scale), "1 to 64"),
+        ("--columns", args.columns != Some(0), "at least 1"),
+    ];
+    if let Some((name, _, expected)) = limits.iter().find(|(_, holds, _)| !holds) {
+        bail!("{name}: {expected} expected");
+    }
+    let target = Target::new(&args.out)?;
+    let Trained { run, task, state, .. } = Trained::open(&args.run)?;
     let Task::Generate(generator) = task else {
         bail!("{}: the run of a generator expected", args.run.display())
     };
-    run.restore(&mut state)?;
     let model = &generator.model;
     let config = model.config();
     let size = match args.size.as_deref() {
@@ -174,7 +183,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
         }
     };
     let grid = grid(&shown, columns, args.scale);
-    grid.save(&args.out).with_context(|| args.out.display().to_string())?;
+    target.write(&grid)?;
     let report = Report {
         run: run.name(),
         images: drawn.len(),

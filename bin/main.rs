@@ -41,9 +41,11 @@ mod system;
 mod task;
 mod tensorboard;
 mod train;
+mod trained;
 mod trainer;
 mod tui;
 mod watch;
+mod written;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -1,23 +1,15 @@
 //! Pictures: those that are named on the command line, and those of data sets.
 
-use std::io::Cursor;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
-use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+use image::{DynamicImage, Rgb, RgbImage};
 
 use crate::font;
 
 /// Reads a picture just as those of data sets are read: see [`datasets::picture`].
 pub(crate) fn open(path: &Path) -> Result<DynamicImage> {
     Ok(datasets::picture::open(path)?)
-}
-
-/// A PNG file.
-pub(crate) fn png(picture: &RgbImage) -> Result<Vec<u8>> {
-    let mut bytes = Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, ImageFormat::Png).context("a PNG file in memory")?;
-    Ok(bytes.into_inner())
 }
 
 /// Bytes of one or three channels, one channel after the other, as a picture.

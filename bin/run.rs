@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use nn::checkpoint::write_atomically;
 
+use crate::data::{CLASSES, Derived, VOCABULARY};
 use crate::recipe::Recipe;
-use crate::state::{Best, Identity, State};
+use crate::state::{Best, Checkpoint, Identity, State, Which};
 
+const CONFIG: &str = "config.toml";
+const LOCK: &str = "lock";
 const CHECKPOINT: &str = "checkpoint.safetensors";
 const BEST: &str = "best.safetensors";
 
@@ -19,15 +22,28 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Makes the folder of a new run: `out`, which must not hold a run yet, or the first free `runs/RECIPE-NNN`.
+    /// Makes the folder of a new run: `out`, in which nothing may be but what a run leaves that was ended before it had begun; or the
+    /// first free `runs/RECIPE-NNN`.
     pub(crate) fn create(out: Option<&Path>, recipe: &str) -> Result<Self> {
         let folder = match out {
-            Some(out) if out.join("config.toml").exists() => bail!(
+            Some(out) if out.join(CONFIG).exists() => bail!(
                 "{} holds a run already: continue it with --resume {0}, or name another folder with --out",
                 out.display()
             ),
             Some(out) => {
-                fs::create_dir_all(out).with_context(|| out.display().to_string())?;
+                let context = || out.display().to_string();
+                fs::create_dir_all(out).with_context(context)?;
+                for entry in fs::read_dir(out).with_context(context)? {
+                    let name = entry.with_context(context)?.file_name();
+                    let name = name.to_string_lossy();
+                    let begun = [LOCK, CLASSES, VOCABULARY, CONFIG];
+                    if !begun.contains(&name.strip_suffix(".tmp").unwrap_or(&name)) {
+                        bail!(
+                            "{} is no run's folder and not empty (it holds {name}): name another folder with --out",
+                            out.display()
+                        );
+                    }
+                }
                 out.to_owned()
             }
             None => free_folder(recipe)?,
@@ -42,21 +58,22 @@ impl Run {
             env!("CARGO_PKG_VERSION"),
             toml::to_string(recipe)?
         );
-        self.put("config.toml", config.as_bytes())
+        self.put(CONFIG, config.as_bytes())
     }
 
     /// Opens the folder of a run.
     pub(crate) fn open(folder: &Path) -> Result<(Self, Recipe)> {
-        let config = folder.join("config.toml");
+        let config = folder.join(CONFIG);
         let text = fs::read_to_string(&config)
             .with_context(|| format!("{}: the folder of a run expected", config.display()))?;
         let recipe = Recipe::of_run(&config.display().to_string(), &text)?;
         Ok((Self { folder: folder.to_owned() }, recipe))
     }
 
-    /// The run's name: that of its folder.
+    /// The run's name: that of its folder, however it was typed.
     pub(crate) fn name(&self) -> String {
-        let name = self.folder.file_name().unwrap_or(self.folder.as_os_str());
+        let real = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());
+        let name = real.file_name().unwrap_or(real.as_os_str());
         name.to_string_lossy().into_owned()
     }
 
@@ -68,42 +85,46 @@ impl Run {
 
     /// Writes `checkpoint.safetensors`, replacing the old one in one step, and keeps the last `keep` of them as
     /// `checkpoint-STEP.safetensors`.
-    pub(crate) fn save(&self, state: &State, identity: &Identity, keep: usize) -> Result<()> {
+    pub(crate) fn save(
+        &self,
+        state: &State,
+        identity: &Identity,
+        derived: &Derived,
+        keep: usize,
+    ) -> Result<()> {
         let path = self.folder.join(CHECKPOINT);
         state
-            .write(&path, identity)
+            .write(&path, identity, derived)
             .context("no checkpoint could be written; one that was there is as it was")?;
         self.keep(state.counts.step, keep)
     }
 
-    /// Reads `checkpoint.safetensors` into a fresh state of the same recipe.
-    pub(crate) fn restore(&self, state: &mut State) -> Result<()> {
-        state.read(&self.folder.join(CHECKPOINT), None)
+    /// Reads `checkpoint.safetensors` or `best.safetensors`, which must have been made with this recipe.
+    pub(crate) fn checkpoint(&self, which: Which, recipe: &Recipe) -> Result<Checkpoint> {
+        let path = self.folder.join(if which == Which::Last { CHECKPOINT } else { BEST });
+        let mut checkpoint = Checkpoint::read(&path, which)?;
+        checkpoint.check_recipe(recipe)?;
+        if checkpoint.past.derived.is_none() {
+            checkpoint.past.derived = Derived::of_folder(self, recipe)?;
+        }
+        Ok(checkpoint)
     }
 
-    /// The same for a run that goes on, if it has a checkpoint yet. Without one it begins again, unless it has been further.
-    pub(crate) fn go_on(
-        &self,
-        state: &mut State,
-        identity: &Identity,
-        keep: usize,
-    ) -> Result<bool> {
+    /// The last checkpoint of a run that goes on, if it has one yet. Without one it begins again, unless it has been further.
+    pub(crate) fn last_checkpoint(&self, recipe: &Recipe) -> Result<Option<Checkpoint>> {
         let path = self.folder.join(CHECKPOINT);
         if path.try_exists().with_context(|| path.display().to_string())? {
-            state.read(&path, Some(identity))?;
-            // A crash may have come between the two.
-            self.keep(state.counts.step, keep)?;
-            return Ok(true);
+            return self.checkpoint(Which::Last, recipe).map(Some);
         }
         let log = fs::metadata(self.folder.join("metrics.jsonl"));
         if log.is_ok_and(|log| log.len() > 0) {
             bail!("{}: a checkpoint expected, for metrics.jsonl tells of steps", path.display());
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// Links the checkpoint to a name of its own, and takes away all but the last `keep` of those.
-    fn keep(&self, step: u64, keep: usize) -> Result<()> {
+    pub(crate) fn keep(&self, step: u64, keep: usize) -> Result<()> {
         if keep == 0 {
             return Ok(());
         }
@@ -143,13 +164,15 @@ impl Run {
     }
 
     /// Writes `best.safetensors`: the parameters that were evaluated, and their score.
-    pub(crate) fn save_best(&self, state: &State, metric: &str, best: Best) -> Result<()> {
-        state.write_best(&self.folder.join(BEST), metric, best)
-    }
-
-    /// Reads `best.safetensors` into a state of the same recipe.
-    pub(crate) fn restore_best(&self, state: &mut State) -> Result<()> {
-        state.read_best(&self.folder.join(BEST))
+    pub(crate) fn save_best(
+        &self,
+        state: &State,
+        metric: &str,
+        best: Best,
+        identity: &Identity,
+        derived: &Derived,
+    ) -> Result<()> {
+        state.write_best(&self.folder.join(BEST), metric, best, identity, derived)
     }
 }
 
@@ -170,24 +193,29 @@ fn free_folder(name: &str) -> Result<PathBuf> {
     unreachable!("some number is free")
 }
 
-/// Holds the folder against a second process: a lock that the system frees when the process ends.
+/// Holds the folder against a second process: locks that the system frees when the process ends.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
+    /// The folder itself, where the system can lock one: the file may be deleted while a run goes.
+    _folder: Option<File>,
 }
 
 impl Lock {
     pub(crate) fn take(run: &Run) -> Result<Self> {
-        let path = run.folder.join("lock");
+        let path = run.folder.join(LOCK);
         let file = File::create(&path).with_context(|| path.display().to_string())?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(fs::TryLockError::WouldBlock) => {
+        let folder = File::open(&run.folder).ok();
+        match (file.try_lock(), folder.as_ref().map(File::try_lock)) {
+            (Err(fs::TryLockError::WouldBlock), _)
+            | (_, Some(Err(fs::TryLockError::WouldBlock))) => {
                 bail!("{}: another process trains this run", run.folder.display())
             }
-            Err(fs::TryLockError::Error(error)) => {
-                Err(error).with_context(|| path.display().to_string())
+            (Err(fs::TryLockError::Error(error)), _) => {
+                return Err(error).with_context(|| path.display().to_string());
             }
+            _ => {}
         }
+        Ok(Self { _file: file, _folder: folder })
     }
 }

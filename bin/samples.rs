@@ -1,4 +1,4 @@
-//! What a model does while it learns: `samples/step-N.png` or `.txt` in the folder of a run, after each score.
+//! What a model does while it learns: `samples/step-0000000N.png` or `.txt` in the folder of a run, after each score.
 
 use std::fs;
 
@@ -6,13 +6,13 @@ use anyhow::{Context as _, Result};
 use image::RgbImage;
 use nn::Params;
 
-use crate::data::{Classes, Names};
+use crate::data::Classes;
 use crate::detect::Shown;
 use crate::generate::{cache_bytes, grid, square};
-use crate::picture::png;
 use crate::run::Run;
 use crate::source::Source;
 use crate::task::Task;
+use crate::written::png;
 use crate::{caption, generate};
 
 /// Their folder in that of the run.
@@ -41,12 +41,10 @@ impl Samples {
         task: &Task,
         params: &Params,
         eval: &Source,
-        names: &Names,
+        classes: &Classes,
         count: usize,
     ) -> Result<Option<Self>> {
         let count = count.min(eval.len());
-        let none = Classes::default();
-        let classes = if let Names::Classes(classes) = names { classes } else { &none };
         Ok(match (task, eval) {
             _ if count == 0 => None,
             (Task::Generate(generator), _) => {
@@ -100,6 +98,6 @@ impl Samples {
             Samples::Picture(picture) => ("png", png(picture)?),
             Samples::Text(text) => ("txt", text.clone().into_bytes()),
         };
-        run.put(&format!("{FOLDER}/step-{step}.{ending}"), &bytes)
+        run.put(&format!("{FOLDER}/step-{step:08}.{ending}"), &bytes)
     }
 }

@@ -29,13 +29,13 @@ impl Source {
         }
     }
 
-    /// Batches of an epoch.
-    pub(crate) fn batches(&self) -> usize {
-        match self {
-            Source::Images(loader) => loader.batches(),
-            Source::Boxes(loader) => loader.batches(),
-            Source::Screens(loader) => loader.batches(),
-        }
+    /// A hash of all that there is, in hexadecimal digits: other data have another one.
+    pub(crate) fn fingerprint(&self) -> String {
+        fingerprint(match self {
+            Source::Images(loader) => loader.images().fingerprint(),
+            Source::Boxes(loader) => loader.source().fingerprint(),
+            Source::Screens(loader) => loader.screens().fingerprint(),
+        })
     }
 
     /// The batches of an epoch, from `first` on.
@@ -56,6 +56,11 @@ impl Source {
             Source::Boxes(_) | Source::Screens(_) => bail!("images with a label each expected"),
         }
     }
+}
+
+/// A hash of data as checkpoints have it.
+pub(crate) fn fingerprint(hash: u64) -> String {
+    format!("{hash:016x}")
 }
 
 impl Batch {

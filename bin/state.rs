@@ -1,7 +1,7 @@
 //! Everything that changes while training, and the checkpoint that holds it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use nn::checkpoint::{TensorFile, write};
@@ -11,7 +11,10 @@ use serde_json::json;
 use tensor::Tensor;
 use toml::Value;
 
+use crate::data::Derived;
 use crate::recipe::{Recipe, flat};
+use crate::source::Source;
+use crate::system;
 use crate::task::Tally;
 use crate::watch::Watch;
 
@@ -19,8 +22,14 @@ use crate::watch::Watch;
 const FORMAT: u64 = 2;
 
 /// Values of a recipe that may change in the middle of a run, for no result depends on them.
-const FREE: [&str; 5] =
-    ["data.dir", "train.save_every", "train.save_minutes", "train.keep", "train.samples"];
+const RESUMABLE: [&str; 6] = [
+    "data.dir",
+    "train.extra_epochs",
+    "train.save_every",
+    "train.save_minutes",
+    "train.keep",
+    "train.samples",
+];
 
 /// Everything that changes while training.
 #[derive(Debug)]
@@ -87,7 +96,50 @@ pub(crate) struct Identity {
     /// The resolved recipe, as TOML.
     config: String,
     /// Images to train on.
-    training_images: usize,
+    pub(crate) training_images: usize,
+    /// A hash of all that is trained on. Checkpoints of older programs have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fingerprint: Option<String>,
+    /// What computes; other processors may round otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) machine: Option<String>,
+}
+
+/// What a checkpoint says of its run and of the data that it was made with. Both are missing in those of older programs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Past {
+    pub(crate) identity: Option<Identity>,
+    pub(crate) derived: Option<Derived>,
+}
+
+/// A file of parameters of a run: `checkpoint.safetensors`, or `best.safetensors`.
+#[derive(Debug)]
+pub(crate) struct Checkpoint {
+    path: PathBuf,
+    file: TensorFile,
+    which: Which,
+    /// Its metadata.
+    about: serde_json::Value,
+    pub(crate) past: Past,
+}
+
+/// Which parameters of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// Those of the last checkpoint, with all that a run needs to go on.
+    Last,
+    /// Those of the best score.
+    Best,
+}
+
+impl Which {
+    /// Under which key the file tells of itself. One key only: the format does not fix the order of several.
+    fn key(self) -> &'static str {
+        match self {
+            Which::Last => "progress",
+            Which::Best => "score",
+        }
+    }
 }
 
 impl State {
@@ -104,8 +156,20 @@ impl State {
         self.ema.as_ref().map_or(&self.params, Ema::params)
     }
 
-    /// Writes a checkpoint, replacing the old one in one step.
-    pub(crate) fn write(&self, path: &Path, identity: &Identity) -> Result<()> {
+    /// That all parameters and their averages are finite.
+    ///
+    /// # Errors
+    /// The first one that is not.
+    pub(crate) fn check_finite(&self) -> Result<()> {
+        check_finite("parameter", &self.params)?;
+        self.ema
+            .as_ref()
+            .map_or(Ok(()), |ema| check_finite("the average of parameter", ema.params()))
+    }
+
+    /// Writes a checkpoint, replacing the old one in one step. One with a number that is not finite never replaces a good one.
+    pub(crate) fn write(&self, path: &Path, identity: &Identity, derived: &Derived) -> Result<()> {
+        self.check_finite()?;
         let mut tensors = named("model.", &self.params);
         for (param, [m, v]) in self.params.iter().zip(self.optimizer.moments()) {
             tensors.push((format!("adamw.m.{}", param.name), m.clone()));
@@ -128,44 +192,113 @@ impl State {
         }
         progress["ema_steps"] = self.ema.as_ref().map_or(0, Ema::steps).into();
         progress["identity"] = serde_json::to_value(identity)?;
-        // One key only: the format does not fix the order of several.
-        let metadata = HashMap::from([("progress".to_owned(), progress.to_string())]);
+        progress["derived"] = serde_json::to_value(derived)?;
+        let metadata = HashMap::from([(Which::Last.key().to_owned(), progress.to_string())]);
         Ok(write(path, tensors, metadata)?)
     }
 
-    /// Reads a checkpoint into a fresh state of the same recipe; the run that goes on must be the one that it belongs to.
-    pub(crate) fn read(&mut self, path: &Path, going_on: Option<&Identity>) -> Result<()> {
-        let at = || format!("{}: metadata `progress`", path.display());
+    /// Writes the parameters to evaluate, under their own names, with what they score.
+    pub(crate) fn write_best(
+        &self,
+        path: &Path,
+        metric: &str,
+        best: Best,
+        identity: &Identity,
+        derived: &Derived,
+    ) -> Result<()> {
+        check_finite("parameter", self.evaluated())?;
+        let score = serde_json::json!({
+            "metric": metric, "value": best.value, "step": best.step,
+            "identity": identity, "derived": derived,
+        });
+        let metadata = HashMap::from([(Which::Best.key().to_owned(), score.to_string())]);
+        Ok(write(path, named("", self.evaluated()), metadata)?)
+    }
+}
+
+/// That all numbers of these parameters are finite.
+///
+/// # Errors
+/// The first parameter of which one is not.
+pub(crate) fn check_finite(what: &str, params: &Params) -> Result<()> {
+    params.iter().try_for_each(|param| {
+        let numbers = param.value.contiguous();
+        match numbers.data().iter().find(|number| !number.is_finite()) {
+            Some(number) => {
+                bail!("{what} `{}` holds {number}: finite numbers expected", param.name)
+            }
+            None => Ok(()),
+        }
+    })
+}
+
+impl Checkpoint {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// If it is none of a run, or of a later program.
+    pub(crate) fn read(path: &Path, which: Which) -> Result<Self> {
+        let at = || format!("{}: metadata `{}`", path.display(), which.key());
         let file = TensorFile::read(path)?;
-        let text = file.metadata().get("progress").map(String::as_str).unwrap_or_default();
-        let progress: serde_json::Value =
+        let text = file.metadata().get(which.key()).map(String::as_str).unwrap_or_default();
+        let about: serde_json::Value =
             serde_json::from_str(text).with_context(|| format!("{}: JSON expected", at()))?;
-        let format = progress.get("format").map_or(Some(1), serde_json::Value::as_u64);
+        let format = about.get("format").map_or(Some(1), serde_json::Value::as_u64);
         if !format.is_some_and(|format| (1..=FORMAT).contains(&format)) {
-            let by = progress.get("version").and_then(serde_json::Value::as_str).unwrap_or("?");
+            let by = about.get("version").and_then(serde_json::Value::as_str).unwrap_or("?");
             bail!(
                 "{}: a checkpoint of format 1 to {FORMAT} expected, found {}, written by wavetape {by}",
                 path.display(),
-                progress["format"]
+                about["format"]
             );
         }
-        if let (Some(ours), Some(theirs)) = (going_on, progress.get("identity")) {
-            let theirs = Identity::deserialize(theirs).with_context(at)?;
-            theirs.check(ours, path)?;
+        let identity = about.get("identity").map(Identity::deserialize).transpose();
+        let derived = about.get("derived").map(Derived::deserialize).transpose();
+        let past =
+            Past { identity: identity.with_context(at)?, derived: derived.with_context(at)? };
+        Ok(Self { path: path.to_owned(), file, which, about, past })
+    }
+
+    /// Refuses a recipe that is not the one that the checkpoint was made with.
+    pub(crate) fn check_recipe(&self, recipe: &Recipe) -> Result<()> {
+        let identity = self.past.identity.as_ref();
+        identity.map_or(Ok(()), |identity| identity.check_recipe(recipe, &self.path))
+    }
+
+    /// Refuses to go on with other data.
+    pub(crate) fn check_data(&self, run: &Identity) -> Result<()> {
+        let identity = self.past.identity.as_ref();
+        identity.map_or(Ok(()), |identity| identity.check_data(run, &self.path))
+    }
+
+    /// Puts what it holds into a fresh state of the same recipe.
+    ///
+    /// # Errors
+    /// If a tensor is missing, of another shape, not finite, or of no use.
+    pub(crate) fn restore(&self, state: &mut State) -> Result<()> {
+        match self.which {
+            Which::Last => self.restore_last(state)?,
+            Which::Best => self.restore_best(state)?,
         }
-        file.load("model.", &mut self.params)?;
-        let counts = Counts::deserialize(&progress).with_context(at)?;
+        state.check_finite().with_context(|| self.path.display().to_string())
+    }
+
+    fn restore_last(&self, state: &mut State) -> Result<()> {
+        let Self { path, file, about: progress, .. } = self;
+        let at = || format!("{}: metadata `progress`", path.display());
+        file.load("model.", &mut state.params)?;
+        let counts = Counts::deserialize(progress).with_context(at)?;
         let mut moments = Vec::new();
-        for param in self.params.iter() {
+        for param in state.params.iter() {
             let moment = |which| file.like(&format!("adamw.{which}.{}", param.name), &param.value);
             moments.push([moment("m")?, moment("v")?]);
         }
         let fewer = progress.get("adamw_steps").cloned().unwrap_or_else(|| json!({}));
         let fewer = HashMap::<String, u64>::deserialize(fewer).with_context(at)?;
         let steps = |param: &Param| fewer.get(&param.name).copied().unwrap_or(counts.step);
-        self.optimizer.restore(self.params.iter().map(steps).collect(), moments);
-        if let Some(ema) = &mut self.ema {
-            let mut average = self.params.clone();
+        state.optimizer.restore(state.params.iter().map(steps).collect(), moments);
+        if let Some(ema) = &mut state.ema {
+            let mut average = state.params.clone();
             file.load("ema.", &mut average)?;
             let steps = progress.get("ema_steps").and_then(serde_json::Value::as_u64);
             let steps =
@@ -175,29 +308,19 @@ impl State {
         file.expect_only(|name| match name.strip_prefix("adamw.") {
             Some(name) => {
                 let name = name.strip_prefix("m.").or_else(|| name.strip_prefix("v."));
-                name.is_some_and(|name| self.params.by_name(name).is_some())
+                name.is_some_and(|name| state.params.by_name(name).is_some())
             }
-            None => name.starts_with("model.") || self.ema.is_some() && name.starts_with("ema."),
+            None => name.starts_with("model.") || state.ema.is_some() && name.starts_with("ema."),
         })?;
-        self.counts = counts;
+        state.counts = counts;
         Ok(())
     }
 
-    /// Writes the parameters to evaluate, under their own names, with what they score.
-    pub(crate) fn write_best(&self, path: &Path, metric: &str, best: Best) -> Result<()> {
-        let score = serde_json::json!({ "metric": metric, "value": best.value, "step": best.step });
-        let metadata = HashMap::from([("score".to_owned(), score.to_string())]);
-        Ok(write(path, named("", self.evaluated()), metadata)?)
-    }
-
-    /// Reads them.
-    pub(crate) fn read_best(&mut self, path: &Path) -> Result<()> {
-        let file = TensorFile::read(path)?;
-        file.load("", &mut self.params)?;
-        let score = file.metadata().get("score").map(String::as_str).unwrap_or_default();
-        let best: Best = serde_json::from_str(score)
-            .with_context(|| format!("{}: metadata `score`", path.display()))?;
-        (self.ema, self.counts.step) = (None, best.step);
+    fn restore_best(&self, state: &mut State) -> Result<()> {
+        self.file.load("", &mut state.params)?;
+        let best = Best::deserialize(&self.about)
+            .with_context(|| format!("{}: metadata `score`", self.path.display()))?;
+        (state.ema, state.counts.step) = (None, best.step);
         Ok(())
     }
 }
@@ -207,39 +330,58 @@ fn named(prefix: &str, params: &Params) -> Vec<(String, Tensor)> {
 }
 
 impl Identity {
-    /// That of a run of this recipe.
-    pub(crate) fn new(recipe: &Recipe, training_images: usize) -> Result<Self> {
-        Ok(Self { config: toml::to_string(recipe)?, training_images })
+    /// That of a run of this recipe on these data.
+    pub(crate) fn new(recipe: &Recipe, train: &Source) -> Result<Self> {
+        Ok(Self {
+            config: toml::to_string(recipe)?,
+            training_images: train.len(),
+            fingerprint: Some(train.fingerprint()),
+            machine: Some(system::machine()),
+        })
     }
 
-    /// Refuses to go on with `run`, unless it is the run of this checkpoint.
-    fn check(&self, run: &Self, path: &Path) -> Result<()> {
+    /// Refuses a recipe that is not that of the checkpoint in this file.
+    fn check_recipe(&self, recipe: &Recipe, path: &Path) -> Result<()> {
         let origin = format!("{}: the recipe that it was made with", path.display());
         // Both with the defaults of this program.
         let theirs = Recipe::of_run(&origin, &self.config)?;
-        let theirs = flat(toml::from_str(&toml::to_string(&theirs)?)?);
-        let ours = flat(toml::from_str(&run.config)?);
+        let values = |recipe: &Recipe| {
+            Ok::<_, anyhow::Error>(flat(toml::from_str(&toml::to_string(recipe)?)?))
+        };
+        let (theirs, ours) = (values(&theirs)?, values(recipe)?);
         let keys: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
         let show = |value: Option<&Value>| value.map_or("absent".to_owned(), Value::to_string);
-        let differs =
-            |key: &&String| !FREE.contains(&key.as_str()) && ours.get(*key) != theirs.get(*key);
+        let differs = |key: &&String| {
+            !RESUMABLE.contains(&key.as_str()) && ours.get(*key) != theirs.get(*key)
+        };
         let told = |key: &String| {
             format!("{key}: {} expected, found {}", show(theirs.get(key)), show(ours.get(key)))
         };
         let told: Vec<String> = keys.into_iter().filter(differs).map(told).collect();
         if !told.is_empty() {
             bail!(
-                "config.toml is not that of {}, and only that run can go on: {}",
+                "config.toml is not the recipe that {} was made with: {}",
                 path.display(),
                 told.join("; ")
             );
         }
+        Ok(())
+    }
+
+    /// Refuses to go on with other data than the checkpoint in this file.
+    fn check_data(&self, run: &Self, path: &Path) -> Result<()> {
         if self.training_images != run.training_images {
             bail!(
-                "{} was made with {} training images, and there are {}: a run goes on with the data that it began with",
+                "{} was made with {} training images, and there are {}: a run resumes with the data that it began with",
                 path.display(),
                 self.training_images,
                 run.training_images
+            );
+        }
+        if self.fingerprint.is_some() && self.fingerprint != run.fingerprint {
+            bail!(
+                "{} was made with other training data (as many, but their contents differ): a run resumes with the data that it began with",
+                path.display()
             );
         }
         Ok(())
@@ -276,14 +418,22 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("wavetape-state-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let path = folder.join("checkpoint.safetensors");
-        let identity = Identity { config: String::new(), training_images: 1 };
+        let identity = Identity {
+            config: String::new(),
+            training_images: 1,
+            fingerprint: None,
+            machine: None,
+        };
+        let names = crate::data::Names::Classes(crate::data::Classes::default());
+        let derived = Derived { normalize: None, names };
+        let read = |state: &mut State| Checkpoint::read(&path, Which::Last)?.restore(state);
         let (mut state, ids) = start();
         (0..3).for_each(|_| step(&mut state, &ids[..1]));
         step(&mut state, &ids);
-        state.write(&path, &identity).expect("written");
+        state.write(&path, &identity, &derived).expect("written");
         // Identities are those of an arena, so a resumed run has handles of its own.
         let (mut resumed, theirs) = start();
-        resumed.read(&path, None).expect("whole");
+        read(&mut resumed).expect("whole");
         assert_eq!(resumed.optimizer.steps(), [4, 1]);
         step(&mut state, &ids);
         step(&mut resumed, &theirs);
@@ -296,7 +446,7 @@ mod tests {
         let mut tensors: Vec<(String, Tensor)> = file.names().into_iter().map(named).collect();
         tensors.push(("more".to_owned(), Tensor::zeros([1])));
         write(&path, tensors, file.metadata().clone()).expect("written");
-        let error = resumed.read(&path, None).expect_err("one more").to_string();
+        let error = read(&mut resumed).expect_err("one more").to_string();
         assert!(error.ends_with("tensor `more` does not belong here"), "{error}");
         std::fs::remove_dir_all(folder).expect("removed");
     }

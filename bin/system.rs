@@ -29,3 +29,11 @@ pub(crate) fn host() -> String {
         name.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
     if name.is_empty() { "localhost".to_owned() } else { name }
 }
+
+/// What computes: the architecture, its vector unit, and the name of the processor where the system tells it.
+pub(crate) fn machine() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let model = model.map(|(_, name)| format!(", {}", name.trim())).unwrap_or_default();
+    format!("{}, {:?}{model}", std::env::consts::ARCH, tensor::Level::current())
+}

@@ -6,7 +6,7 @@ mod tests;
 use std::ops::{Add, AddAssign};
 
 use anyhow::Result;
-use datasets::{Images, Normalize};
+use datasets::Images;
 use models::average_precision;
 use nn::{Grads, Params};
 use serde::{Deserialize, Serialize};
@@ -200,18 +200,6 @@ impl Task {
             Task::Generate(_) => (self.metric(), sums.losses.mean() / std::f64::consts::LN_2),
             Task::Detect(_) => ("class_accuracy", share),
             Task::Caption(_) => ("word_accuracy", share),
-        }
-    }
-
-    /// The map from bytes to what the model reads: of mean 0 and deviation 1 for a classifier, the bytes themselves for a
-    /// generator.
-    pub(crate) fn normalize(&self, of_images: Normalize) -> Normalize {
-        match self {
-            Task::Classify(_) | Task::Detect(_) | Task::Caption(_) => of_images,
-            Task::Generate(_) => {
-                let channels = of_images.mean.len();
-                Normalize { mean: vec![0.0; channels], std: vec![1.0 / 255.0; channels] }
-            }
         }
     }
 

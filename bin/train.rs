@@ -14,12 +14,13 @@ use crate::args;
 use crate::asked::Asked;
 use crate::baselines::Baselines;
 use crate::caption_baselines;
+use crate::data::Parts;
 use crate::log::Log;
 use crate::output;
 use crate::progress::Progress;
 use crate::recipe::{Changes, RECIPES, Recipe};
 use crate::run::{Lock, Run};
-use crate::state::{Best, State};
+use crate::state::{Best, Identity, State};
 use crate::system;
 use crate::task::{Score, Summary};
 use crate::trainer::{Sinks, Stop, Trainer};
@@ -46,8 +47,9 @@ pub(crate) struct TrainArgs {
     /// Folder of the data.
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     data: Option<PathBuf>,
-    /// Passes over the training set.
-    #[arg(long, value_name = "N", conflicts_with = "resume", value_parser = args::whole::<usize>(args::COUNTS))]
+    /// Passes over the training set. With --resume: more than the run has had; the schedule stays as it was, and what comes after it
+    /// is trained at its last learning rate (train.extra_epochs).
+    #[arg(long, value_name = "N", value_parser = args::whole::<usize>(args::COUNTS))]
     epochs: Option<usize>,
     /// Steps after which training ends, if before the last epoch.
     #[arg(long, value_name = "N", conflicts_with = "resume", value_parser = args::whole::<u64>(args::COUNTS))]
@@ -65,7 +67,7 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "DIR", conflicts_with = "file")]
     resume: Option<PathBuf>,
     /// Stop after this step with a checkpoint, as Ctrl-C does.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64))]
     stop_after: Option<u64>,
     /// Leave no samples of what the model does in the folder of the run, whatever train.samples is.
     #[arg(long)]
@@ -201,7 +203,7 @@ impl Report {
 /// The screen of a run, with the curves of what it has logged so far.
 fn dashboard(trainer: &Trainer, run: &Run, step: u64, stop: &Stop) -> Result<Dashboard> {
     let title = format!("{} → {}", trainer.recipe.name, run.folder.display());
-    let view = View::new(title, trainer.schedule.total, step);
+    let view = View::new(title, trainer.total, step);
     let lines = std::fs::read_to_string(run.folder.join("metrics.jsonl")).unwrap_or_default();
     let past = lines.lines().filter_map(|line| serde_json::from_str(line).ok());
     let view = past.fold(view, |view, line| view.after(&line));
@@ -230,6 +232,24 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
         }
     };
     dropped.iter().for_each(|why| output::note(format_args!("dropped: {why}")));
+    let mut is_longer = false;
+    if let (Some(run), Some(epochs)) = (&resumed, args.epochs) {
+        let of_schedule = recipe.train.epochs;
+        let so_far = of_schedule + recipe.train.extra_epochs;
+        if epochs < so_far || recipe.train.steps > 0 {
+            bail!(
+                "--epochs {epochs}: {} has {so_far} epochs{}",
+                run.folder.display(),
+                if recipe.train.steps > 0 {
+                    format!(" and ends after train.steps = {}", recipe.train.steps)
+                } else {
+                    "; the number must be larger".to_owned()
+                }
+            );
+        }
+        recipe.train.extra_epochs = epochs - of_schedule;
+        is_longer = epochs > so_far;
+    }
     if args.print_config {
         return Ok(write!(output::stdout(), "{}", toml::to_string(&recipe)?)?);
     }
@@ -240,19 +260,34 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
     if args.tui && !io::stderr().is_terminal() {
         bail!("--tui: a terminal on stderr expected");
     }
-    let (trainer, mut state) = Trainer::new(recipe, Asked::default(), resumed.as_ref())?;
-    let resuming = resumed.is_some();
+    // Of a run that goes on, nothing may change any more while it is read.
+    let mut lock = resumed.as_ref().map(Lock::take).transpose()?;
+    let checkpoint = match &resumed {
+        Some(run) => run.last_checkpoint(&recipe)?,
+        None => None,
+    };
+    let past = checkpoint.as_ref().map(|checkpoint| checkpoint.past.clone()).unwrap_or_default();
+    let (trainer, mut state) = Trainer::new(recipe, Asked::default(), &past, Parts::All)?;
+    let identity = Identity::new(&trainer.recipe, trainer.train()?)?;
     let run = match resumed {
         Some(run) => run,
-        None => Run::create(args.out.as_deref(), &trainer.recipe.name)?,
+        None => {
+            let run = Run::create(args.out.as_deref(), &trainer.recipe.name)?;
+            lock = Some(Lock::take(&run)?);
+            trainer.derived.names.write(&run)?;
+            run.write_config(&trainer.recipe)?; // what makes it a run comes last
+            run
+        }
     };
-    let _lock = Lock::take(&run)?;
-    trainer.names.write(&run)?;
-    if !resuming {
-        run.write_config(&trainer.recipe)?; // what makes it a run comes last
+    if let Some(checkpoint) = &checkpoint {
+        checkpoint.check_data(&identity)?;
+        checkpoint.restore(&mut state)?;
+        if is_longer {
+            run.write_config(&trainer.recipe)?;
+        }
+        // A crash may have come between the two.
+        run.keep(state.counts.step, trainer.recipe.train.keep)?;
     }
-    let keep = trainer.recipe.train.keep;
-    let goes_on = resuming && run.go_on(&mut state, &trainer.identity, keep)?;
     let interrupted = Arc::new(AtomicBool::new(false));
     handle_interrupts(Arc::clone(&interrupted))?;
     let stop = Stop { after: args.stop_after, interrupted };
@@ -260,21 +295,38 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
         true => Some(dashboard(&trainer, &run, state.counts.step, &stop)?),
         false => None,
     };
-    let progress = Progress::new(trainer.schedule.total, state.counts.step, args.quiet, screen);
+    let progress = Progress::new(trainer.total, state.counts.step, args.quiet, screen);
     progress.note(&format!(
         "{}: {} parameters, {} training images, {} steps, {} threads, {:?} → {}",
         trainer.recipe.name,
         state.params.elements(),
-        trainer.train.len(),
-        trainer.schedule.total,
+        trainer.train()?.len(),
+        trainer.total,
         rayon::current_num_threads(),
         tensor::Level::current(),
         run.folder.display()
     ));
+    if trainer.total > trainer.schedule.total {
+        progress.note(&format!(
+            "the schedule ends at step {}; the steps after it are taken at its last rate",
+            trainer.schedule.total
+        ));
+    }
+    let before = past.identity.as_ref().and_then(|identity| identity.machine.as_ref());
+    let moved = before.filter(|before| Some(*before) != identity.machine.as_ref());
     let log = Log::open(&run.folder, state.counts.step, trainer.is_due(&state))?;
     let samples = if args.no_samples { 0 } else { trainer.recipe.train.samples };
-    let mut sinks = Sinks { run: &run, log, progress, samples };
-    if !goes_on {
+    let mut sinks = Sinks { run: &run, identity: &identity, log, progress, samples };
+    if let (Some(before), Some(now)) = (moved, &identity.machine) {
+        sinks.progress.warn(&format!(
+            "warning: resumed on another machine ({now}) than before ({before}): the numbers may be rounded otherwise"
+        ));
+        sinks.line(&serde_json::json!({
+            "step": state.counts.step, "warning": "resumed on another machine",
+            "before": before, "now": now,
+        }))?;
+    }
+    if checkpoint.is_none() {
         trainer.save(&sinks, &state)?; // a full disk is noticed before the first step
     }
     let score = trainer.run(&mut sinks, &mut state, &stop)?;
@@ -285,10 +337,11 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
     }
     let score = match score {
         // Somebody waits for the program to end.
-        None if !stop.interrupted() => Some(trainer.task.score(state.evaluated(), &trainer.eval)?),
+        None if !stop.interrupted() => Some(trainer.score(&state)?),
         score => score,
     };
     let (images, seconds) = (state.counts.images, state.counts.seconds);
+    drop(lock);
     Report::of(&trainer, &run, &state, score, images, seconds).print(args.json)
 }
 

@@ -1,21 +1,22 @@
 //! The training loop: steps, scores, checkpoints, and when to stop.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use nn::{WarmupCosine, clip_scale};
 
 use crate::asked::Asked;
-use crate::data::{self, Names};
+use crate::data::{self, Data, Derived, Parts};
 use crate::log::Log;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::run::Run;
 use crate::samples::Samples;
 use crate::source::{Batch, Source};
-use crate::state::{Best, EpochSums, Identity, State};
+use crate::state::{Best, EpochSums, Identity, Past, State, check_finite};
 use crate::system;
 use crate::task::{Score, StepResult, Task};
 
@@ -23,19 +24,22 @@ use crate::task::{Score, StepResult, Task};
 pub(crate) struct Trainer {
     pub(crate) recipe: Recipe,
     pub(crate) task: Task,
-    pub(crate) train: Source,
+    /// None where a run is only scored.
+    train: Option<Source>,
     pub(crate) eval: Source,
-    pub(crate) names: Names,
-    pub(crate) identity: Identity,
+    pub(crate) derived: Derived,
     pub(crate) schedule: WarmupCosine,
     asked: Asked,
     /// Steps of an epoch.
     steps: u64,
+    /// Steps of the run: those of the schedule, and of the epochs after it.
+    pub(crate) total: u64,
 }
 
 /// Where a run leaves what it does.
 pub(crate) struct Sinks<'a> {
     pub(crate) run: &'a Run,
+    pub(crate) identity: &'a Identity,
     pub(crate) log: Log,
     pub(crate) progress: Progress,
     /// Samples of what the model does after each score.
@@ -44,7 +48,7 @@ pub(crate) struct Sinks<'a> {
 
 impl Sinks<'_> {
     /// A line of the log, which is shown as well.
-    fn line(&mut self, line: &serde_json::Value) -> Result<()> {
+    pub(crate) fn line(&mut self, line: &serde_json::Value) -> Result<()> {
         self.progress.log(line);
         self.log.line(line)
     }
@@ -68,24 +72,31 @@ impl Stop {
 }
 
 impl Trainer {
-    /// The run at its start, to be evaluated as it is asked for; with the words of a run if it is not a new one.
+    /// The run at its start, to be evaluated as it is asked for. What a run of the past has derived from its data is taken from there.
     pub(crate) fn new(
         mut recipe: Recipe,
         asked: Asked,
-        run: Option<&Run>,
+        past: &Past,
+        parts: Parts,
     ) -> Result<(Self, State)> {
         asked.check(&recipe)?;
-        let screens = data::screens(&mut recipe, asked, run)?;
+        // A checkpoint of old does not tell how long an epoch is.
+        let parts = if past.identity.is_none() { Parts::All } else { parts };
+        let screens = data::screens(&mut recipe, asked, past, parts)?;
         let (mut task, mut params) = Task::new(&recipe)?;
         task.ask(asked);
-        let (train, eval, names) = match screens {
+        let Data { train, eval, derived } = match screens {
             Some(screens) => screens,
-            None => data::load(&recipe, &task, &mut params, asked)?,
+            None => data::load(&recipe, &task, &mut params, asked, past, parts)?,
         };
-        let steps = train.batches() as u64;
+        let images = match (&past.identity, &train) {
+            (Some(identity), None) => identity.training_images,
+            (_, train) => train.as_ref().map_or(0, Source::len),
+        };
+        let steps = (images / recipe.train.step_size()) as u64;
         if steps == 0 {
             let of = if recipe.train.accumulate > 1 { " · train.accumulate" } else { "" };
-            let (images, found) = (train.len(), recipe.train.step_size());
+            let found = recipe.train.step_size();
             bail!("train.batch_size{of} = {found}: at most the {images} training images expected");
         }
         let all = (recipe.train.epochs as u64).saturating_mul(steps);
@@ -93,16 +104,50 @@ impl Trainer {
         let optimizer = &recipe.optimizer;
         let warmup = (optimizer.warmup * total as f64).round() as u64;
         let schedule = WarmupCosine { peak: optimizer.rate, floor: optimizer.floor, warmup, total };
+        let extra = (recipe.train.extra_epochs as u64).saturating_mul(steps);
+        let total = total.saturating_add(extra);
         let state = State::new(params, &recipe);
-        let identity = Identity::new(&recipe, train.len())?;
-        Ok((Self { recipe, task, train, eval, names, identity, schedule, asked, steps }, state))
+        Ok((Self { recipe, task, train, eval, derived, schedule, asked, steps, total }, state))
     }
 
-    /// The model of a recipe with fresh parameters, without its data: room for a checkpoint.
-    pub(crate) fn untrained(recipe: &Recipe) -> Result<(Task, State)> {
-        let (task, params) = Task::new(recipe)?;
-        let state = State::new(params, recipe);
-        Ok((task, state))
+    /// The rate of a step, from 0; after the schedule its last one.
+    fn rate(&self, step: u64) -> f64 {
+        self.schedule.rate(step.min(self.schedule.total - 1))
+    }
+
+    /// What is trained on.
+    ///
+    /// # Errors
+    /// If it was not read.
+    pub(crate) fn train(&self) -> Result<&Source> {
+        self.train.as_ref().context("the training data were not read")
+    }
+
+    /// That a step has left numbers to go on with.
+    fn check(&self, state: &State) -> Result<()> {
+        state.check_finite().map_err(|error| {
+            anyhow!(
+                "after step {}: {error}; the last checkpoint stays as it was; {}",
+                state.counts.step,
+                self.advice()
+            )
+        })
+    }
+
+    /// What may help against numbers that are not finite.
+    fn advice(&self) -> String {
+        let rate = self.recipe.optimizer.rate;
+        let clip = if self.recipe.train.clip_norm > 0.0 { "" } else { ", or train.clip_norm = 1" };
+        format!("a lower optimizer.rate than {rate:e} may help{clip}")
+    }
+
+    /// Scores a state on what the run is scored on.
+    ///
+    /// # Errors
+    /// If the model is not finite.
+    pub(crate) fn score(&self, state: &State) -> Result<Score> {
+        check_finite("parameter", state.evaluated()).context("this model cannot be scored")?;
+        self.task.score(state.evaluated(), &self.eval)
     }
 
     /// One step on the next batch; returns its loss. An error leaves the state as it was before.
@@ -118,16 +163,18 @@ impl Trainer {
             self.task.differentiate(&state.params, &batch, number);
         let norm = grads.norm();
         if !(loss.is_finite() && norm.is_finite()) {
-            bail!(
-                "step {}: loss {loss}, gradient norm {norm}; the first bad number: {}; images {:?}",
+            // It may be the step before that has done it.
+            self.check(state)?;
+            bail!(NotFinite(format!(
+                "step {}: loss {loss}, gradient norm {norm}; the first bad number: {}; {}",
                 number + 1,
                 self.task.diagnose(&state.params, &batch, number),
-                batch.indices()
-            );
+                images_of(batch.indices())
+            )));
         }
         let clip = self.recipe.train.clip_norm;
         let scale = if clip > 0.0 { clip_scale(norm, clip) } else { 1.0 };
-        let rate = self.schedule.rate(number);
+        let rate = self.rate(number);
         state.optimizer.step(&mut state.params, &grads, rate, scale);
         if let Some(ema) = &mut state.ema {
             ema.update(&state.params);
@@ -142,7 +189,7 @@ impl Trainer {
         sums.losses += tally;
         sums.recent_losses += tally;
         sums.grad_norm = norm;
-        let first_epoch = self.steps.min(self.schedule.total);
+        let first_epoch = self.steps.min(self.total);
         for warning in counts.watch.see(&state.params, &grads, norm, counts.step, first_epoch) {
             let mut line = warning.line;
             line["step"] = counts.step.into();
@@ -162,7 +209,7 @@ impl Trainer {
         stop: &Stop,
     ) -> Result<Option<Score>> {
         let mut score = None;
-        while self.is_due(state) || !self.is_finished(state) {
+        while !stop.now(state.counts.step) && (self.is_due(state) || !self.is_finished(state)) {
             if !self.is_due(state) {
                 score = None;
                 self.epoch(sinks, state, stop)?;
@@ -173,11 +220,8 @@ impl Trainer {
             }
             score = self.end_epoch(sinks, state)?;
             self.save(sinks, state)?;
-            if stop.now(state.counts.step) {
-                break;
-            }
         }
-        if self.is_finished(state) && state.counts.step < self.schedule.total {
+        if self.is_finished(state) && state.counts.step < self.total {
             let stale = state.counts.stale;
             sinks.progress.note(&format!("no better score {stale} times in a row: ended early"));
         }
@@ -189,7 +233,7 @@ impl Trainer {
     fn epoch(&self, sinks: &mut Sinks<'_>, state: &mut State, stop: &Stop) -> Result<()> {
         let train = &self.recipe.train;
         let (epoch, first) = (state.counts.step / self.steps, state.counts.step % self.steps);
-        let mut batches = self.train.epoch(epoch as usize, first as usize);
+        let mut batches = self.train()?.epoch(epoch as usize, first as usize);
         let (mut mark, mut saved) = (Instant::now(), Instant::now());
         let interval = Duration::try_from_secs_f64(60.0 * train.save_minutes);
         let interval = interval.ok().filter(|interval| !interval.is_zero());
@@ -200,11 +244,18 @@ impl Trainer {
             let loss = match step {
                 Ok(loss) => loss,
                 Err(error) => {
-                    let told = match self.save(sinks, state) {
-                        Ok(()) => format!("the checkpoint is that of step {}", state.counts.step),
-                        Err(error) => format!("{error:#}"),
-                    };
-                    return Err(error.context(told));
+                    if state.check_finite().is_err() {
+                        return Err(error); // there is nothing to go on with, and the last checkpoint stays
+                    }
+                    self.save(sinks, state)?;
+                    let step = state.counts.step;
+                    return Err(match error.downcast_ref::<NotFinite>() {
+                        Some(found) => anyhow!(
+                            "{found}; the checkpoint is that of step {step}; {}",
+                            self.advice()
+                        ),
+                        None => error.context(format!("the checkpoint is that of step {step}")),
+                    });
                 }
             };
             let counts = &mut state.counts;
@@ -217,7 +268,7 @@ impl Trainer {
                 let recent = std::mem::take(&mut counts.epoch.recent_losses);
                 sinks.line(&serde_json::json!({
                     "step": counts.step,
-                    "rate": self.schedule.rate(counts.step - 1),
+                    "rate": self.rate(counts.step - 1),
                     "loss": recent.mean(),
                     "grad_norm": counts.epoch.grad_norm,
                     "seconds": counts.seconds,
@@ -246,7 +297,7 @@ impl Trainer {
 
     /// Scores inside of an epoch. A checkpoint of this step comes after the line, so that no score is left out or told twice.
     fn score_between(&self, sinks: &mut Sinks<'_>, state: &mut State) -> Result<()> {
-        let score = self.task.score(state.evaluated(), &self.eval)?;
+        let score = self.score(state)?;
         let counts = &state.counts;
         let mut line = serde_json::json!({ "step": counts.step, "seconds": counts.seconds });
         self.note_score(&mut line, &score)?;
@@ -269,11 +320,14 @@ impl Trainer {
     fn end_epoch(&self, sinks: &mut Sinks<'_>, state: &mut State) -> Result<Option<Score>> {
         let (step, sums, split) = (state.counts.step, state.counts.epoch, self.split());
         let epoch = step.div_ceil(self.steps);
-        let is_last = step >= self.schedule.total;
-        let score = match is_last || epoch.is_multiple_of(self.recipe.train.eval_every as u64) {
+        let train = &self.recipe.train;
+        let is_its_turn = step >= self.total
+            || epoch.is_multiple_of(train.eval_every as u64)
+            || (train.eval_steps > 0 && step.is_multiple_of(train.eval_steps));
+        let score = match is_its_turn {
             true => {
                 self.save(sinks, state)?; // scoring may take long
-                Some(self.task.score(state.evaluated(), &self.eval)?)
+                Some(self.score(state)?)
             }
             false => None,
         };
@@ -282,7 +336,7 @@ impl Trainer {
         let mut line = serde_json::json!({
             "epoch": epoch,
             "step": step,
-            "rate": self.schedule.rate(step - 1),
+            "rate": self.rate(step - 1),
             "train_loss": train_loss,
             format!("train_{name}"): running,
             "grad_norm": sums.grad_norm,
@@ -302,7 +356,7 @@ impl Trainer {
             EpochSums { recent_losses: sums.recent_losses, ..EpochSums::default() };
         sinks.progress.epoch(&format!(
             "epoch {epoch}/{}  loss {train_loss:.3}  {} {running:.3}{words}  {:.0} images/s  {:.0} s",
-            self.schedule.total.div_ceil(self.steps),
+            self.total.div_ceil(self.steps),
             name.replace("_per_", "/").replace('_', " "),
             speed(&sums),
             state.counts.seconds
@@ -318,10 +372,14 @@ impl Trainer {
 
     /// Keeps the parameters of the best score.
     fn compare(&self, sinks: &Sinks<'_>, state: &mut State, score: &Score) -> Result<()> {
+        // No score, of a set without objects or of a model that is not finite, is neither better nor worse.
+        if !(score.value.is_finite() && score.value >= 0.0) {
+            return Ok(());
+        }
         let is_better = match state.counts.best {
             Some(Best { value: best, .. }) if self.task.is_more_better() => score.value > best,
             Some(Best { value: best, .. }) => score.value < best,
-            None => score.value.is_finite(),
+            None => true,
         };
         if !is_better {
             state.counts.stale += 1;
@@ -329,13 +387,14 @@ impl Trainer {
         }
         let best = Best { value: score.value, step: state.counts.step };
         (state.counts.best, state.counts.stale) = (Some(best), 0);
-        sinks.run.save_best(state, &format!("{}_{}", self.split(), self.task.metric()), best)
+        let metric = format!("{}_{}", self.split(), self.task.metric());
+        sinks.run.save_best(state, &metric, best, sinks.identity, &self.derived)
     }
 
     /// Leaves samples of what the model does.
     fn sample(&self, sinks: &Sinks<'_>, state: &State) -> Result<()> {
-        let Self { task, eval, names, .. } = self;
-        match Samples::of(task, state.evaluated(), eval, names, sinks.samples)? {
+        let Self { task, eval, derived, .. } = self;
+        match Samples::of(task, state.evaluated(), eval, &derived.classes(), sinks.samples)? {
             Some(samples) => samples.write(sinks.run, state.counts.step),
             None => Ok(()),
         }
@@ -343,8 +402,9 @@ impl Trainer {
 
     /// Writes a checkpoint; the log comes first, so that no line is missing that it does not write again.
     pub(crate) fn save(&self, sinks: &Sinks<'_>, state: &State) -> Result<()> {
+        self.check(state)?;
         sinks.log.sync()?;
-        sinks.run.save(state, &self.identity, self.recipe.train.keep)
+        sinks.run.save(state, sinks.identity, &self.derived, self.recipe.train.keep)
     }
 
     /// What the images are that are scored: `test`, or `validation` if the recipe keeps the test set for later.
@@ -355,14 +415,36 @@ impl Trainer {
     /// Whether an epoch, or the last part of one, was taken but is not in the log yet.
     pub(crate) fn is_due(&self, state: &State) -> bool {
         let step = state.counts.step;
-        let has_ended = step.is_multiple_of(self.steps) || step >= self.schedule.total;
+        let has_ended = step.is_multiple_of(self.steps) || step >= self.total;
         has_ended && state.counts.epoch.images > 0
     }
 
     /// Whether all steps were taken, or scores no longer get better.
     pub(crate) fn is_finished(&self, state: &State) -> bool {
         let patience = self.recipe.train.patience;
-        state.counts.step >= self.schedule.total || (patience > 0 && state.counts.stale >= patience)
+        state.counts.step >= self.total || (patience > 0 && state.counts.stale >= patience)
+    }
+}
+
+/// A step whose loss or gradient is not finite.
+#[derive(Debug)]
+struct NotFinite(String);
+
+impl fmt::Display for NotFinite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotFinite {}
+
+/// The places of some images, the first ones of many.
+fn images_of(indices: &[usize]) -> String {
+    const SHOWN: usize = 8;
+    let shown = &indices[..indices.len().min(SHOWN)];
+    match indices.len() - shown.len() {
+        0 => format!("images {shown:?}"),
+        more => format!("images {shown:?} and {more} more"),
     }
 }
 

@@ -38,7 +38,7 @@ fn dimensions(png: &[u8]) -> (u32, u32) {
 fn every_model_shows_after_a_score_what_it_does() {
     let folder = tempfile::tempdir().expect("a folder");
     let at = |name: &str| folder.path().join(name);
-    let found = sample("vit-sample", &at("vit"), &CLASSIFIER, &[], "step-12.txt");
+    let found = sample("vit-sample", &at("vit"), &CLASSIFIER, &[], "step-00000012.txt");
     let found = String::from_utf8(found).expect("UTF-8");
     assert_eq!(found.lines().count(), 16);
     let line = found.lines().nth(1).expect("two lines");
@@ -46,14 +46,14 @@ fn every_model_shows_after_a_score_what_it_does() {
     assert!(line.ends_with(" %)"), "{line}");
 
     // There are three images to be scored on, and no more are drawn: a square of 2 × 2 with room for them.
-    let drawn = sample("igpt-sample", &at("igpt"), &GENERATOR, &[], "step-2.png");
+    let drawn = sample("igpt-sample", &at("igpt"), &GENERATOR, &[], "step-00000002.png");
     assert_eq!(dimensions(&drawn), (2 * 58 + 2, 2 * 58 + 2));
     // Of six, four.
-    let found = sample("detr-scenes", &at("detr"), &DETECTOR, &[], "step-1.png");
+    let found = sample("detr-scenes", &at("detr"), &DETECTOR, &[], "step-00000001.png");
     assert_eq!(dimensions(&found), (2 * 386 + 2, 2 * 386 + 2));
 
     let screens = ["--data", SCREENS, "--steps", "1", "--set", "train.samples=3"];
-    let written = sample("caption-web", &at("captions"), &CAPTIONER, &screens, "step-1.txt");
+    let written = sample("caption-web", &at("captions"), &CAPTIONER, &screens, "step-00000001.txt");
     let written = String::from_utf8(written).expect("UTF-8");
     assert!((1..=3).contains(&written.lines().count()), "{written}");
     assert!(written.lines().all(|line| line.contains(" | ")), "{written}");

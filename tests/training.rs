@@ -127,7 +127,8 @@ fn the_first_value_that_is_not_finite_stops_a_run_and_is_traced_to_its_place_and
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     let parts = [
-        "the checkpoint is that of step 1: step 2: ",
+        "step 2: loss ",
+        "; the checkpoint is that of step 1; a lower optimizer.rate than 1e37 may help",
         "value of linear [32, 4, 16] is not finite",
         "`patch_embed.proj.bias`",
         "images [",

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use plotters::prelude::*;
 
 use super::analysis::{Analysis, RowSummary};
 use crate::picture::{Drawn, boxed, drawing};
 use crate::report::curves::title;
+use crate::written::Target;
 
 const SIZE: (u32, u32) = (1000, 560);
 /// Pixels of the names beside the chart.
@@ -16,7 +17,7 @@ const LEGEND: u32 = 190;
 /// Draws the curves into a PNG file.
 pub(super) fn draw(out: &Path, analysis: &Analysis) -> Result<()> {
     let picture = drawing(SIZE, |pixels| chart(pixels, analysis))?;
-    picture.save(out).with_context(|| out.display().to_string())
+    Target::new(out)?.write(&picture)
 }
 
 fn chart(pixels: &mut [u8], analysis: &Analysis) -> Drawn {

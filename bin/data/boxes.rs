@@ -7,11 +7,15 @@ use datasets::detection::{Id, scenes};
 use datasets::{Normalize, Split, detection, image_folder};
 use models::DetrConfig;
 
-use super::{Classes, Names, check_classes, folder, held_out, hinted, read};
+use super::{
+    Classes, Data, Derived, Names, Parts, check_classes, check_held_out, folder, held_out, hinted,
+    read,
+};
 use crate::asked::Asked;
 use crate::output;
 use crate::recipe::{DataKind, Recipe, ScenesConfig};
 use crate::source::Source;
+use crate::state::Past;
 
 /// The map from bytes to a detector's inputs. It is the same for all data, so that a model can be asked about any picture: that of
 /// ImageNet in colour, as in DETR, and −2 to 2 in grey.
@@ -27,42 +31,43 @@ pub(super) fn boxes(
     recipe: &Recipe,
     model: &DetrConfig,
     asked: Asked,
-) -> Result<(Source, Source, Names)> {
-    let (train, eval, ids) = match recipe.data.kind {
+    past: &Past,
+    parts: Parts,
+) -> Result<Data> {
+    let reads_train = parts == Parts::All || past.derived.is_none();
+    let (train, eval, derived) = match recipe.data.kind {
         DataKind::Scenes => {
-            let (train, eval) = scenes(recipe, model, asked)?;
-            (train, eval, None)
+            let (train, eval) = scenes(recipe, model, asked, past, reads_train)?;
+            let names = Classes::new((1_u64..).map(Id::from), eval.classes());
+            (train, eval, Derived { normalize: None, names: Names::Classes(names) })
         }
-        _ => {
-            let [train, eval] = stored(recipe, model, asked.test)?;
-            let ids = train.class_ids().to_vec();
-            let eval = eval.with_classes(train.classes())?;
-            let [train, eval] =
-                [train, eval].map(|part| detection::Source::Pictures(Arc::new(part)));
-            (train, eval, Some(ids))
-        }
+        _ => stored(recipe, model, asked, past, reads_train)?,
     };
-    for source in [&train, &eval] {
-        check_classes(source.classes().len(), model.classes)?;
+    let classes = derived.classes().names();
+    for source in train.iter().chain([&eval]) {
+        if source.classes() != classes {
+            bail!("classes {:?}; those of the run are {classes:?}", source.classes());
+        }
+        check_classes(classes.len(), model.classes)?;
         if source.channels() != model.channels {
             bail!("{} channels; the model has {}", source.channels(), model.channels);
         }
     }
-    report_crowded(&train, model.queries);
-    let of_places = || (1..=train.classes().len() as u64).map(Id::from).collect();
-    let ids: Vec<Id> = ids.unwrap_or_else(of_places);
-    let classes = Classes::new(ids, train.classes());
     let normalize = normalize(model.channels);
-    let batch = recipe.train.step_size();
-    let options = detection::Options {
-        augment: recipe.augment.boxes,
-        prefetch: recipe.train.prefetch(),
-        ..detection::Options::train(batch, recipe.seed, model.image_size, normalize.clone())
+    let loader = |train| {
+        report_crowded(&train, model.queries);
+        let batch = recipe.train.step_size();
+        let options = detection::Options {
+            augment: recipe.augment.boxes,
+            prefetch: recipe.train.prefetch(),
+            ..detection::Options::train(batch, recipe.seed, model.image_size, normalize.clone())
+        };
+        detection::Loader::new(train, options)
     };
-    let train = detection::Loader::new(train, options)?;
-    let options = detection::Options::eval(64, canvas(model, asked), normalize);
-    let eval = detection::Loader::new(eval, options)?;
-    Ok((Source::Boxes(train), Source::Boxes(eval), Names::Classes(classes)))
+    let train = train.map(loader).transpose()?.map(Source::Boxes);
+    let options = detection::Options::eval(64, canvas(model, asked), normalize.clone());
+    let eval = Source::Boxes(detection::Loader::new(eval, options)?);
+    Ok(Data { train, eval, derived })
 }
 
 /// Height and width of the images to evaluate on.
@@ -94,14 +99,12 @@ fn scenes(
     recipe: &Recipe,
     model: &DetrConfig,
     asked: Asked,
-) -> Result<(detection::Source, detection::Source)> {
+    past: &Past,
+    reads_train: bool,
+) -> Result<(Option<detection::Source>, detection::Source)> {
     let config = recipe.data.scenes.as_ref().context("data.scenes: a table expected")?;
     let &ScenesConfig { objects, train, test, max_objects, sides } = config;
-    let channels = match model.channels {
-        1 => image_folder::Channels::Grey,
-        3 => image_folder::Channels::Rgb,
-        other => bail!("model.channels = {other}: scenes have 1 or 3"),
-    };
+    let channels = channels(model)?;
     let base =
         scenes::Options { channels, max_objects, sides, ..scenes::Options::new(model.image_size) };
     let canvas = canvas(model, asked);
@@ -113,33 +116,45 @@ fn scenes(
         bail!("scenes can grow in proportion only: {canvas:?} of {:?}", model.image_size);
     }
     let (data, seed) = (&recipe.data, recipe.seed);
-    let whole = read(data, objects, Split::Train, asked.test)?;
-    let (kept, held) = held_out(whole, data.hold_out, seed)?;
+    let holds_out = data.hold_out > 0 && !asked.test;
     let made_of = detection::Scenes::new;
-    let scenes = made_of(&kept, Split::Train, seed, base)?;
-    let train = detection::Source::Scenes { scenes: Arc::new(scenes), len: train, fresh: true };
+    let (mut of_train, mut held) = (None, None);
+    if reads_train || holds_out {
+        let whole = read(data, objects, Split::Train, asked.test, None)?;
+        let kept;
+        (kept, held) = held_out(whole, data.hold_out, seed)?;
+        let scenes = Arc::new(made_of(&kept, Split::Train, seed, base)?);
+        let source = detection::Source::Scenes { scenes, len: train, fresh: true };
+        if holds_out {
+            check_held_out(past, source.fingerprint())?;
+        }
+        of_train = Some(source);
+    }
     let scenes = match held {
-        Some(held) if !asked.test => made_of(&held, Split::Train, seed, seen)?.validating(),
-        _ => made_of(&read(data, objects, Split::Test, asked.test)?, Split::Test, seed, seen)?,
+        Some(held) if holds_out => made_of(&held, Split::Train, seed, seen)?.validating(),
+        _ => {
+            made_of(&read(data, objects, Split::Test, asked.test, None)?, Split::Test, seed, seen)?
+        }
     };
-    Ok((train, detection::Source::Scenes { scenes: Arc::new(scenes), len: test, fresh: false }))
+    let eval = detection::Source::Scenes { scenes: Arc::new(scenes), len: test, fresh: false };
+    Ok((of_train, eval))
 }
 
 /// Pictures in files, to train on and to evaluate on (those of the `test` set, even if the recipe names another). They are kept at
-/// twice the size of the model's canvas at most.
-fn stored(recipe: &Recipe, model: &DetrConfig, test: bool) -> Result<[detection::Detection; 2]> {
+/// twice the size of the model's canvas at most; those to evaluate on, of the canvas that is asked for.
+fn stored(
+    recipe: &Recipe,
+    model: &DetrConfig,
+    asked: Asked,
+    past: &Past,
+    reads_train: bool,
+) -> Result<(Option<detection::Source>, detection::Source, Derived)> {
     let (config, dir) = (&recipe.data, folder(&recipe.data)?);
-    let channels = match model.channels {
-        1 => image_folder::Channels::Grey,
-        3 => image_folder::Channels::Rgb,
-        other => bail!("model.channels = {other}: pictures have 1 or 3"),
-    };
-    let longest = model.image_size[0].max(model.image_size[1]);
-    let (fit, skip_broken) = (detection::Fit::Within(2 * longest), config.skip_broken);
-    let reading = detection::Reading { channels, fit, skip_broken };
     let [train, eval] = config.parts();
-    let eval = if test && config.validates() { "test".to_owned() } else { eval };
-    let read = |split: &String| -> Result<detection::Detection> {
+    let eval = if asked.test && config.validates() { "test".to_owned() } else { eval };
+    let read = |split: &String, canvas: [usize; 2]| -> Result<detection::Detection> {
+        let reading =
+            detection::Reading { skip_broken: config.skip_broken, ..reading(model, canvas)? };
         let read = match config.kind {
             DataKind::Voc => detection::voc::read(dir, Some(split), None, &reading),
             DataKind::Coco => {
@@ -155,5 +170,38 @@ fn stored(recipe: &Recipe, model: &DetrConfig, test: bool) -> Result<[detection:
         }
         Ok(read)
     };
-    Ok([read(&train)?, read(&eval)?])
+    let train = reads_train.then(|| read(&train, model.image_size)).transpose()?;
+    let derived = match (&past.derived, &train) {
+        (Some(derived), _) => derived.clone(),
+        (None, Some(train)) => {
+            let classes = Classes::new(train.class_ids().iter().cloned(), train.classes());
+            Derived { normalize: None, names: Names::Classes(classes) }
+        }
+        (None, None) => unreachable!("a new run reads what it trains on"),
+    };
+    let classes = derived.classes().names();
+    let source = |part: detection::Detection| {
+        Ok::<_, anyhow::Error>(detection::Source::Pictures(Arc::new(part.with_classes(&classes)?)))
+    };
+    let train = train.map(source).transpose()?;
+    let eval = source(read(&eval, canvas(model, asked))?)?;
+    Ok((train, eval, derived))
+}
+
+/// How pictures are read for a model that sees them on a canvas of this height and width: there is no other way.
+pub(crate) fn reading(model: &DetrConfig, canvas: [usize; 2]) -> Result<detection::Reading> {
+    let longest = canvas[0].max(canvas[1]);
+    Ok(detection::Reading {
+        channels: channels(model)?,
+        fit: detection::Fit::Within(longest.saturating_mul(2)),
+        skip_broken: false,
+    })
+}
+
+fn channels(model: &DetrConfig) -> Result<image_folder::Channels> {
+    match model.channels {
+        1 => Ok(image_folder::Channels::Grey),
+        3 => Ok(image_folder::Channels::Rgb),
+        other => bail!("model.channels = {other}: pictures have 1 or 3"),
+    }
 }

@@ -9,19 +9,17 @@ use datasets::Normalize;
 use image::imageops::{FilterType, resize};
 use image::{GrayImage, Rgb, RgbImage};
 use models::{Vit, attention_map};
-use nn::{Context, Params};
+use nn::Context;
 use plotters::prelude::{ColorMap as _, RGBColor, ViridisRGB};
 use serde::Serialize;
 use tensor::Tensor;
 
-use crate::asked::Asked;
-use crate::data::Classes;
+use crate::data::{Derived, Parts};
 use crate::picture::{in_colour, open};
-use crate::recipe::Recipe;
-use crate::run::Run;
 use crate::source::Source;
 use crate::task::Task;
-use crate::trainer::Trainer;
+use crate::trained::Trained;
+use crate::written::Target;
 
 /// Pixels of a side of each of the two pictures.
 const SIDE: u32 = 448;
@@ -41,36 +39,40 @@ pub(super) struct Attended {
 }
 
 /// Draws the picture as the model sees it, and beside it the same under the rollout of its attention.
-pub(super) fn draw(
-    run: &Run,
-    recipe: &Recipe,
-    task: &Task,
-    params: &Params,
-    image: &str,
-    out: &Path,
-) -> Result<Attended> {
-    let Task::Classify(classifier) = task else {
-        bail!("--attention: the run of a `vit` expected; {} trained another model", run.name())
+pub(super) fn draw(trained: &Trained, image: &str, out: &Path) -> Result<Attended> {
+    let Task::Classify(classifier) = &trained.task else {
+        let name = trained.run.name();
+        bail!("--attention: the run of a `vit` expected; {name} trained another model")
     };
-    if out.extension().is_none_or(|extension| extension != "png") {
-        bail!("--out {}: a name that ends in .png expected", out.display());
-    }
-    let model = &classifier.model;
-    // The data say how bytes become inputs.
-    let (trainer, _) = Trainer::new(recipe.clone(), Asked::default(), Some(run))?;
-    let Source::Images(loader) = &trainer.eval else { bail!("images with a label each expected") };
-    let normalize = &loader.options().normalize;
-    let bytes = match image.strip_prefix("test:") {
-        Some(number) => {
+    let target = Target::new(out)?;
+    let (model, params) = (&classifier.model, trained.state.evaluated());
+    let derived = trained.past.derived.as_ref();
+    let known = derived.and_then(|derived| derived.normalize.clone());
+    let (bytes, normalize) = match (image.strip_prefix("test:"), known) {
+        (None, Some(normalize)) => (picture(model, Path::new(image))?, normalize),
+        // The data have the image, or say how bytes become inputs where the checkpoint does not.
+        (number, _) => {
+            let trainer = trained.trainer(Parts::Scored)?;
+            let Source::Images(loader) = &trainer.eval else {
+                bail!("images with a label each expected")
+            };
             let images = loader.images();
-            let number = number.parse().ok().filter(|&number: &usize| number < images.len());
-            let expected =
-                || format!("--attention {image}: test:0 to test:{} expected", images.len() - 1);
-            images.image(number.with_context(expected)?).to_vec()
+            let bytes = match number {
+                None => picture(model, Path::new(image))?,
+                Some(number) => {
+                    let number =
+                        number.parse().ok().filter(|&number: &usize| number < images.len());
+                    let last = images.len() - 1;
+                    let number = number.with_context(|| {
+                        format!("--attention {image}: test:0 to test:{last} expected")
+                    })?;
+                    images.image(number).to_vec()
+                }
+            };
+            (bytes, loader.options().normalize.clone())
         }
-        None => picture(model, Path::new(image))?,
     };
-    let input = normalized(model, normalize, &bytes);
+    let input = normalized(model, &normalize, &bytes);
     let cx = Context::eval(params);
     let probabilities = Var::into_value(model.forward(&cx, &input).softmax(-1)).to_vec();
     let best =
@@ -81,8 +83,9 @@ pub(super) fn draw(
     let map: Vec<Vec<f32>> = map.to_vec().chunks(columns).map(<[f32]>::to_vec).collect();
     let shape = [model.config().channels, model.config().image_size, model.config().image_size];
     let drawn = side_by_side(&in_colour(&bytes, shape), &map, SIDE);
-    drawn.save(out).with_context(|| out.display().to_string())?;
-    let class = Classes::read(run).ok().and_then(|classes| Some(classes.0.get(best)?.name.clone()));
+    target.write(&drawn)?;
+    let classes = derived.map(Derived::classes);
+    let class = classes.and_then(|classes| Some(classes.0.get(best)?.name.clone()));
     Ok(Attended {
         picture: out.to_owned(),
         class: class.unwrap_or_else(|| best.to_string()),

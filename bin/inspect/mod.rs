@@ -19,12 +19,11 @@ use self::attention::Attended;
 use self::cost::Cost;
 use self::layers::{Layer, Row};
 use crate::output;
-use crate::recipe::{ModelConfig, RECIPES, Recipe};
-use crate::run::Run;
-use crate::state::State;
+use crate::recipe::{ModelConfig, RECIPES};
 use crate::suggest;
 use crate::task::Task;
-use crate::trainer::Trainer;
+use crate::trained::Trained;
+use crate::written::Target;
 
 /// Print what a model is made of and what it takes: parameters, operations, memory; draw what a run has learnt; list the tensors
 /// of a file.
@@ -82,14 +81,6 @@ struct Report {
     attention: Option<Attended>,
 }
 
-/// A run that was opened.
-struct Trained {
-    run: Run,
-    recipe: Recipe,
-    task: Task,
-    state: State,
-}
-
 /// Prints, and draws.
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let out = args.attention.as_ref().map(|_| &args.out);
@@ -103,19 +94,19 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
         }
         return file::print(&args.what, args.json);
     }
-    let trained = args.what.is_dir().then(|| open(&args.what)).transpose()?;
+    let trained = args.what.is_dir().then(|| Trained::open(&args.what)).transpose()?;
     let config = match &trained {
         Some(Trained { recipe, .. }) => recipe.model.clone(),
         None => model(&args.what)?,
     };
     if let Some(out) = &args.positions {
-        draw_positions(needs_run(trained.as_ref(), "--positions")?, out)?;
+        draw_positions(needs_run(trained.as_ref(), "--positions")?, &Target::new(out)?)?;
     }
     let attended = match &args.attention {
         None => None,
         Some(image) => {
-            let Trained { run, recipe, task, state } = needs_run(trained.as_ref(), "--attention")?;
-            Some(attention::draw(run, recipe, task, state.evaluated(), image, &args.out)?)
+            let trained = needs_run(trained.as_ref(), "--attention")?;
+            Some(attention::draw(trained, image, &args.out)?)
         }
     };
     let (fresh, cost, nodes) = cost::measure(&config, args.batch as usize)?;
@@ -136,14 +127,6 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
         attention: attended,
     };
     print(&report, args)
-}
-
-/// Opens a run at its checkpoint.
-fn open(folder: &Path) -> Result<Trained> {
-    let (run, recipe) = Run::open(folder)?;
-    let (task, mut state) = Trainer::untrained(&recipe)?;
-    run.restore(&mut state)?;
-    Ok(Trained { run, recipe, task, state })
 }
 
 /// The model of a file or of a recipe inside the program.
@@ -173,7 +156,7 @@ fn needs_run<'a>(trained: Option<&'a Trained>, option: &str) -> Result<&'a Train
     })
 }
 
-fn draw_positions(trained: &Trained, out: &Path) -> Result<()> {
+fn draw_positions(trained: &Trained, out: &Target) -> Result<()> {
     let Trained { run, task, state, .. } = trained;
     let (position, config, grid) = position(task);
     let grid = grid.context("--positions: a model of images expected; this run encodes boxes")?;

@@ -1,8 +1,6 @@
 //! Pictures of position encodings.
 
-use std::path::Path;
-
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use image::RgbImage;
 use nn::{Context, Places, Position};
 use plotters::coord::Shift;
@@ -10,6 +8,7 @@ use plotters::prelude::*;
 use tensor::Tensor;
 
 use crate::picture::{Drawn, boxed, drawing};
+use crate::written::Target;
 
 /// Maps along each side of the picture.
 const MAPS: usize = 4;
@@ -20,7 +19,7 @@ type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 
 /// Writes the [`picture`] of an encoding.
 pub(crate) fn draw(
-    out: &Path,
+    out: &Target,
     title: &str,
     position: &Position,
     cx: &Context<'_>,
@@ -29,7 +28,7 @@ pub(crate) fn draw(
     let Some(picture) = picture(title, position, cx, side)? else {
         bail!("this run's position encoding is `none`: there is nothing to draw")
     };
-    picture.save(out).with_context(|| out.display().to_string())
+    out.write(&picture)
 }
 
 /// How alike an encoding finds places of a grid: for each of 4 × 4 chosen places a map of all others, and the frequencies of

@@ -16,12 +16,15 @@ use self::curve::{Point, Suggestion, Watch};
 use crate::args;
 use crate::asked::Asked;
 use crate::config::Bounds;
+use crate::data::Parts;
 use crate::output;
 use crate::progress::Progress;
 use crate::recipe::{Changes, RECIPES, Recipe};
 use crate::source::Batch;
+use crate::state::Past;
 use crate::task::{StepResult, Task};
 use crate::trainer::Trainer;
+use crate::written::Target;
 
 /// Find a learning rate for a recipe: train while the rate grows exponentially, until the loss explodes, and look where it fell.
 ///
@@ -124,10 +127,7 @@ pub(crate) fn run(args: &LrFindArgs) -> Result<()> {
     if from >= to {
         bail!("--from {from} --to {to}: --to must be above --from");
     }
-    if args.out.extension().is_none_or(|extension| extension != "png") {
-        bail!("--out {}: the name must end in .png", args.out.display());
-    }
-    output::check_file(&args.out)?;
+    let target = Target::new(&args.out)?;
     let changes = Changes {
         data: args.data.as_deref(),
         seed: args.seed,
@@ -145,7 +145,9 @@ pub(crate) fn run(args: &LrFindArgs) -> Result<()> {
         }
     };
     dropped.iter().for_each(|why| output::note(format_args!("dropped: {why}")));
-    let (trainer, mut state) = Trainer::new(recipe, Asked::default(), None)?;
+    let (trainer, mut state) =
+        Trainer::new(recipe, Asked::default(), &Past::default(), Parts::All)?;
+    let train = trainer.train()?;
     let rates = curve::rates(from, to, args.steps as usize);
     let progress = Progress::new(rates.len() as u64, 0, args.quiet || args.json, None);
     let (start, mut images) = (Instant::now(), 0usize);
@@ -155,7 +157,7 @@ pub(crate) fn run(args: &LrFindArgs) -> Result<()> {
         &mut state.optimizer,
         trainer.recipe.train.clip_norm,
         &rates,
-        (0..).flat_map(|epoch| trainer.train.epoch(epoch, 0)),
+        (0..).flat_map(|epoch| train.epoch(epoch, 0)),
         |step, count, loss| {
             images += count;
             let speed = images as f64 / start.elapsed().as_secs_f64();
@@ -167,7 +169,7 @@ pub(crate) fn run(args: &LrFindArgs) -> Result<()> {
     let suggestion = curve::suggest(&points);
     let name = &trainer.recipe.name;
     let title = format!("{name}: loss while the learning rate grows");
-    picture::draw(&args.out, &title, &points, suggestion.as_ref())?;
+    picture::draw(&target, &title, &points, suggestion.as_ref())?;
     let report = Report {
         recipe: name.clone(),
         steps: points.len(),

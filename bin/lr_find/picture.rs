@@ -1,24 +1,23 @@
 //! The picture of a range test: loss by learning rate.
 
-use std::path::Path;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use plotters::prelude::*;
 
 use super::curve::{Point, Suggestion};
 use crate::picture::{Drawn, boxed, drawing};
+use crate::written::Target;
 
 const SIZE: (u32, u32) = (900, 560);
 
 /// Draws the losses of steps, the smoothed loss and the suggested rates.
 pub(super) fn draw(
-    out: &Path,
+    out: &Target,
     title: &str,
     points: &[Point],
     suggestion: Option<&Suggestion>,
 ) -> Result<()> {
     let picture = drawing(SIZE, |pixels| chart(pixels, title, points, suggestion))?;
-    picture.save(out).with_context(|| out.display().to_string())
+    out.write(&picture)
 }
 
 fn chart(

@@ -142,6 +142,11 @@ impl DataKind {
         matches!(self, DataKind::Scenes | DataKind::Voc | DataKind::Coco | DataKind::Yolo)
     }
 
+    /// Whether images are pictures in files of any size.
+    pub(crate) fn is_folder(self) -> bool {
+        matches!(self, DataKind::GreyFolder | DataKind::ColourFolder)
+    }
+
     pub(crate) fn channels(self) -> image_folder::Channels {
         if self == DataKind::GreyFolder {
             image_folder::Channels::Grey
@@ -206,6 +211,9 @@ impl ModelConfig {
 pub(crate) struct TrainConfig {
     /// Passes over the training set.
     pub(crate) epochs: usize,
+    /// Passes after those of the schedule, at its last learning rate; `train --resume RUN --epochs N` sets it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) extra_epochs: usize,
     /// Steps after which training ends, if before the last epoch; 0 for no such limit.
     #[serde(default)]
     pub(crate) steps: u64,

@@ -3,11 +3,11 @@
 use anyhow::Result;
 use image::RgbImage;
 
-use crate::picture;
+use crate::written;
 
 /// A picture as a `data:` address of a PNG file.
 pub(crate) fn png(picture: &RgbImage) -> Result<String> {
-    Ok(format!("data:image/png;base64,{}", base64(&picture::png(picture)?)))
+    Ok(format!("data:image/png;base64,{}", base64(&written::png(picture)?)))
 }
 
 /// Three bytes as four letters (RFC 4648, section 4).

@@ -8,11 +8,11 @@ use nn::Params;
 use super::html::Html;
 use super::subject::Subject;
 use super::{attention, captions, confusion, detections, positions, profile, samples};
-use crate::asked::Asked;
-use crate::data::Classes;
+use crate::data::{Classes, Derived, Parts};
 use crate::source::Source;
 use crate::state::State;
 use crate::task::Task;
+use crate::trained::Trained;
 use crate::trainer::Trainer;
 
 /// How much is computed.
@@ -50,23 +50,21 @@ pub(super) struct Section {
 impl Model {
     /// The model of a run's checkpoint, and its data if asked for; a note says why there are none.
     fn load(subject: &mut Subject, extent: &Extent<'_>) -> Result<Option<Self>> {
-        let (Some(mut recipe), Some(_)) = (subject.recipe.clone(), &subject.checkpoint) else {
+        if subject.recipe.is_none() || subject.checkpoint.is_none() {
             return Ok(None);
-        };
-        if let Some(folder) = extent.folder {
-            recipe.data.dir = Some(folder.to_owned());
         }
-        let (task, mut state) = Trainer::untrained(&recipe)?;
-        subject.run.restore(&mut state)?;
-        let trainer = extent
-            .data
-            .then(|| Ok(Trainer::new(recipe, Asked::default(), Some(&subject.run))?.0))
-            .transpose();
+        let mut trained = Trained::open(&subject.run.folder)?;
+        if let Some(folder) = extent.folder {
+            trained.recipe.data.dir = Some(folder.to_owned());
+        }
+        let parts = if extent.profile { Parts::All } else { Parts::Scored };
+        let trainer = extent.data.then(|| trained.trainer(parts)).transpose();
         let trainer = trainer.unwrap_or_else(|error: anyhow::Error| {
             subject.notes.push(format!("nothing is shown of the data: {error:#}"));
             None
         });
-        let classes = Classes::read(&subject.run).unwrap_or_default();
+        let Trained { task, state, past, .. } = trained;
+        let classes = past.derived.as_ref().map(Derived::classes).unwrap_or_default();
         Ok(Some(Self { name: subject.name.clone(), task, state, trainer, classes }))
     }
 

@@ -6,7 +6,9 @@ use std::path::Path;
 use datasets::{detection, screens};
 
 use super::*;
+use crate::data::Parts;
 use crate::recipe::Changes;
+use crate::state::Past;
 use crate::trainer::Trainer;
 
 /// A run of a recipe with values changed, at its start.
@@ -15,7 +17,7 @@ fn begun(recipe: &str, data: Option<&Path>, set: &[&str]) -> (Trainer, crate::st
     let changes = Changes { data, set: &set, ..Changes::default() };
     let text = Recipe::text(recipe).expect("a recipe");
     let recipe = Recipe::resolve(recipe, text, &changes).expect("a recipe");
-    Trainer::new(recipe, Asked::default(), None).expect("a run")
+    Trainer::new(recipe, Asked::default(), &Past::default(), Parts::All).expect("a run")
 }
 
 /// Four screens to train on, with one, one, two and two widgets, and one to score.
@@ -97,7 +99,7 @@ fn a_step_has_the_same_gradient_however_its_images_are_cut_into_batches_and_shar
             ];
             let set: Vec<&str> = set.iter().copied().chain(cut.iter().map(|s| &**s)).collect();
             let (trainer, state) = begun(recipe, data, &set);
-            let mut batches = trainer.train.epoch(0, 0);
+            let mut batches = trainer.train().expect("read").epoch(0, 0);
             let batch = batches.next().expect("images of a step");
             trainer.task.differentiate(&state.params, &batch, 0)
         };
@@ -130,7 +132,8 @@ fn losses_of_several_steps_and_of_a_score_are_those_of_all_their_words_and_objec
     for (recipe, data, set) in recipes(folder.path()) {
         let set = [set, &["train.batch_size=4", "train.micro_batch=2"]].concat();
         let (trainer, state) = begun(recipe, data, &set);
-        let Trainer { task, train, eval, .. } = &trainer;
+        let Trainer { task, eval, .. } = &trainer;
+        let train = trainer.train().expect("read");
         let of_batches = |size: usize| {
             let step = |batch| task.differentiate(&state.params, &batch, 0).tally;
             let mut sum = Tally::default();
@@ -181,7 +184,7 @@ fn what_dropout_makes_infinite_is_traced_to_dropout() {
     let bias = state.params.iter_mut().find(|param| param.name == "blocks.0.attn.proj.bias");
     let bias = bias.expect("a parameter");
     bias.value = tensor::Tensor::full(bias.value.shape(), 2e38);
-    let batch = trainer.train.epoch(0, 0).next().expect("a batch");
+    let batch = trainer.train().expect("read").epoch(0, 0).next().expect("a batch");
     let step = trainer.task.differentiate(&state.params, &batch, 3);
     assert!(!step.grads.norm().is_finite());
     let told = trainer.task.diagnose(&state.params, &batch, 3);

@@ -1,5 +1,7 @@
 //! Pixels to numbers of mean 0 and standard deviation 1.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Error, Images};
 
 /// The affine map of each channel from bytes to the inputs of a model.
@@ -9,7 +11,7 @@ use crate::{Error, Images};
 /// ```
 ///
 /// Units: `mean` and `std` are for pixels from 0 to 1, one value per channel.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Normalize {
     /// Mean of each channel over a training split.
     pub mean: Vec<f32>,
@@ -31,6 +33,11 @@ impl Normalize {
     /// The values of the training split of CIFAR-10.
     pub fn cifar10() -> Normalize {
         Normalize { mean: vec![0.4914, 0.4822, 0.4465], std: vec![0.2470, 0.2435, 0.2616] }
+    }
+
+    /// The map that leaves bytes as they are, as numbers from 0 to 255.
+    pub fn bytes(channels: usize) -> Normalize {
+        Normalize { mean: vec![0.0; channels], std: vec![1.0 / 255.0; channels] }
     }
 
     /// The values of these images, without rounding before the last step.

@@ -60,6 +60,16 @@ impl Source {
         }
     }
 
+    /// The number by which files of results call each class; see [`Detection::class_ids`].
+    pub fn class_ids(&self) -> Vec<Id> {
+        match self {
+            Source::Pictures(detection) => detection.class_ids().to_vec(),
+            Source::Scenes { scenes, .. } => {
+                (1..=scenes.classes().len() as u64).map(Id::from).collect()
+            }
+        }
+    }
+
     /// The number of channels; 0 if there is no picture.
     pub fn channels(&self) -> usize {
         match self {

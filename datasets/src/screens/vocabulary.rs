@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Screens;
+use super::{Screens, Widget};
 
 /// What fills up the room behind a text.
 pub const PADDING: usize = 0;
@@ -32,7 +32,20 @@ impl Vocabulary {
     /// The words that captions have at least `min_count` times, the more frequent first, of equally frequent ones the first in
     /// the alphabet; at most `limit` beside the four special ones. Each caption of each widget counts.
     pub fn of_captions(screens: &Screens, limit: usize, min_count: usize) -> Vocabulary {
-        let widgets = screens.screens().iter().flat_map(|screen| &screen.widgets);
+        Vocabulary::of_shown(screens, limit, min_count, |_| true)
+    }
+
+    /// The same of those widgets alone whose bounds are `shown`.
+    pub fn of_shown(
+        screens: &Screens,
+        limit: usize,
+        min_count: usize,
+        shown: impl Fn([f32; 4]) -> bool,
+    ) -> Vocabulary {
+        let widgets = screens.screens().iter().flat_map(|screen| {
+            let shown = |widget: &&Widget| shown(screen.nodes[widget.node].bounds);
+            screen.widgets.iter().filter(shown)
+        });
         let mut counts: HashMap<&str, usize> = HashMap::new();
         for word in
             widgets.flat_map(|widget| &widget.captions).flat_map(|caption| caption.split(' '))

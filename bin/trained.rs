@@ -1,0 +1,45 @@
+//! The model of a run, as it was trained.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::asked::Asked;
+use crate::data::Parts;
+use crate::recipe::Recipe;
+use crate::run::Run;
+use crate::state::{Past, State, Which};
+use crate::task::Task;
+use crate::trainer::Trainer;
+
+/// The model of a checkpoint, and all that belongs to it: what its numbers stand for, and how it reads its inputs.
+pub(crate) struct Trained {
+    pub(crate) run: Run,
+    pub(crate) recipe: Recipe,
+    pub(crate) task: Task,
+    pub(crate) state: State,
+    pub(crate) past: Past,
+}
+
+impl Trained {
+    /// That of a run's last checkpoint.
+    ///
+    /// # Errors
+    /// If there is none that can be read, or if it was made with another recipe than the folder has now.
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
+        let (run, recipe) = Run::open(folder)?;
+        let checkpoint = run.checkpoint(Which::Last, &recipe)?;
+        let (task, params) = Task::new(&recipe)?;
+        let mut state = State::new(params, &recipe);
+        checkpoint.restore(&mut state)?;
+        Ok(Self { run, recipe, task, state, past: checkpoint.past })
+    }
+
+    /// What it is scored on, without what it was trained on.
+    ///
+    /// # Errors
+    /// If the data cannot be read or do not fit.
+    pub(crate) fn trainer(&self, parts: Parts) -> Result<Trainer> {
+        Ok(Trainer::new(self.recipe.clone(), Asked::default(), &self.past, parts)?.0)
+    }
+}
