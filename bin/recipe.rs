@@ -133,6 +133,7 @@ impl Recipe {
         self.decoding.validate().context("decoding")?;
         let boxes = self.data.kind.has_boxes();
         let is_detector = matches!(self.model, ModelConfig::Detr(_));
+        let train = &self.train;
         let screens = self.data.kind == DataKind::Screens;
         let is_captioner = matches!(self.model, ModelConfig::Captioner(_));
         let band = self.data.screens.and_then(|screens| screens.band);
@@ -151,6 +152,11 @@ impl Recipe {
                 "data.screens.band",
                 band.is_none_or(|band| band.top <= band.bottom),
                 "`top` at most `bottom`",
+            ),
+            (
+                "train.extra_epochs",
+                train.extra_epochs == 0 || train.steps == 0,
+                "0 where train.steps ends the run",
             ),
         ];
         match checks.iter().find(|(_, holds, _)| !holds) {

@@ -190,7 +190,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("model.backbone.dilated", "resnet-18, resnet-50", Takes::Flag, "false", "Whether the last stage is dilated instead of strided (DC5): stride 16."),
     key("model.backbone.channels", "resnet-18, resnet-50", Takes::Wholes(1, SIZE, [4, 4]), "[64, 128, 256, 512]", "Channels of the four stages, those of the 3×3 convolutions."),
     key("train.epochs", "", whole(1, COUNT), "required", "Passes over the training set."),
-    key("train.extra_epochs", "", whole(0, COUNT), "0", "Passes after those of the schedule, at its last learning rate; `train --resume RUN --epochs N` sets it. 0 where `train.steps` ends the run."),
+    key("train.extra_epochs", "", whole(0, COUNT), "0", "Passes after those of the schedule, at its last learning rate; `train --resume RUN --epochs N` sets it."),
     key("train.steps", "", whole(0, COUNT), "0", "Steps after which training ends, if before the last epoch; 0 for no such limit."),
     key("train.log_every", "", whole(0, COUNT), "0", "Steps between lines of the log inside of an epoch; 0 for none."),
     key("train.eval_every", "", whole(1, COUNT), "1", "Epochs between scores; the last epoch is always scored."),
