@@ -92,6 +92,80 @@ fn a_detector_is_scored_at_other_sizes_and_finds_objects_in_pictures() {
     }
 }
 
+/// A data set in COCO's format: pictures of 120 × 90 pixels, larger than the detector sees them, with one or two objects about where
+/// a detector looks at first. The categories of each part have numbers and an order of their own.
+fn coco(data: &Path) {
+    std::fs::create_dir_all(data.join("annotations")).expect("made");
+    for (part, count, categories) in
+        [("train", 8, [(1, "cell"), (2, "plate")]), ("val", 6, [(7, "plate"), (0, "cell")])]
+    {
+        std::fs::create_dir_all(data.join(part)).expect("made");
+        let (mut images, mut annotations) = (Vec::new(), Vec::new());
+        for i in 0..count {
+            let file = format!("{i}.png");
+            let pixel = |x: u32, y: u32| image::Rgb([2 * x as u8, 2 * y as u8, 30 * i as u8]);
+            image::RgbImage::from_fn(120, 90, pixel)
+                .save(data.join(part).join(&file))
+                .expect("written");
+            images.push(serde_json::json!({
+                "id": 1000 - i, "file_name": file, "width": 120, "height": 90,
+            }));
+            for (number, &(category, name)) in categories.iter().enumerate() {
+                if number == 1 && i % 2 == 0 {
+                    continue;
+                }
+                let more = if name == "cell" { 0.0 } else { 11.3 };
+                let (x, y) = (28.25 + i as f64, 21.5 - more);
+                annotations.push(serde_json::json!({
+                    "id": annotations.len() + 1, "image_id": 1000 - i, "category_id": category,
+                    "bbox": [x, y, 62.5, 47.0 + more], "area": 62.5 * (47.0 + more), "iscrowd": 0,
+                }));
+            }
+        }
+        let categories = categories.map(|(id, name)| serde_json::json!({ "id": id, "name": name }));
+        let file = serde_json::json!({
+            "images": images, "annotations": annotations, "categories": categories,
+        });
+        let path = data.join(format!("annotations/instances_{part}.json"));
+        std::fs::write(path, file.to_string()).expect("written");
+    }
+}
+
+#[test]
+fn what_is_found_on_the_test_pictures_scores_as_the_run_does_against_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    coco(&at("data"));
+    let set: Vec<&str> =
+        SMALL.iter().copied().filter(|pair| !pair.starts_with("data.scenes")).collect();
+    let of_coco = [
+        "data.kind=coco",
+        "model.classes=2",
+        "model.anchors=false",
+        "model.dropout=0",
+        "augment.boxes={}",
+        "train.batch_size=4",
+        "train.ema=0",
+        "train.eval_every=100",
+        "optimizer.rate=4e-3",
+    ];
+    let (data, run, out) = (at("data"), at("run"), at("out"));
+    let more = ["--data", text(&data), "--epochs", "40"];
+    let trained = program::train("detr-bccd", &run, &[&set[..], &of_coco].concat(), &more);
+    assert!(trained["ap"].as_f64().is_some_and(|ap| ap > 0.01), "{trained}");
+    let args = ["detect", text(&run), "--test", "6", "--threshold", "0", "--out", text(&out)];
+    assert!(wavetape(&args).status.success());
+    let (truth, results) = (at("data/annotations/instances_val.json"), at("out/results.json"));
+    let scored = ["eval", "--json", "--coco", text(&truth), "--results", text(&results)];
+    let scored = json(&wavetape(&scored));
+    for (key, value) in scored.as_object().expect("figures") {
+        assert_eq!(value, &trained[key], "{key}");
+    }
+    let listed = std::fs::read_to_string(at("out/images.json")).expect("written");
+    let listed: Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!(listed["images"][0]["width"], 120);
+}
+
 #[test]
 fn every_position_encoding_trains_the_detector() {
     let folder = tempfile::tempdir().expect("a folder");
