@@ -14,6 +14,7 @@ use crate::baselines::{self, Baselines};
 use crate::caption_baselines;
 use crate::coco;
 use crate::data::Parts;
+use crate::interrupt::when_input_ends;
 use crate::recipe::DataKind;
 use crate::run::Run;
 use crate::source::Source;
@@ -69,6 +70,9 @@ pub(crate) struct EvalArgs {
     /// Print the result as one JSON object and nothing else.
     #[arg(long)]
     json: bool,
+    /// End when standard input does.
+    #[arg(long, hide = true)]
+    tied: bool,
 }
 
 fn readings() -> impl TypedValueParser<Value = Reading> {
@@ -78,6 +82,9 @@ fn readings() -> impl TypedValueParser<Value = Reading> {
 
 /// Scores, and prints the report.
 pub(crate) fn run(args: &EvalArgs) -> Result<()> {
+    if args.tied {
+        when_input_ends(|| std::process::exit(1));
+    }
     if let (Some(truth), Some(results)) = (&args.coco, &args.results) {
         return coco::run(truth, results, args.json);
     }

@@ -24,11 +24,11 @@ impl Log {
     const FILE: &str = "metrics.jsonl";
 
     /// The log of a run in this folder whose checkpoint is that of `step`. Later lines are dropped, for those steps are taken again;
-    /// so is the line of the epoch that ends there, if it is still to be scored. TensorBoard is told to do the same.
+    /// so is that of a score or of an epoch that ends there, if it is still due. TensorBoard is told to do the same.
     ///
     /// # Errors
     /// If the files cannot be written.
-    pub(crate) fn open(folder: &Path, step: u64, is_epoch_due: bool) -> Result<Self> {
+    pub(crate) fn open(folder: &Path, step: u64, is_due: bool) -> Result<Self> {
         let path = folder.join(Self::FILE);
         let context = || path.display().to_string();
         let text = match fs::read(&path) {
@@ -40,7 +40,7 @@ impl Log {
             .lines()
             .filter_map(|text| Some((text, serde_json::from_str(text).ok()?)))
             .filter(|(_, line)| match step_of(line) {
-                Some(at) if at == step => !is_epoch_due || line.get("epoch").is_none(),
+                Some(at) if at == step => !(is_due && is_score(line)),
                 at => at.is_some_and(|at| at < step),
             })
             .collect();
@@ -91,6 +91,14 @@ impl Log {
             .scalars(step, &scalars)
             .with_context(|| self.events.path().display().to_string())
     }
+}
+
+/// Whether a line tells of an epoch, or of a score inside of one.
+fn is_score(line: &Value) -> bool {
+    let is_one = |key: &String| {
+        key == "epoch" || ["test_", "validation_"].iter().any(|split| key.starts_with(split))
+    };
+    line.as_object().is_some_and(|line| line.keys().any(is_one))
 }
 
 fn step_of(line: &Value) -> Option<u64> {

@@ -11,7 +11,7 @@ use crate::recipe::Recipe;
 use crate::state::{Best, Checkpoint, Identity, State, Which};
 
 const CONFIG: &str = "config.toml";
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 const CHECKPOINT: &str = "checkpoint.safetensors";
 const BEST: &str = "best.safetensors";
 
@@ -202,20 +202,24 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    pub(crate) fn take(run: &Run) -> Result<Self> {
-        let path = run.folder.join(LOCK);
+    /// Locks a folder in which a process `works`.
+    ///
+    /// # Errors
+    /// If another process has it.
+    pub(crate) fn take(folder: &Path, works: &str) -> Result<Self> {
+        let path = folder.join(LOCK);
         let file = File::create(&path).with_context(|| path.display().to_string())?;
-        let folder = File::open(&run.folder).ok();
-        match (file.try_lock(), folder.as_ref().map(File::try_lock)) {
+        let itself = File::open(folder).ok();
+        match (file.try_lock(), itself.as_ref().map(File::try_lock)) {
             (Err(fs::TryLockError::WouldBlock), _)
             | (_, Some(Err(fs::TryLockError::WouldBlock))) => {
-                bail!("{}: another process trains this run", run.folder.display())
+                bail!("{}: another process {works}", folder.display())
             }
             (Err(fs::TryLockError::Error(error)), _) => {
                 return Err(error).with_context(|| path.display().to_string());
             }
             _ => {}
         }
-        Ok(Self { _file: file, _folder: folder })
+        Ok(Self { _file: file, _folder: itself })
     }
 }

@@ -54,6 +54,9 @@ pub(crate) struct Counts {
     /// What was seen of gradients.
     #[serde(default)]
     pub(crate) watch: Watch,
+    /// The step of the last score inside of an epoch; none in checkpoints of older programs, which wrote none before it was taken.
+    #[serde(default)]
+    pub(crate) scored: Option<u64>,
     /// The best score so far.
     #[serde(default)]
     pub(crate) best: Option<Best>,
@@ -147,7 +150,7 @@ impl State {
     pub(crate) fn new(params: Params, recipe: &Recipe) -> Self {
         let ema = (recipe.train.ema > 0.0).then(|| Ema::new(&params, recipe.train.ema));
         let optimizer = AdamW::new(&params, recipe.optimizer.adamw);
-        let counts = Counts { watch: Watch::new(&params), ..Counts::default() };
+        let counts = Counts { watch: Watch::new(&params), scored: Some(0), ..Counts::default() };
         Self { params, optimizer, ema, counts }
     }
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
@@ -13,9 +13,11 @@ use anyhow::{Context as _, Result, bail};
 use nn::checkpoint::write_atomically;
 use serde_json::{Map, Value};
 
+use crate::interrupt::Interrupt;
 use crate::output;
 use crate::recipe::{Changes, ModelConfig, Recipe};
-use crate::run::Run;
+use crate::run::{LOCK, Lock, Run};
+use crate::shell;
 
 /// One run of a study.
 #[derive(Clone, Debug)]
@@ -65,11 +67,83 @@ pub(crate) struct Outcome {
     pub(crate) scores: BTreeMap<String, Map<String, Value>>,
 }
 
+/// A run that came to no end, and why.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) group: String,
+    pub(crate) seed: u64,
+    pub(crate) why: String,
+}
+
+impl Failure {
+    /// The first words of the reason.
+    pub(crate) fn short(&self) -> &str {
+        self.why.split(';').next().unwrap_or_default()
+    }
+}
+
+/// The folder of a study, held against other processes.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    pub(crate) path: PathBuf,
+    interrupt: Interrupt,
+    _lock: Lock,
+}
+
+impl Folder {
+    /// Makes it, or opens one that a study has left. Interruptions are listened to from here on.
+    ///
+    /// # Errors
+    /// If it holds what is not a study's, or if another process works there.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let context = || path.display().to_string();
+        fs::create_dir_all(path).with_context(context)?;
+        if !path.join(LOCK).exists() && !has_results(path) {
+            for entry in fs::read_dir(path).with_context(context)? {
+                let entry = entry.with_context(context)?;
+                // A study of an older program that was stopped has folders only.
+                if !entry.file_type().with_context(context)?.is_dir() {
+                    bail!(
+                        "{} is no study's folder and not empty (it holds {}): name another folder with --out",
+                        path.display(),
+                        entry.file_name().to_string_lossy()
+                    );
+                }
+            }
+        }
+        let _lock = Lock::take(path, "works on this study")?;
+        let interrupt = Interrupt::listen(
+            "the runs under way are saved; a second time ends the program at once",
+        )?;
+        Ok(Self { path: path.to_owned(), interrupt, _lock })
+    }
+
+    /// Writes a file of the folder in one step.
+    pub(crate) fn put(&self, file: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.path.join(file);
+        write_atomically(&path, bytes).with_context(|| path.display().to_string())
+    }
+
+    /// Leaves the lines of all finished runs, `results.jsonl`.
+    pub(crate) fn put_results<'a>(
+        &self,
+        outcomes: impl IntoIterator<Item = &'a Outcome>,
+    ) -> Result<()> {
+        let lines = outcomes.into_iter().map(|outcome| format!("{}\n", outcome.line()));
+        self.put(RESULTS, lines.collect::<String>().as_bytes())
+    }
+}
+
+/// Whether a folder has the results of a study.
+fn has_results(path: &Path) -> bool {
+    let text = fs::read_to_string(path.join(RESULTS)).unwrap_or_default();
+    let first: Option<Value> = text.lines().next().and_then(|line| serde_json::from_str(line).ok());
+    first.is_some_and(|line| line["group"].is_string() && line["command"].is_string())
+}
+
 /// How a study is run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// Its folder.
-    pub(crate) out: PathBuf,
     /// Runs at a time; they share the threads.
     pub(crate) jobs: usize,
     pub(crate) quiet: bool,
@@ -79,6 +153,8 @@ pub(crate) struct Plan {
 
 /// The line of a finished run, in its folder.
 const RESULT: &str = "result.json";
+/// Those of all runs, in the study's folder.
+const RESULTS: &str = "results.jsonl";
 
 impl Cell {
     /// A run of a recipe with more values changed, `set`.
@@ -120,11 +196,8 @@ impl Cell {
 
     /// The command that repeats the run.
     pub(crate) fn command(&self) -> String {
-        let quoted = self.arguments.iter().map(|word| match word.contains([' ', '"', '[', '*']) {
-            true => format!("'{word}'"),
-            false => word.clone(),
-        });
-        format!("wavetape train {}", quoted.collect::<Vec<_>>().join(" "))
+        let words = ["wavetape", "train"].into_iter();
+        shell::line(words.chain(self.arguments.iter().map(String::as_str)))
     }
 
     fn folder(&self, out: &Path) -> PathBuf {
@@ -160,8 +233,8 @@ impl Cell {
     }
 
     /// Trains and scores, each in a process of its own, what is not done yet; none if it was interrupted.
-    fn run(&self, folder: &Path, threads: usize) -> Result<Option<Outcome>> {
-        if !folder.join(RESULT).exists() && !self.train(folder, threads)? {
+    fn run(&self, folder: &Path, threads: usize, interrupt: &Interrupt) -> Result<Option<Outcome>> {
+        if !folder.join(RESULT).exists() && !self.train(folder, threads, interrupt)? {
             return Ok(None);
         }
         for scoring in &self.scorings {
@@ -169,31 +242,30 @@ impl Cell {
             if !file.exists() {
                 let mut command = program("eval", threads)?;
                 command.arg(folder).args(&scoring.arguments);
-                keep(&file, &reported(&mut command, &scoring.command(folder))?)?;
+                match reported(&mut command, &scoring.command(folder), interrupt)? {
+                    Some(score) => keep(&file, &score)?,
+                    None => return Ok(None),
+                }
             }
         }
         self.finished(folder)
     }
 
     /// Trains to the end, if it is not interrupted.
-    fn train(&self, folder: &Path, threads: usize) -> Result<bool> {
+    fn train(&self, folder: &Path, threads: usize, interrupt: &Interrupt) -> Result<bool> {
         let mut command = program("train", threads)?;
-        if folder.join("checkpoint.safetensors").exists() {
-            command.arg("--resume").arg(folder);
-        } else {
-            // A run that was killed before its first checkpoint starts anew.
-            if folder.exists() {
-                fs::remove_dir_all(folder).with_context(|| folder.display().to_string())?;
-            }
-            command.args(&self.arguments).arg("--out").arg(folder);
-        }
+        match folder.join("config.toml").exists() {
+            true => command.arg("--resume").arg(folder),
+            false => command.args(&self.arguments).arg("--out").arg(folder),
+        };
         // Nobody looks at so many samples.
-        let report = reported(command.args(["--quiet", "--no-samples"]), &self.command())?;
-        let is_finished = report.get("finished") == Some(&Value::Bool(true));
-        if is_finished {
-            keep(&folder.join(RESULT), &report)?;
+        command.args(["--quiet", "--no-samples"]);
+        let report = reported(&mut command, &self.command(), interrupt)?;
+        let finished = report.filter(|report| report.get("finished") == Some(&Value::Bool(true)));
+        if let Some(report) = &finished {
+            keep(&folder.join(RESULT), report)?;
         }
-        Ok(is_finished)
+        Ok(finished.is_some())
     }
 }
 
@@ -204,26 +276,53 @@ impl Scoring {
 
     /// The command that repeats it.
     fn command(&self, folder: &Path) -> String {
-        format!("wavetape eval {} {}", folder.display(), self.arguments.join(" "))
+        let folder = folder.to_string_lossy();
+        let words = ["wavetape", "eval", &folder].into_iter();
+        shell::line(words.chain(self.arguments.iter().map(String::as_str)))
     }
 }
 
 /// This program with a subcommand that reports in JSON.
 fn program(subcommand: &str, threads: usize) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("this program's path")?);
-    command.args([subcommand, "--json", "--threads", &threads.to_string()]);
+    command.args([subcommand, "--tied", "--json", "--threads", &threads.to_string()]);
     Ok(command)
 }
 
-/// Runs a command, called `name` where it fails, and reads the object that it prints.
-fn reported(command: &mut Command, name: &str) -> Result<Map<String, Value>> {
-    let output =
-        command.stdin(Stdio::null()).output().with_context(|| format!("starting {name}"))?;
+/// Runs a command, called `name` where it fails, and reads the object that it prints; none if it was interrupted. Its standard input
+/// ends when the study is interrupted, and with this process, however that ends: the command is `--tied` to it.
+fn reported(
+    command: &mut Command,
+    name: &str,
+    interrupt: &Interrupt,
+) -> Result<Option<Map<String, Value>>> {
+    let context = || format!("starting {name}");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(context)?;
+    let (input, is_done) = (child.stdin.take(), AtomicBool::new(false));
+    let output = thread::scope(|scope| {
+        let holder = scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) && !interrupt.asked() {
+                thread::park_timeout(Duration::from_millis(50));
+            }
+            drop(input);
+        });
+        let output = child.wait_with_output();
+        is_done.store(true, Ordering::Relaxed);
+        holder.thread().unpark();
+        output
+    });
+    let output = output.with_context(context)?;
     if !output.status.success() {
+        if interrupt.asked() {
+            return Ok(None);
+        }
         let message = String::from_utf8_lossy(&output.stderr);
-        bail!("{name}: {}", message.trim().trim_start_matches("error: "));
+        bail!("{}", message.trim().trim_start_matches("error: "));
     }
-    serde_json::from_slice(&output.stdout).with_context(|| format!("what {name} has printed"))
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("what {name} has printed"))
+        .map(Some)
 }
 
 /// The object in a file; none if there is no file.
@@ -242,30 +341,34 @@ fn keep(path: &Path, report: &Map<String, Value>) -> Result<()> {
     write_atomically(path, text.as_bytes()).with_context(|| path.display().to_string())
 }
 
-/// Runs what is not finished yet and returns all outcomes in the order of the cells.
+/// Runs what is not finished yet and returns what became of each cell, in their order. One that fails does not stop the others.
 ///
 /// # Errors
-/// After all others are done, if a run has failed; at once, if the folder holds a run of another config.
-pub(crate) fn run(cells: &[Cell], plan: &Plan) -> Result<Vec<Outcome>> {
+/// If it is interrupted; at once, if the folder holds a run of another config.
+pub(crate) fn run(
+    cells: &[Cell],
+    folder: &Folder,
+    plan: &Plan,
+) -> Result<Vec<Result<Outcome, Failure>>> {
     let jobs = plan.jobs.clamp(1, cells.len().max(1));
     let threads = (rayon::current_num_threads() / jobs).max(1);
-    let folders: Vec<PathBuf> = cells.iter().map(|cell| cell.folder(&plan.out)).collect();
+    let folders: Vec<PathBuf> = cells.iter().map(|cell| cell.folder(&folder.path)).collect();
     let mut results = Vec::with_capacity(cells.len());
     for (cell, folder) in cells.iter().zip(&folders) {
-        results.push(cell.finished(folder)?);
+        results.push(cell.finished(folder)?.map(Ok));
     }
     let open: Vec<usize> = (0..cells.len()).filter(|&i| results[i].is_none()).collect();
     let left = open.iter().map(|&i| cells[i].cost).sum::<f64>() + plan.later;
     let clock = Clock { start: Instant::now(), left };
-    let interrupted = interruption();
+    let interrupt = &folder.interrupt;
     let next = AtomicUsize::new(0);
     let found = Mutex::new(Vec::new());
     let work = || {
         while let Some(&i) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if interrupted.load(Ordering::Relaxed) {
+            if interrupt.asked() {
                 break;
             }
-            let result = cells[i].run(&folders[i], threads);
+            let result = cells[i].run(&folders[i], threads, interrupt);
             let Ok(mut found) = found.lock() else { break };
             found.push((i, result));
             if !plan.quiet {
@@ -280,18 +383,30 @@ pub(crate) fn run(cells: &[Cell], plan: &Plan) -> Result<Vec<Outcome>> {
         }
     };
     thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(work))));
-    let mut failures = Vec::new();
     for (i, result) in found.into_inner().unwrap_or_default() {
-        match result {
-            Ok(outcome) => results[i] = outcome,
-            Err(error) => failures.push(format!("{error:#}")),
-        }
+        let Cell { group, seed, .. } = &cells[i];
+        let failure =
+            |error| Failure { group: group.clone(), seed: *seed, why: format!("{error:#}") };
+        results[i] = result.map_err(failure).transpose();
     }
-    if !failures.is_empty() {
-        bail!("{} of {} runs have failed: {}", failures.len(), cells.len(), failures.join("; "));
+    let results: Option<Vec<_>> = results.into_iter().collect();
+    results.context("interrupted; the same command continues")
+}
+
+/// The error that a study ends with whose tables lack these runs.
+///
+/// # Errors
+/// If there are any.
+pub(crate) fn refuse<'a>(failures: impl IntoIterator<Item = &'a Failure>) -> Result<()> {
+    let told = |failure: &Failure| {
+        let Failure { group, seed, why } = failure;
+        format!("{group}, seed {seed}: {why}")
+    };
+    let told: Vec<String> = failures.into_iter().map(told).collect();
+    if !told.is_empty() {
+        bail!("{} failed:\n{}", output::counted(told.len(), "run"), told.join("\n"));
     }
-    let outcomes: Option<Vec<_>> = results.into_iter().collect();
-    outcomes.context("interrupted; the same command continues")
+    Ok(())
 }
 
 /// How long the rest of a study takes, if it goes on as fast as it went.
@@ -307,20 +422,6 @@ impl Clock {
         Duration::try_from_secs_f64(self.start.elapsed().as_secs_f64() * share)
             .unwrap_or(Duration::MAX)
     }
-}
-
-/// Set by Ctrl-C: no run is begun any more, and those under way, which have got it as well, save themselves.
-fn interruption() -> &'static AtomicBool {
-    static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-    static HANDLED: Once = Once::new();
-    let handler = || {
-        if INTERRUPTED.swap(true, Ordering::Relaxed) {
-            std::process::exit(1);
-        }
-    };
-    // Where it cannot be handled, Ctrl-C ends the study at once; its runs are continued all the same.
-    HANDLED.call_once(|| drop(ctrlc::set_handler(handler)));
-    &INTERRUPTED
 }
 
 fn progress(
@@ -368,51 +469,5 @@ impl Outcome {
             line.insert("scores".to_owned(), Value::Object(scores.collect()));
         }
         Value::Object(line)
-    }
-}
-
-/// Leaves all lines in the study's folder, `results.jsonl`.
-pub(crate) fn write_results(out: &Path, outcomes: &[Outcome]) -> Result<()> {
-    let lines: String = outcomes.iter().map(|outcome| format!("{}\n", outcome.line())).collect();
-    put(out, "results.jsonl", &lines)
-}
-
-/// Writes a file of the study's folder in one step.
-pub(crate) fn put(out: &Path, file: &str, text: &str) -> Result<()> {
-    let path = out.join(file);
-    write_atomically(&path, text.as_bytes()).with_context(|| path.display().to_string())
-}
-
-/// Rows of cells, the first of them a head.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Table(pub(crate) Vec<Vec<String>>);
-
-impl Table {
-    /// As Markdown, columns aligned.
-    pub(crate) fn markdown(&self) -> String {
-        let columns = self.0.first().map_or(0, Vec::len);
-        let width = |k: usize| self.0.iter().map(|row| row[k].chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        let line = |row: &[String]| {
-            let cells = row.iter().zip(&widths).map(|(cell, &width)| format!(" {cell:width$} |"));
-            format!("|{}\n", cells.collect::<String>())
-        };
-        let rule: Vec<String> = widths.iter().map(|&width| "-".repeat(width)).collect();
-        let rows = self.0.iter().map(|row| line(row));
-        let mut lines: Vec<String> = rows.collect();
-        if !lines.is_empty() {
-            lines.insert(1, line(&rule));
-        }
-        lines.concat()
-    }
-
-    /// As CSV (RFC 4180).
-    pub(crate) fn csv(&self) -> String {
-        let cell = |cell: &String| match cell.contains([',', '"', '\n']) {
-            true => format!("\"{}\"", cell.replace('"', "\"\"")),
-            false => cell.clone(),
-        };
-        let line = |row: &Vec<String>| row.iter().map(cell).collect::<Vec<_>>().join(",") + "\n";
-        self.0.iter().map(line).collect()
     }
 }

@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use crate::args;
 use crate::output;
-use crate::study::{self, Base, Cell, Outcome, Plan, Table};
+use crate::study::{self, Base, Cell, Failure, Folder, Outcome, Plan};
+use crate::table::{Entry, Table};
 
 /// Train a recipe with all combinations of values, each with several seeds, and print a table: mean ± standard error.
 ///
@@ -72,11 +73,16 @@ struct Report {
 #[derive(Debug, Serialize)]
 struct Group {
     group: String,
+    /// Those that came to their end with a score.
     runs: usize,
-    mean: f64,
+    /// None if no run did.
+    mean: Option<f64>,
     /// None of a single run.
     standard_error: Option<f64>,
-    seconds: f64,
+    seconds: Option<f64>,
+    /// Why others did not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed: Vec<String>,
 }
 
 pub(crate) fn run(args: &SweepArgs) -> Result<()> {
@@ -96,31 +102,40 @@ pub(crate) fn run(args: &SweepArgs) -> Result<()> {
         steps: args.steps,
         set: args.set.clone(),
     };
-    let mut cells = Vec::new();
+    let mut cells: Vec<Cell> = Vec::new();
     for pairs in combinations(&axes) {
         let group = pairs.iter().map(|pair| short(pair)).collect::<Vec<_>>().join(",");
         for seed in 0..args.seeds {
-            cells.push(Cell::new(&base, group.clone(), seed, &pairs)?);
+            let cell = Cell::new(&base, group.clone(), seed, &pairs)?;
+            let same = |other: &&Cell| other.group == group || other.recipe == cell.recipe;
+            if let Some(other) = cells.iter().filter(|other| other.seed == seed).find(same) {
+                bail!(
+                    "--grid: {} and {group} are the same runs: one of them expected",
+                    other.group
+                );
+            }
+            cells.push(cell);
         }
     }
-    std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
-    let plan = Plan { out: args.out.clone(), jobs: args.jobs, quiet: args.quiet, later: 0.0 };
-    let outcomes = study::run(&cells, &plan)?;
-    study::write_results(&args.out, &outcomes)?;
-    let groups: Vec<Group> = outcomes.chunk_by(|a, b| a.group == b.group).map(Group::of).collect();
-    let metric = outcomes[0].metric().to_owned();
+    let folder = Folder::open(&args.out)?;
+    let plan = Plan { jobs: args.jobs, quiet: args.quiet, later: 0.0 };
+    let results = study::run(&cells, &folder, &plan)?;
+    folder.put_results(results.iter().flatten())?;
+    let of_group = results.chunks(usize::try_from(args.seeds)?);
+    let groups: Vec<Group> = of_group.map(Group::of).collect();
+    let metric = results.iter().flatten().next().map_or("value", Outcome::metric).to_owned();
     let table = table(&groups, &metric);
-    study::put(&args.out, "table.md", &table.markdown())?;
-    study::put(&args.out, "table.csv", &table.csv())?;
+    folder.put("table.md", table.markdown().as_bytes())?;
+    folder.put("table.csv", table.csv()?.as_bytes())?;
     let mut out = output::stdout();
     if args.json {
         let recipe = args.recipe.clone();
         let report = Report { recipe, metric, groups, out: args.out.clone() };
         writeln!(out, "{}", serde_json::to_string(&report)?)?;
-        return Ok(());
+    } else {
+        write!(out, "{}", table.markdown())?;
     }
-    write!(out, "{}", table.markdown())?;
-    Ok(())
+    study::refuse(results.iter().filter_map(|result| result.as_ref().err()))
 }
 
 /// `key=a,b,c` → the pairs `key=a`, `key=b`, `key=c`.
@@ -160,26 +175,45 @@ fn combinations(axes: &[Vec<String>]) -> Vec<Vec<String>> {
 }
 
 impl Group {
-    fn of(outcomes: &[Outcome]) -> Self {
-        let numbers = |key: &str| -> Vec<f64> {
-            outcomes.iter().filter_map(|outcome| outcome.number(key)).collect()
+    fn of(results: &[Result<Outcome, Failure>]) -> Self {
+        let estimate = |key: &str| {
+            let numbers = results.iter().flatten().filter_map(|outcome| outcome.number(key));
+            let numbers: Vec<f64> = numbers.collect();
+            (!numbers.is_empty()).then(|| Estimate::of(&numbers))
         };
-        let Estimate { count: runs, mean, standard_error } = Estimate::of(&numbers("value"));
-        let seconds = Estimate::of(&numbers("seconds")).mean;
-        Self { group: outcomes[0].group.clone(), runs, mean, standard_error, seconds }
+        let group = match &results[0] {
+            Ok(outcome) => outcome.group.clone(),
+            Err(failure) => failure.group.clone(),
+        };
+        let value = estimate("value");
+        let failures = results.iter().filter_map(|result| result.as_ref().err());
+        let failed = failures.map(|failure| failure.short().to_owned()).collect();
+        Self {
+            group,
+            runs: value.map_or(0, |value| value.count),
+            mean: value.map(|value| value.mean),
+            standard_error: value.and_then(|value| value.standard_error),
+            seconds: estimate("seconds").map(|seconds| seconds.mean),
+            failed,
+        }
     }
 }
 
 fn table(groups: &[Group], metric: &str) -> Table {
-    let head = ["", metric, "runs", "seconds"].map(str::to_owned).to_vec();
-    let row = |group: &Group| {
-        let value = match group.standard_error {
-            Some(error) => format!("{:.4} ± {error:.4}", group.mean),
-            None => format!("{:.4}", group.mean),
-        };
-        vec![group.group.clone(), value, group.runs.to_string(), format!("{:.0}", group.seconds)]
-    };
-    Table([vec![head], groups.iter().map(row).collect()].concat())
+    let has_failed = groups.iter().any(|group| !group.failed.is_empty());
+    let head = ["".into(), Entry::estimated(metric), "runs".into(), "seconds".into()];
+    let mut table = Table::new(head.into_iter().chain(has_failed.then(|| "failed".into())));
+    for group in groups {
+        let &Group { runs, mean, standard_error, seconds, .. } = group;
+        let value = mean.map_or("—".into(), |mean| {
+            Entry::estimate(&Estimate { count: runs, mean, standard_error }, 4)
+        });
+        let seconds = seconds.map_or("—".to_owned(), |seconds| format!("{seconds:.0}"));
+        let row = [group.group.clone().into(), value, runs.to_string().into(), seconds.into()];
+        let failed = has_failed.then(|| group.failed.join("; ").into());
+        table.push(row.into_iter().chain(failed).collect());
+    }
+    table
 }
 
 #[cfg(test)]

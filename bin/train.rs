@@ -2,8 +2,6 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -15,11 +13,13 @@ use crate::asked::Asked;
 use crate::baselines::Baselines;
 use crate::caption_baselines;
 use crate::data::Parts;
+use crate::interrupt::{Interrupt, when_input_ends};
 use crate::log::Log;
 use crate::output;
 use crate::progress::Progress;
 use crate::recipe::{Changes, RECIPES, Recipe};
 use crate::run::{Lock, Run};
+use crate::shell;
 use crate::state::{Best, Identity, State};
 use crate::system;
 use crate::task::{Score, Summary};
@@ -81,6 +81,9 @@ pub(crate) struct TrainArgs {
     /// No progress on stderr.
     #[arg(long, short)]
     quiet: bool,
+    /// Stop as at Ctrl-C when standard input ends.
+    #[arg(long, hide = true, conflicts_with = "tui")]
+    tied: bool,
     /// Curves of loss and score, speed, rate, gradient, memory and the time that is left, on all of the terminal.
     #[arg(long, conflicts_with = "quiet")]
     tui: bool,
@@ -207,7 +210,7 @@ fn dashboard(trainer: &Trainer, run: &Run, step: u64, stop: &Stop) -> Result<Das
     let lines = std::fs::read_to_string(run.folder.join("metrics.jsonl")).unwrap_or_default();
     let past = lines.lines().filter_map(|line| serde_json::from_str(line).ok());
     let view = past.fold(view, |view, line| view.after(&line));
-    Dashboard::open(view, Arc::clone(&stop.interrupted))
+    Dashboard::open(view, stop.interrupt.clone())
 }
 
 /// Trains, and prints the report.
@@ -261,7 +264,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
         bail!("--tui: a terminal on stderr expected");
     }
     // Of a run that goes on, nothing may change any more while it is read.
-    let mut lock = resumed.as_ref().map(Lock::take).transpose()?;
+    let mut lock = resumed.as_ref().map(locked).transpose()?;
     let checkpoint = match &resumed {
         Some(run) => run.last_checkpoint(&recipe)?,
         None => None,
@@ -273,7 +276,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
         Some(run) => run,
         None => {
             let run = Run::create(args.out.as_deref(), &trainer.recipe.name)?;
-            lock = Some(Lock::take(&run)?);
+            lock = Some(locked(&run)?);
             trainer.derived.names.write(&run)?;
             run.write_config(&trainer.recipe)?; // what makes it a run comes last
             run
@@ -288,9 +291,16 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
         // A crash may have come between the two.
         run.keep(state.counts.step, trainer.recipe.train.keep)?;
     }
-    let interrupted = Arc::new(AtomicBool::new(false));
-    handle_interrupts(Arc::clone(&interrupted))?;
-    let stop = Stop { after: args.stop_after, interrupted };
+    let interrupt = Interrupt::listen(
+        "a checkpoint is written after this step; a second time ends the program at once",
+    )?;
+    if args.tied {
+        let interrupt = interrupt.clone();
+        when_input_ends(move || {
+            interrupt.ask();
+        });
+    }
+    let stop = Stop { after: args.stop_after, interrupt };
     let screen = match args.tui {
         true => Some(dashboard(&trainer, &run, state.counts.step, &stop)?),
         false => None,
@@ -314,9 +324,20 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
     }
     let before = past.identity.as_ref().and_then(|identity| identity.machine.as_ref());
     let moved = before.filter(|before| Some(*before) != identity.machine.as_ref());
-    let log = Log::open(&run.folder, state.counts.step, trainer.is_due(&state))?;
+    let is_due = trainer.is_due(&state) || trainer.is_score_due(&state);
+    let log = Log::open(&run.folder, state.counts.step, is_due)?;
     let samples = if args.no_samples { 0 } else { trainer.recipe.train.samples };
-    let mut sinks = Sinks { run: &run, identity: &identity, log, progress, samples };
+    let report = |state: &State, score| {
+        let (images, seconds) = (state.counts.images, state.counts.seconds);
+        Report::of(&trainer, &run, state, score, images, seconds).print(args.json)
+    };
+    let parting = |progress: &Progress, state: &State| {
+        progress.finish();
+        progress.warn(&format!("stopped; continue with: {}", command(&run.folder)));
+        report(state, None)
+    };
+    let parting = &parting;
+    let mut sinks = Sinks { run: &run, identity: &identity, log, progress, samples, parting };
     if let (Some(before), Some(now)) = (moved, &identity.machine) {
         sinks.progress.warn(&format!(
             "warning: resumed on another machine ({now}) than before ({before}): the numbers may be rounded otherwise"
@@ -331,50 +352,28 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
     }
     let score = trainer.run(&mut sinks, &mut state, &stop)?;
     let is_finished = trainer.is_finished(&state) && !trainer.is_due(&state);
+    // Somebody waits for the program to end.
+    if !is_finished && stop.interrupt.asked() {
+        return parting(&sinks.progress, &state);
+    }
     if !is_finished {
-        let command = command(&run.folder);
-        sinks.progress.warn(&format!("stopped; continue with: {command}"));
+        sinks.progress.warn(&format!("stopped; continue with: {}", command(&run.folder)));
     }
     let score = match score {
-        // Somebody waits for the program to end.
-        None if !stop.interrupted() => Some(trainer.score(&state)?),
+        None => Some(trainer.watched(&sinks, &state, &stop)?),
         score => score,
     };
-    let (images, seconds) = (state.counts.images, state.counts.seconds);
     drop(lock);
-    Report::of(&trainer, &run, &state, score, images, seconds).print(args.json)
+    report(&state, score)
 }
 
-/// The first Ctrl-C (or SIGTERM, or a terminal that closes) asks the loop to stop after its step; a second one ends the program at
-/// once.
-fn handle_interrupts(flag: Arc<AtomicBool>) -> Result<()> {
-    let had_terminal = io::stderr().is_terminal();
-    let handler = move || {
-        // A terminal that closes says so twice: by the system and by the shell. Nobody is there who could have asked twice.
-        if had_terminal && !io::stderr().is_terminal() {
-            flag.store(true, Ordering::Relaxed);
-            return;
-        }
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(1);
-        }
-        output::note(
-            "\ninterrupted: a checkpoint is written after this step; a second time ends the program at once",
-        );
-    };
-    ctrlc::set_handler(handler).context("Ctrl-C cannot be handled")
+/// The folder of a run, held against other processes.
+fn locked(run: &Run) -> Result<Lock> {
+    Lock::take(&run.folder, "trains this run")
 }
 
 /// The command that goes on with a run, as a shell reads it.
 fn command(folder: &Path) -> String {
     let program = std::env::args().next().unwrap_or_else(|| "wavetape".to_owned());
-    format!("{} train --resume {}", quoted(&program), quoted(&folder.to_string_lossy()))
-}
-
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
-    match !word.is_empty() && word.chars().all(is_plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
+    shell::line([&*program, "train", "--resume", &folder.to_string_lossy()])
 }

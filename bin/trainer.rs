@@ -1,8 +1,6 @@
 //! The training loop: steps, scores, checkpoints, and when to stop.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -10,6 +8,7 @@ use nn::{WarmupCosine, clip_scale};
 
 use crate::asked::Asked;
 use crate::data::{self, Data, Derived, Parts};
+use crate::interrupt::Interrupt;
 use crate::log::Log;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
@@ -44,7 +43,12 @@ pub(crate) struct Sinks<'a> {
     pub(crate) progress: Progress,
     /// Samples of what the model does after each score.
     pub(crate) samples: usize,
+    /// What is told where a run stops that is not at its end.
+    pub(crate) parting: &'a Parting<'a>,
 }
+
+/// See [`Sinks::parting`].
+pub(crate) type Parting<'a> = dyn Fn(&Progress, &State) -> Result<()> + 'a;
 
 impl Sinks<'_> {
     /// A line of the log, which is shown as well.
@@ -57,17 +61,12 @@ impl Sinks<'_> {
 /// When to stop early.
 pub(crate) struct Stop {
     pub(crate) after: Option<u64>,
-    pub(crate) interrupted: Arc<AtomicBool>,
+    pub(crate) interrupt: Interrupt,
 }
 
 impl Stop {
     fn now(&self, step: u64) -> bool {
-        self.after.is_some_and(|after| step >= after) || self.interrupted()
-    }
-
-    /// Whether somebody waits for the program to end.
-    pub(crate) fn interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed)
+        self.after.is_some_and(|after| step >= after) || self.interrupt.asked()
     }
 }
 
@@ -127,7 +126,7 @@ impl Trainer {
     fn check(&self, state: &State) -> Result<()> {
         state.check_finite().map_err(|error| {
             anyhow!(
-                "after step {}: {error}; the last checkpoint stays as it was; {}",
+                "diverged at step {}: {error}; the last checkpoint stays as it was; {}",
                 state.counts.step,
                 self.advice()
             )
@@ -150,6 +149,15 @@ impl Trainer {
         self.task.score(state.evaluated(), &self.eval)
     }
 
+    /// The same. Whoever interrupts it need not wait until it is done: it is taken again when the run goes on.
+    ///
+    /// # Errors
+    /// If the model is not finite.
+    pub(crate) fn watched(&self, sinks: &Sinks<'_>, state: &State, stop: &Stop) -> Result<Score> {
+        let parting = || (sinks.parting)(&sinks.progress, state);
+        stop.interrupt.watched(|| self.score(state), parting)?
+    }
+
     /// One step on the next batch; returns its loss. An error leaves the state as it was before.
     fn step(
         &self,
@@ -166,7 +174,7 @@ impl Trainer {
             // It may be the step before that has done it.
             self.check(state)?;
             bail!(NotFinite(format!(
-                "step {}: loss {loss}, gradient norm {norm}; the first bad number: {}; {}",
+                "diverged at step {}: loss {loss}, gradient norm {norm}; the first bad number: {}; {}",
                 number + 1,
                 self.task.diagnose(&state.params, &batch, number),
                 images_of(batch.indices())
@@ -213,12 +221,12 @@ impl Trainer {
             if !self.is_due(state) {
                 score = None;
                 self.epoch(sinks, state, stop)?;
-                if !self.is_due(state) || stop.interrupted() {
+                if !self.is_due(state) || stop.interrupt.asked() {
                     self.save(sinks, state)?; // stopped or ended inside of an epoch, or before it is scored
                     break;
                 }
             }
-            score = self.end_epoch(sinks, state)?;
+            score = self.end_epoch(sinks, state, stop)?;
             self.save(sinks, state)?;
         }
         if self.is_finished(state) && state.counts.step < self.total {
@@ -237,6 +245,10 @@ impl Trainer {
         let (mut mark, mut saved) = (Instant::now(), Instant::now());
         let interval = Duration::try_from_secs_f64(60.0 * train.save_minutes);
         let interval = interval.ok().filter(|interval| !interval.is_zero());
+        if self.is_score_due(state) {
+            self.score_between(sinks, state, stop)?;
+            mark = Instant::now();
+        }
         loop {
             let step = self.step(state, &mut batches, sinks);
             let seconds = mark.elapsed().as_secs_f64();
@@ -280,8 +292,9 @@ impl Trainer {
             if self.is_due(state) {
                 return Ok(());
             }
-            if train.eval_steps > 0 && step.is_multiple_of(train.eval_steps) {
-                self.score_between(sinks, state)?;
+            if self.is_score_due(state) {
+                self.save(sinks, state)?; // scoring may take long
+                self.score_between(sinks, state, stop)?;
                 mark = Instant::now();
             }
             if stop.now(step) || self.is_finished(state) {
@@ -295,12 +308,13 @@ impl Trainer {
         }
     }
 
-    /// Scores inside of an epoch. A checkpoint of this step comes after the line, so that no score is left out or told twice.
-    fn score_between(&self, sinks: &mut Sinks<'_>, state: &mut State) -> Result<()> {
-        let score = self.score(state)?;
+    /// Scores inside of an epoch.
+    fn score_between(&self, sinks: &mut Sinks<'_>, state: &mut State, stop: &Stop) -> Result<()> {
+        let score = self.watched(sinks, state, stop)?;
         let counts = &state.counts;
         let mut line = serde_json::json!({ "step": counts.step, "seconds": counts.seconds });
         self.note_score(&mut line, &score)?;
+        state.counts.scored = Some(state.counts.step);
         self.keep(sinks, state, &score)?;
         sinks.line(&line)
     }
@@ -317,7 +331,12 @@ impl Trainer {
     }
 
     /// Scores the epoch that has just ended, if it is its turn, and logs it.
-    fn end_epoch(&self, sinks: &mut Sinks<'_>, state: &mut State) -> Result<Option<Score>> {
+    fn end_epoch(
+        &self,
+        sinks: &mut Sinks<'_>,
+        state: &mut State,
+        stop: &Stop,
+    ) -> Result<Option<Score>> {
         let (step, sums, split) = (state.counts.step, state.counts.epoch, self.split());
         let epoch = step.div_ceil(self.steps);
         let train = &self.recipe.train;
@@ -327,7 +346,7 @@ impl Trainer {
         let score = match is_its_turn {
             true => {
                 self.save(sinks, state)?; // scoring may take long
-                Some(self.score(state)?)
+                Some(self.watched(sinks, state, stop)?)
             }
             false => None,
         };
@@ -347,6 +366,7 @@ impl Trainer {
         let mut words = String::new();
         if let Some(score) = &score {
             self.note_score(&mut line, score)?;
+            state.counts.scored = Some(step);
             let value = self.task.words(score);
             words = format!("  {split} loss {:.3}  {split} {value}", score.loss);
             self.keep(sinks, state, score)?;
@@ -417,6 +437,13 @@ impl Trainer {
         let step = state.counts.step;
         let has_ended = step.is_multiple_of(self.steps) || step >= self.total;
         has_ended && state.counts.epoch.images > 0
+    }
+
+    /// Whether a score inside of an epoch is to be taken at this step, and was not.
+    pub(crate) fn is_score_due(&self, state: &State) -> bool {
+        let (every, step) = (self.recipe.train.eval_steps, state.counts.step);
+        let is_its_turn = every > 0 && step.is_multiple_of(every) && !self.is_due(state);
+        is_its_turn && state.counts.scored.is_some_and(|scored| scored < step)
     }
 
     /// Whether all steps were taken, or scores no longer get better.

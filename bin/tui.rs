@@ -22,6 +22,8 @@ use ratatui::text::Line;
 use ratatui::widgets::{Axis, Block, Chart, Dataset, Gauge, GraphType, Paragraph};
 use serde_json::Value;
 
+use crate::interrupt::Interrupt;
+
 /// Between two pictures.
 const INTERVAL: Duration = Duration::from_millis(200);
 /// Lines that are kept to be shown.
@@ -115,17 +117,17 @@ pub(crate) struct Dashboard {
     drawn: Instant,
     /// Whether it is still there.
     is_open: Arc<AtomicBool>,
-    interrupted: Arc<AtomicBool>,
+    interrupt: Interrupt,
     /// Whether it was said that training stops.
     is_told: bool,
 }
 
 impl Dashboard {
-    /// Takes the terminal. The keys q and Ctrl-C set `interrupted`; a second time they end the program.
+    /// Takes the terminal. The keys q and Ctrl-C interrupt; a second time they end the program.
     ///
     /// # Errors
     /// If stderr is no terminal.
-    pub(crate) fn open(view: View, interrupted: Arc<AtomicBool>) -> Result<Self> {
+    pub(crate) fn open(view: View, interrupt: Interrupt) -> Result<Self> {
         enable_raw_mode().context("--tui: a terminal expected")?;
         execute!(stderr(), EnterAlternateScreen).context("--tui")?;
         let terminal = Terminal::new(CrosstermBackend::new(stderr())).context("--tui")?;
@@ -133,7 +135,7 @@ impl Dashboard {
         let terminal = ManuallyDrop::new(terminal);
         let start = (Instant::now(), view.step);
         let (is_open, drawn) = (Arc::new(AtomicBool::new(true)), Instant::now());
-        let mut new = Self { terminal, view, start, drawn, is_open, interrupted, is_told: false };
+        let mut new = Self { terminal, view, start, drawn, is_open, interrupt, is_told: false };
         new.draw();
         new.listen();
         Ok(new)
@@ -142,7 +144,7 @@ impl Dashboard {
     /// Changes what is shown; draws if it is time to.
     pub(crate) fn update(&mut self, change: impl FnOnce(&mut View)) {
         change(&mut self.view);
-        if self.interrupted.load(Ordering::Relaxed) && !self.is_told {
+        if self.interrupt.asked() && !self.is_told {
             self.is_told = true;
             self.view.note("stopping after this step; once more to stop at once");
         }
@@ -160,13 +162,13 @@ impl Dashboard {
         if self.terminal.draw(|frame| draw(frame, &self.view)).is_err() {
             // It was closed, and with it whoever looked on: the run is saved, and ends.
             self.is_open.store(false, Ordering::Relaxed);
-            self.interrupted.store(true, Ordering::Relaxed);
+            self.interrupt.ask();
         }
     }
 
     /// Waits for keys on a thread of its own: reading from a terminal that was closed need not come to an end.
     fn listen(&self) {
-        let (is_open, interrupted) = (Arc::clone(&self.is_open), Arc::clone(&self.interrupted));
+        let (is_open, interrupt) = (Arc::clone(&self.is_open), self.interrupt.clone());
         std::thread::spawn(move || {
             while is_open.load(Ordering::Relaxed) {
                 let event = match event::poll(INTERVAL) {
@@ -176,14 +178,14 @@ impl Dashboard {
                 };
                 match event {
                     Ok(Event::Key(key)) if is_stop(key) => {
-                        if interrupted.swap(true, Ordering::Relaxed) {
+                        if interrupt.ask() {
                             restore();
                             std::process::exit(1);
                         }
                     }
                     Ok(_) => {}
                     Err(_) => {
-                        interrupted.store(true, Ordering::Relaxed);
+                        interrupt.ask();
                         return;
                     }
                 }

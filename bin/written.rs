@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -50,7 +50,7 @@ pub(crate) fn png(picture: &RgbImage) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Where a picture goes. It is looked at before anything is computed.
+/// Where a file goes that a command leaves. It is looked at before anything is computed.
 #[derive(Debug)]
 pub(crate) struct Target(PathBuf);
 
@@ -60,29 +60,55 @@ impl Target {
     /// # Errors
     /// A name without `.png`, a folder that is not there, or a file of somebody else.
     pub(crate) fn new(path: &Path) -> Result<Self> {
-        let shown = path.display();
         if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("png")) {
-            bail!("{shown}: a name that ends in .png expected");
+            bail!("{}: a name that ends in .png expected", path.display());
         }
+        Self::checked(path, is_ours)
+    }
+
+    /// A text that is new, or takes the place of one that has this mark near its start, as this program's have.
+    ///
+    /// # Errors
+    /// A folder that is not there, or a file of somebody else.
+    pub(crate) fn text(path: &Path, mark: &str) -> Result<Self> {
+        Self::checked(path, |path| {
+            let is_file = path.symlink_metadata().is_ok_and(|data| data.is_file());
+            let mut start = Vec::new();
+            let file = File::open(path).ok().filter(|_| is_file);
+            let read = file.map(|file| file.take(4096).read_to_end(&mut start));
+            matches!(read, Some(Ok(_))) && String::from_utf8_lossy(&start).contains(mark)
+        })
+    }
+
+    fn checked(path: &Path, is_ours: impl FnOnce(&Path) -> bool) -> Result<Self> {
+        let shown = path.display();
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
             bail!("{shown}: there is no folder {}", folder.display());
         }
         if path.symlink_metadata().is_ok() && !is_ours(path) {
             bail!(
-                "{shown} is there already and not a picture of wavetape's, so it is not replaced: name another file, or remove it"
+                "{shown} is there already and not a file that wavetape made, so it is not replaced: name another file, or remove it"
             );
         }
         output::check_file(path)?;
         Ok(Self(path.to_owned()))
     }
 
-    /// Writes the file in one step.
+    /// Writes a picture in one step.
     ///
     /// # Errors
     /// As the system says.
     pub(crate) fn write(&self, picture: &RgbImage) -> Result<()> {
-        write_atomically(&self.0, &png(picture)?).with_context(|| self.0.display().to_string())
+        self.put(&png(picture)?)
+    }
+
+    /// Writes a text in one step.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub(crate) fn put(&self, bytes: &[u8]) -> Result<()> {
+        write_atomically(&self.0, bytes).with_context(|| self.0.display().to_string())
     }
 }
 
@@ -131,5 +157,12 @@ mod tests {
         assert!(refused(&path).contains("is not replaced: name another file"));
         assert!(refused(&folder.path().join("none/a.png")).contains("there is no folder"));
         assert!(refused(&folder.path().join("a.jpg")).contains("ends in .png"));
+
+        let path = folder.path().join("a.html");
+        Target::text(&path, "<made by us>").expect("new").put(b"x <made by us> y").expect("put");
+        Target::text(&path, "<made by us>").expect("ours");
+        std::fs::write(&path, "my thesis").expect("somebody else's");
+        let error = Target::text(&path, "<made by us>").expect_err("refused").to_string();
+        assert!(error.contains("is not replaced"), "{error}");
     }
 }

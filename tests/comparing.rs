@@ -64,6 +64,12 @@ fn a_study_is_tuned_compared_written_and_goes_on_where_it_was() {
 
     let page = read(&out, "report.html");
     assert!(page.contains("a demonstration, not a result") && page.contains("before training"));
+    let pictures: Vec<&str> = page
+        .split("data:image/png;base64,")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert!(pictures.len() == 2 && pictures[0] != pictures[1], "before and after training");
     let tables = read(&out, "tables.md");
     assert!(tables.contains("## classify") && tables.contains("demonstration"));
     assert!(read(&out, "classify-differences.csv").starts_with("figure,positions,difference,"));

@@ -157,10 +157,36 @@ fn what_is_broken_is_counted_and_what_is_missing_is_said() {
     let log = "{\"step\":1,\"loss\":2.5,\"seconds\":1}\n{\"step\":2,\"lo\n\n{\"step\":2,\"loss\":null}\nnull\n";
     fs::write(run.join("metrics.jsonl"), log).expect("written");
     fs::write(run.join("checkpoint.safetensors"), "not one").expect("written");
-    let (told, page) = report(&[&run, &run], &[]);
+    let again = folder.path().join("again");
+    fs::create_dir(&again).expect("made");
+    for file in ["config.toml", "metrics.jsonl", "checkpoint.safetensors"] {
+        fs::copy(run.join(file), again.join(file)).expect("copied");
+    }
+    let (told, page) = report(&[&run, &again], &[]);
     assert_eq!((&told["runs"][1]["lines"], &told["runs"][1]["broken"]), (&4.into(), &2.into()));
     assert!(page.contains("2 of 4 lines of metrics.jsonl are broken and were passed over"));
     assert!(page.contains("not a safetensors file") && page.contains("All values are the same."));
     let data = check(&page);
     assert_eq!(data["charts"][0]["lines"][1]["values"], serde_json::json!([2.5]));
+}
+
+#[test]
+fn runs_of_one_name_are_told_apart_and_a_run_named_twice_is_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    for run in ["x1/run", "x2/run"] {
+        train("vit-sample", &at(run), &CLASSIFIER, &[]);
+    }
+    let runs = [at("x1/run"), at("x2/run"), at("x1/../x1/run")];
+    let runs: Vec<&Path> = runs.iter().map(|run| run.as_path()).collect();
+    let (told, page) = report(&runs, &["--no-data"]);
+    let names: Vec<&str> = (0..2).filter_map(|i| told["runs"][i]["run"].as_str()).collect();
+    assert_eq!((names, told["runs"].as_array().map(Vec::len)), (vec!["x1/run", "x2/run"], Some(2)));
+    assert!(page.contains("x1/run") && page.contains("x2/run"));
+
+    let mine = at("report.html");
+    fs::write(&mine, "<p>my thesis</p>").expect("written");
+    let refused = wavetape(&["report", text(runs[0]), "--out", text(&mine)]);
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && message.contains("is not replaced"), "{message}");
 }

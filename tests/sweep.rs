@@ -3,35 +3,29 @@
 mod program;
 
 use std::path::Path;
-use std::process::Output;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use program::{json, text, wavetape};
 
+const SMALL: [&str; 10] = [
+    "--set",
+    "model.dim=16",
+    "--set",
+    "model.mlp_dim=16",
+    "--set",
+    "model.depth=1",
+    "--set",
+    "model.heads=2",
+    "--set",
+    "train.batch_size=8",
+];
+
 fn sweep(out: &Path, more: &[&str]) -> Output {
-    let small = [
-        "sweep",
-        "vit-sample",
-        "--steps",
-        "3",
-        "--seeds",
-        "2",
-        "--json",
-        "--quiet",
-        "--set",
-        "model.dim=16",
-        "--set",
-        "model.mlp_dim=16",
-        "--set",
-        "model.depth=1",
-        "--set",
-        "model.heads=2",
-        "--set",
-        "train.batch_size=8",
-        "--out",
-    ];
-    wavetape(&[&small[..], &[text(out)], more].concat())
+    let args = ["sweep", "vit-sample", "--steps", "3", "--seeds", "2", "--json", "--quiet"];
+    wavetape(&[&args[..], &SMALL, &["--out", text(out)], more].concat())
 }
 
 #[test]
@@ -57,6 +51,11 @@ fn a_sweep_is_a_table_and_is_not_done_twice() {
     assert!((number(&groups[1]["mean"]) - (value(2) + value(3)) / 2.0).abs() < 1e-12);
     let error = (value(2) - value(3)).abs() / 2.0;
     assert!((number(&groups[1]["standard_error"]) - error).abs() < 1e-12);
+    // A program reads numbers, not sentences.
+    let table = std::fs::read_to_string(out.join("table.csv")).expect("written");
+    let rows: Vec<&str> = table.lines().collect();
+    assert_eq!(rows[0], ",test_accuracy,\"test_accuracy, standard error\",runs,seconds");
+    assert!(rows[2].split(',').skip(1).all(|cell| cell.parse::<f64>().is_ok()), "{table}");
     let table = std::fs::read_to_string(out.join("table.md")).expect("written");
     assert!(table.starts_with("|") && table.contains("rate=0.001") && table.contains('±'));
 
@@ -76,6 +75,108 @@ fn a_sweep_is_a_table_and_is_not_done_twice() {
 }
 
 #[test]
+fn an_arm_that_diverges_has_its_row_and_the_others_theirs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("sweep");
+    let output = sweep(&out, &["--grid", "optimizer.rate=1e-3,1e30"]);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("2 runs failed") && message.contains("rate=1e30, seed 1: diverged"));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one object");
+    let [fine, diverged] = [0, 1].map(|i| &report["groups"][i]);
+    assert!(fine["mean"].is_number() && fine["failed"].is_null(), "{report}");
+    assert_eq!((&diverged["mean"], &diverged["runs"]), (&Value::Null, &0.into()));
+    let why = diverged["failed"][0].as_str().expect("words");
+    assert!(why.starts_with("diverged at step "), "{why}");
+    let table = std::fs::read_to_string(out.join("table.md")).expect("written");
+    assert!(table.contains("rate=1e-3") && table.contains(why), "{table}");
+    assert_eq!(
+        std::fs::read_to_string(out.join("results.jsonl")).expect("written").lines().count(),
+        2
+    );
+}
+
+/// A sweep of runs that take as long as they are let.
+fn endless(out: &Path) -> Child {
+    let args = ["sweep", "vit-sample", "--epochs", "100000", "--seeds", "1", "--threads", "1"];
+    Command::new(env!("CARGO_BIN_EXE_wavetape"))
+        .args(
+            [&args[..], &SMALL, &["--grid", "optimizer.rate=1e-3,2e-3", "--out", text(out)]]
+                .concat(),
+        )
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("started")
+}
+
+/// Waits until something holds, for a minute at most.
+fn wait_for(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..600 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("{what}: not within a minute");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_sweep_is_alone_in_its_folder_and_its_runs_end_with_it_however_it_ends() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for signal in ["-TERM", "-KILL"] {
+        let out = folder.path().join(signal);
+        let mut first = endless(&out);
+        let run = out.join("rate=1e-3/seed-0");
+        let has = |file: &str| run.join(file).exists();
+        wait_for("a run that has begun", || has("checkpoint.safetensors"));
+        let begun = std::fs::read(run.join("config.toml")).expect("written");
+
+        let second = sweep(&out, &["--grid", "optimizer.rate=1e-3"]);
+        assert_eq!(second.status.code(), Some(1));
+        let message = String::from_utf8_lossy(&second.stderr).into_owned();
+        assert!(message.contains("another process works on this study"), "{message}");
+        let into = wavetape(&["train", "--resume", text(&run), "--stop-after", "0"]);
+        let message = String::from_utf8_lossy(&into.stderr).into_owned();
+        assert!(message.contains("another process trains this run"), "{message}");
+        assert_eq!(std::fs::read(run.join("config.toml")).expect("kept"), begun);
+
+        let kill = Command::new("kill").args([signal, &first.id().to_string()]).status();
+        assert!(kill.expect("kill").success());
+        let status = first.wait().expect("ended");
+        assert_ne!(status.code(), Some(0));
+        let resume = ["train", "--resume", text(&run), "--stop-after", "0", "--quiet"];
+        wait_for("a run without a process", || wavetape(&resume).status.success());
+    }
+}
+
+#[test]
+fn nothing_of_anybodys_is_touched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let grid = ["--grid", "optimizer.rate=1e-3"];
+    let refused = |out: &Path, expected: &str| {
+        let output = sweep(out, &grid);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.contains(expected), "{message}");
+    };
+    let mine = folder.path().join("mine");
+    std::fs::create_dir_all(&mine).expect("made");
+    std::fs::write(mine.join("table.md"), "my thesis").expect("written");
+    refused(&mine, "is no study's folder and not empty (it holds table.md)");
+    assert_eq!(std::fs::read(mine.join("table.md")).expect("kept"), b"my thesis");
+
+    let study = folder.path().join("study");
+    let run = study.join("rate=1e-3/seed-0");
+    std::fs::create_dir_all(&run).expect("made");
+    std::fs::write(run.join("notes.txt"), "mine").expect("written");
+    refused(&study, "is no run's folder and not empty (it holds notes.txt)");
+    assert_eq!(std::fs::read(run.join("notes.txt")).expect("kept"), b"mine");
+}
+
+#[test]
 fn mistakes_are_told_before_anything_is_trained() {
     let folder = tempfile::tempdir().expect("a folder");
     for (grid, expected) in [
@@ -83,6 +184,8 @@ fn mistakes_are_told_before_anything_is_trained() {
         ("optimizer.rate=1e-3,,1e-2", "is empty"),
         ("optimizer.rat=1e-3", "rat"),
         ("optimizer.rate=-1", "must be above 0"),
+        ("optimizer.rate=0.001,1e-3", "are the same runs"),
+        ("seed=1,2", "contradict each other"),
     ] {
         let output = sweep(folder.path(), &["--grid", grid]);
         let message = String::from_utf8_lossy(&output.stderr).into_owned();

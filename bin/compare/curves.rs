@@ -1,23 +1,20 @@
 //! The picture of a design's curves: the metric on held-out data, the mean over seeds, a line for each row.
 
-use std::path::Path;
-
 use anyhow::Result;
+use image::RgbImage;
 use plotters::prelude::*;
 
 use super::analysis::{Analysis, RowSummary};
 use crate::picture::{Drawn, boxed, drawing};
 use crate::report::curves::title;
-use crate::written::Target;
 
 const SIZE: (u32, u32) = (1000, 560);
 /// Pixels of the names beside the chart.
 const LEGEND: u32 = 190;
 
-/// Draws the curves into a PNG file.
-pub(super) fn draw(out: &Path, analysis: &Analysis) -> Result<()> {
-    let picture = drawing(SIZE, |pixels| chart(pixels, analysis))?;
-    Target::new(out)?.write(&picture)
+/// Draws the curves.
+pub(super) fn draw(analysis: &Analysis) -> Result<RgbImage> {
+    drawing(SIZE, |pixels| chart(pixels, analysis))
 }
 
 fn chart(pixels: &mut [u8], analysis: &Analysis) -> Drawn {

@@ -5,8 +5,10 @@ use image::RgbImage;
 use nn::Context;
 
 use crate::inspect;
+use crate::run::Run;
+use crate::state::{State, Which};
 use crate::study::Outcome;
-use crate::trained::Trained;
+use crate::task::Task;
 
 /// Maps of how alike an encoding finds places.
 pub(super) struct Maps {
@@ -17,7 +19,10 @@ pub(super) struct Maps {
 
 /// The parameters of a run's encoding, and its maps if there are such: of places of an image, and of an encoding that knows them.
 pub(super) fn look(row: &str, outcome: &Outcome) -> Result<(usize, Option<Maps>)> {
-    let Trained { task, state, .. } = Trained::open(&outcome.folder)?;
+    let (run, recipe) = Run::open(&outcome.folder)?;
+    let checkpoint = run.checkpoint(Which::Last, &recipe)?;
+    let (task, params) = Task::new(&recipe)?;
+    let mut state = State::new(params, &recipe);
     let of_encoding = |name: &str| name == "pos_embed" || format!(".{name}").contains(".pe.");
     let params = state.params.iter().filter(|param| of_encoding(&param.name));
     let params = params.map(|param| param.value.len()).sum();
@@ -28,6 +33,7 @@ pub(super) fn look(row: &str, outcome: &Outcome) -> Result<(usize, Option<Maps>)
         inspect::positions::picture(&title, position, &Context::eval(params), side)
     };
     let before = draw("before training", &state.params)?;
+    checkpoint.restore(&mut state)?;
     let after = draw("after training", state.evaluated())?;
     let maps = before.zip(after);
     Ok((params, maps.map(|(before, after)| Maps { row: row.to_owned(), before, after })))

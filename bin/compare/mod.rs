@@ -12,9 +12,9 @@ mod tables;
 mod tuning;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use serde::Serialize;
 
@@ -28,7 +28,8 @@ use crate::args;
 use crate::config::Bounds;
 use crate::output;
 use crate::recipe::{DataKind, ModelConfig, overridden};
-use crate::study::{self, Base, Cell, Outcome, Plan, Scoring};
+use crate::study::{self, Base, Cell, Failure, Folder, Outcome, Plan, Scoring};
+use crate::written;
 
 /// Compare position encodings as the paper does: train each with the same budget, on the same batches and from the same first
 /// weights, and say how they differ and how sure that is.
@@ -152,15 +153,15 @@ pub(crate) fn run(args: &CompareArgs) -> Result<()> {
         let table = tables::plan(&columns, &trials, seeds);
         return Ok(write!(output::stdout(), "{}", table.markdown())?);
     };
-    std::fs::create_dir_all(out).with_context(|| out.display().to_string())?;
+    let folder = Folder::open(out)?;
     let jobs = args.jobs.unwrap_or_else(|| rayon::current_num_threads().min(4));
-    let plan = Plan { out: out.clone(), jobs, quiet: args.quiet, later: 0.0 };
+    let plan = Plan { jobs, quiet: args.quiet, later: 0.0 };
     if !args.quiet {
         output::note(format_args!("{}; --plan tells how long it takes, about", budget.about));
     }
     let tried: Vec<Cell> = trials.iter().flatten().cloned().collect();
     let compared: f64 = columns.iter().map(|column| column.cost() * seeds as f64).sum();
-    let outcomes = study::run(&tried, &Plan { later: compared, ..plan.clone() })?;
+    let outcomes = study::run(&tried, &folder, &Plan { later: compared, ..plan.clone() })?;
     let mut outcomes = outcomes.into_iter();
     let tuned = columns.iter().zip(&trials).map(|(column, cells)| {
         tuning::choose(column, outcomes.by_ref().take(cells.len()).collect())
@@ -170,38 +171,43 @@ pub(crate) fn run(args: &CompareArgs) -> Result<()> {
     let cells = columns.iter().zip(&tuned).map(|(column, tuned)| column.cells(tuned, seeds));
     let cells = cells.collect::<Result<Vec<_>>>()?;
     let all: Vec<Cell> = cells.iter().flatten().cloned().collect();
-    let outcomes = study::run(&all, &plan)?;
-    study::write_results(out, &outcomes)?;
-    let mut outcomes = outcomes.into_iter();
+    let results = study::run(&all, &folder, &plan)?;
+    folder.put_results(results.iter().flatten())?;
+    let mut rest = &*results;
     let mut tasks = Vec::new();
     for ((column, tuning), cells) in columns.into_iter().zip(tuned).zip(&cells) {
-        let outcomes: Vec<Outcome> = outcomes.by_ref().take(cells.len()).collect();
-        tasks.push(column.found(tuning, &outcomes, args.threshold)?);
+        let of_column;
+        (of_column, rest) = rest.split_at(cells.len());
+        tasks.push(column.found(tuning, of_column, args.threshold)?);
     }
     let (about, budget) = (budget.about, format!("{:?}", args.budget).to_lowercase());
     let mut study = Study { about, budget, seeds, tasks, out: None };
-    write(&study, out)?;
+    write(&study, &folder)?;
     let mut stdout = output::stdout();
     if args.json {
         study.out = Some(out.clone());
         writeln!(stdout, "{}", serde_json::to_string(&study)?)?;
-        return Ok(());
+    } else {
+        write!(stdout, "{}", tables::markdown(&study))?;
+        writeln!(stdout, "\nreport: {}", out.join("report.html").display())?;
     }
-    write!(stdout, "{}", tables::markdown(&study))?;
-    writeln!(stdout, "\nreport: {}", out.join("report.html").display())?;
-    Ok(())
+    study::refuse(results.iter().filter_map(|result| result.as_ref().err()))
 }
 
 /// Leaves tables, pictures of curves and the page in the study's folder.
-fn write(study: &Study, out: &Path) -> Result<()> {
-    study::put(out, "tables.md", &tables::markdown(study))?;
+fn write(study: &Study, folder: &Folder) -> Result<()> {
+    folder.put("tables.md", tables::markdown(study).as_bytes())?;
+    for Found { analysis, .. } in &study.tasks {
+        let curves = written::png(&curves::draw(analysis)?)?;
+        folder.put(&format!("{}-curves.png", analysis.name), &curves)?;
+    }
     for found in &study.tasks {
         for (name, table) in tables::all(found) {
-            study::put(out, &format!("{}-{name}.csv", found.analysis.name), &table.csv())?;
+            let file = format!("{}-{name}.csv", found.analysis.name);
+            folder.put(&file, table.csv()?.as_bytes())?;
         }
-        curves::draw(&out.join(format!("{}-curves.png", found.analysis.name)), &found.analysis)?;
     }
-    study::put(out, "report.html", &page::write(study)?)
+    folder.put("report.html", page::write(study)?.as_bytes())
 }
 
 impl Column {
@@ -227,6 +233,12 @@ impl Column {
             bail!("{}: the folder of the data expected, {flag} DIR", design.name);
         }
         base.data = given.clone().filter(|_| stored);
+        if matches!(&plain.recipe.model, ModelConfig::ImageGpt(gpt) if gpt.palette > 0) {
+            bail!(
+                "{}: bits per pixel cannot be compared between palettes, and each run has its own: model.palette = 0 expected",
+                design.name
+            );
+        }
         let captions = matches!(plain.recipe.model, ModelConfig::Captioner(_));
         let asked = match &*args.encodings {
             [] => design.rows.clone(),
@@ -278,20 +290,28 @@ impl Column {
         Ok(cells)
     }
 
-    /// Compares the runs, row by row.
+    /// Compares the runs, row by row. A row of which a run failed is left out.
     fn found(
-        self,
+        mut self,
         tuning: Vec<Tuning>,
-        outcomes: &[Outcome],
+        results: &[Result<Outcome, Failure>],
         threshold: Option<f64>,
     ) -> Result<Found> {
         let (mut runs, mut maps) = (Vec::new(), Vec::new());
-        let of_rows = outcomes.chunks(outcomes.len() / self.rows.len());
-        for ((row, tuning), outcomes) in self.rows.iter().zip(&tuning).zip(of_rows) {
+        let of_rows = results.chunks(results.len() / self.rows.len());
+        for ((row, tuning), results) in self.rows.iter().zip(&tuning).zip(of_rows) {
+            let outcomes: Vec<Outcome> = match results.iter().cloned().collect() {
+                Ok(outcomes) => outcomes,
+                Err(failure) => {
+                    let Failure { seed, .. } = failure;
+                    self.unfit.push(format!("{}: seed {seed}: {}", row.name, failure.short()));
+                    continue;
+                }
+            };
             let (params, drawn) = look(&row.name, &outcomes[0])?;
             maps.extend(drawn);
             let position = inline(tuning.best())?;
-            runs.push(Runs::new(row.name.clone(), position, outcomes.to_vec(), params)?);
+            runs.push(Runs::new(row.name.clone(), position, outcomes, params)?);
         }
         let analysis = analyse(&self.design.name, &self.figures, &runs, threshold)?;
         Ok(Found { analysis, tuning, unfit: self.unfit, maps })

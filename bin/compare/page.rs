@@ -8,7 +8,7 @@ use super::{Found, Study};
 use crate::report::curves::{Chart, Line, title};
 use crate::report::html::Html;
 use crate::report::{data_uri, page};
-use crate::study::Table;
+use crate::table::Table;
 
 /// The page.
 pub(super) fn write(study: &Study) -> Result<String> {
@@ -59,8 +59,8 @@ fn chart(found: &Found, rows: &[&str]) -> Chart {
     Chart { title: format!("{}: {}, held-out data", analysis.name, title(metric)), lines }
 }
 
-fn table(html: &mut Html, caption: &str, Table(rows): &Table) {
-    if let Some((head, rows)) = rows.split_first() {
+fn table(html: &mut Html, caption: &str, table: &Table) {
+    if let Some((head, rows)) = table.shown().split_first() {
         html.table(caption, head, rows);
     }
 }

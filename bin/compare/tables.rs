@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
-use models::statistics::{Estimate, Interval};
+use models::statistics::Interval;
 
 use super::analysis::{Analysis, Compared, LEVEL, Measured, REFERENCE, Verdict};
 use super::row::inline;
 use super::tuning::Tuning;
 use super::{Column, Found, Study};
-use crate::study::{Cell, Table};
+use crate::study::Cell;
+use crate::table::{Entry, Table};
 
 /// The tables of a design, with what their files are called.
 pub(super) fn all(found: &Found) -> Vec<(&'static str, Table)> {
@@ -57,7 +58,7 @@ pub(super) fn markdown(study: &Study) -> String {
 /// What a study would run, and how long that takes on two cores.
 pub(super) fn plan(columns: &[Column], trials: &[Vec<Cell>], seeds: u64) -> Table {
     let head = ["", "rows", "runs to tune", "runs to compare", "steps", "hours on two cores"];
-    let mut table = vec![head.map(str::to_owned).to_vec()];
+    let mut table = Table::new(head);
     let mut all = [0.0; 3];
     for (column, trials) in columns.iter().zip(trials) {
         let rows = column.rows.len();
@@ -66,43 +67,46 @@ pub(super) fn plan(columns: &[Column], trials: &[Vec<Cell>], seeds: u64) -> Tabl
         let counts = [trials.len() as f64, (rows as u64 * seeds) as f64, hours];
         all.iter_mut().zip(counts).for_each(|(all, count)| *all += count);
         table.push(vec![
-            column.design.name.clone(),
-            rows.to_string(),
-            trials.len().to_string(),
-            (rows as u64 * seeds).to_string(),
-            format!("{} to tune, {}", column.design.tuning_steps, column.design.steps),
-            format!("{hours:.2}"),
+            column.design.name.clone().into(),
+            rows.to_string().into(),
+            trials.len().to_string().into(),
+            (rows as u64 * seeds).to_string().into(),
+            format!("{} to tune, {}", column.design.tuning_steps, column.design.steps).into(),
+            format!("{hours:.2}").into(),
         ]);
     }
     let [tuned, compared, hours] = all;
-    let sums = [String::new(), format!("{tuned}"), format!("{compared}"), String::new()];
-    table.push([vec!["all".to_owned()], sums.to_vec(), vec![format!("{hours:.2}")]].concat());
-    Table(table)
+    let sums = ["all", "", &tuned.to_string(), &compared.to_string(), "", &format!("{hours:.2}")];
+    table.push(sums.map(Entry::from).to_vec());
+    table
 }
 
 fn figures(analysis: &Analysis) -> Table {
-    let titles = analysis.figures.iter().map(|measured| measured.figure.title.clone());
-    let mut table = vec![["positions".to_owned()].into_iter().chain(titles).collect()];
+    let titles = analysis.figures.iter().map(|measured| Entry::estimated(&measured.figure.title));
+    let mut table = Table::new(["positions".into()].into_iter().chain(titles));
     for (i, row) in analysis.rows.iter().enumerate() {
-        let cell = |measured: &Measured| estimate(&measured.rows[i].estimate);
-        let cells = analysis.figures.iter().map(cell);
-        table.push([row.row.clone()].into_iter().chain(cells).collect());
+        let entry = |measured: &Measured| Entry::estimate(&measured.rows[i].estimate, 4);
+        let entries = analysis.figures.iter().map(entry);
+        table.push([row.row.clone().into()].into_iter().chain(entries).collect());
     }
-    Table(table)
+    table
 }
 
 fn differences(analysis: &Analysis) -> Table {
-    let head = [
-        "figure",
-        "positions",
-        "difference",
-        "Student's",
-        "bootstrap",
-        "p",
-        "corrected",
-        "verdict",
-    ];
-    let mut table = vec![head.map(str::to_owned).to_vec()];
+    let bounds = |name: &str| {
+        let [low, high] = ["low", "high"].map(|end| format!("{name} {end}"));
+        Entry::head(name, [&low, &high])
+    };
+    let mut table = Table::new([
+        "figure".into(),
+        "positions".into(),
+        "difference".into(),
+        bounds("Student's"),
+        bounds("bootstrap"),
+        "p".into(),
+        "corrected".into(),
+        "verdict".into(),
+    ]);
     for measured in &analysis.figures {
         for Compared { row, difference, .. } in &measured.rows {
             let Some(difference) = difference else { continue };
@@ -111,70 +115,72 @@ fn differences(analysis: &Analysis) -> Table {
                 Verdict::Worse => "worse",
                 Verdict::Undecided => "undecided",
             };
-            let p = |p: Option<f64>| p.map_or("—".to_owned(), |p| format!("{p:.3}"));
+            let p = |p: Option<f64>| p.map_or(NONE.into(), |p| format!("{p:.3}").into());
             table.push(vec![
-                measured.figure.title.clone(),
-                row.clone(),
-                format!("{:+.4}", difference.mean),
-                difference.interval.map_or("—".to_owned(), interval),
+                measured.figure.title.clone().into(),
+                row.clone().into(),
+                format!("{:+.4}", difference.mean).into(),
+                difference.interval.map_or(NONE.into(), interval),
                 interval(difference.bootstrap),
                 p(difference.p),
                 p(difference.adjusted),
-                verdict.to_owned(),
+                verdict.into(),
             ]);
         }
     }
-    Table(table)
+    table
 }
 
 fn cost(analysis: &Analysis) -> Table {
-    let head =
-        ["positions", "numbers", "steps to threshold", "parameters", "of positions", "ms a step"];
-    let mut table = vec![head.map(str::to_owned).to_vec()];
+    let mut table = Table::new([
+        "positions".into(),
+        "numbers".into(),
+        Entry::estimated("steps to threshold"),
+        "parameters".into(),
+        "of positions".into(),
+        "ms a step".into(),
+    ]);
     for row in &analysis.rows {
         let steps = match &row.steps_to_threshold {
-            Some(Estimate { mean, standard_error: Some(error), .. }) => {
-                format!("{mean:.0} ± {error:.0}")
-            }
-            Some(Estimate { mean, .. }) => format!("{mean:.0}"),
-            None => format!("reached by {} of {}", row.reached, row.commands.len()),
+            Some(steps) => Entry::estimate(steps, 0),
+            None => format!("reached by {} of {}", row.reached, row.commands.len()).into(),
         };
         table.push(vec![
-            row.row.clone(),
-            row.position.clone(),
+            row.row.clone().into(),
+            row.position.clone().into(),
             steps,
-            row.params.to_string(),
-            row.position_params.to_string(),
-            format!("{:.1}", row.step_ms.mean),
+            row.params.to_string().into(),
+            row.position_params.to_string().into(),
+            format!("{:.1}", row.step_ms.mean).into(),
         ]);
     }
-    Table(table)
+    table
 }
 
 fn tuning(all: &[Tuning]) -> Table {
-    let mut table = vec![["positions", "numbers", "held-out", ""].map(str::to_owned).to_vec()];
+    let mut table = Table::new(["positions", "numbers", "held-out", "taken"]);
     for tuning in all {
         for (i, trial) in tuning.trials.iter().enumerate() {
             table.push(vec![
-                tuning.row.clone(),
-                inline(&trial.position).unwrap_or_default(),
-                trial.value.map_or("not tried".to_owned(), number),
-                if i == tuning.chosen { "*" } else { "" }.to_owned(),
+                tuning.row.clone().into(),
+                inline(&trial.position).unwrap_or_default().into(),
+                match (trial.value, &trial.failed) {
+                    (Some(value), _) => number(value).into(),
+                    (None, Some(why)) => why.clone().into(),
+                    (None, None) => "not tried".into(),
+                },
+                if i == tuning.chosen { "*" } else { "" }.into(),
             ]);
         }
     }
-    Table(table)
+    table
 }
 
-fn estimate(Estimate { mean, standard_error, .. }: &Estimate) -> String {
-    match standard_error {
-        Some(error) => format!("{mean:.4} ± {error:.4}"),
-        None => number(*mean),
-    }
-}
+/// What stands where there is no number.
+const NONE: &str = "—";
 
-fn interval(Interval { low, high }: Interval) -> String {
-    format!("{low:+.4} to {high:+.4}")
+fn interval(Interval { low, high }: Interval) -> Entry {
+    Entry::interval(format!("{low:+.4}"), format!("{high:+.4}"))
 }
 
 fn number(x: f64) -> String {

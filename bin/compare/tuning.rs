@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::Column;
 use super::row::inline;
-use crate::study::{Base, Cell, Outcome};
+use crate::study::{Base, Cell, Failure, Outcome};
 
 /// Seed of these runs; none of those that are compared has it.
 const SEED: u64 = 1000;
@@ -30,6 +30,9 @@ pub(super) struct Trial {
     /// The loss there, which decides among equal values.
     pub(super) loss: Option<f64>,
     pub(super) command: Option<String>,
+    /// Why the run came to no end, if it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) failed: Option<String>,
 }
 
 fn as_inline<S: Serializer>(position: &PositionConfig, serializer: S) -> Result<S::Ok, S::Error> {
@@ -63,7 +66,13 @@ pub(super) fn cells(column: &Column) -> Result<Vec<Cell>> {
 }
 
 /// What these runs have found: of each row the numbers with the best last value.
-pub(super) fn choose(column: &Column, outcomes: Vec<Outcome>) -> Result<Vec<Tuning>> {
+///
+/// # Errors
+/// If no run of a row came to its end.
+pub(super) fn choose(
+    column: &Column,
+    outcomes: Vec<Result<Outcome, Failure>>,
+) -> Result<Vec<Tuning>> {
     let is_more_better = column.figures[0].is_more_better;
     let mut outcomes = outcomes.into_iter();
     let mut all = Vec::new();
@@ -71,17 +80,33 @@ pub(super) fn choose(column: &Column, outcomes: Vec<Outcome>) -> Result<Vec<Tuni
         let candidates = row.candidates(column.design.trials);
         let row = row.name.clone();
         if let [only] = &*candidates {
-            let trial = Trial { position: only.clone(), value: None, loss: None, command: None };
+            let trial = Trial {
+                position: only.clone(),
+                value: None,
+                loss: None,
+                command: None,
+                failed: None,
+            };
             all.push(Tuning { row, trials: vec![trial], chosen: 0 });
             continue;
         }
         let mut trials = Vec::new();
         for (position, outcome) in candidates.into_iter().zip(outcomes.by_ref()) {
+            let outcome = match outcome {
+                Ok(outcome) => outcome,
+                Err(failure) => {
+                    let failed = Some(failure.short().to_owned());
+                    let (value, loss, command) = (None, None, None);
+                    trials.push(Trial { position, value, loss, command, failed });
+                    continue;
+                }
+            };
             if !outcome.metric().starts_with("validation") {
                 bail!("{}: a metric of held-out data expected, found {}", row, outcome.metric());
             }
             let [value, loss] = ["value", "loss"].map(|key| outcome.number(key));
-            trials.push(Trial { position, value, loss, command: Some(outcome.command) });
+            let command = Some(outcome.command);
+            trials.push(Trial { position, value, loss, command, failed: None });
         }
         let sign = if is_more_better { 1.0 } else { -1.0 };
         let worth = |trial: &Trial| {
@@ -91,6 +116,9 @@ pub(super) fn choose(column: &Column, outcomes: Vec<Outcome>) -> Result<Vec<Tuni
         // Of equal ones the first, which is the more usual.
         let chosen = (1..trials.len())
             .fold(0, |best, i| if worth(&trials[i]) > worth(&trials[best]) { i } else { best });
+        if let Some(why) = &trials[chosen].failed {
+            bail!("{row}: all of its runs to tune it failed; the first: {why}");
+        }
         all.push(Tuning { row, trials, chosen });
     }
     Ok(all)

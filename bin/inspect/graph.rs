@@ -3,13 +3,20 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use autograd::NodeView;
 use nn::Params;
-use nn::checkpoint::write_atomically;
 
-/// Writes the graph: parameters under their names, ops, and the shapes of their values.
-pub(super) fn write(out: &Path, title: &str, nodes: &[NodeView], params: &Params) -> Result<()> {
+use crate::written::Target;
+
+/// The line that a file begins with.
+const MARK: &str = "// made by wavetape\n";
+
+/// Where the graph goes.
+///
+/// # Errors
+/// If the name is not one of a graph, or the file is not ours.
+pub(super) fn target(out: &Path) -> Result<Target> {
     if out.extension().is_none_or(|extension| extension != "dot" && extension != "gv") {
         let dot = out.with_extension("dot");
         bail!(
@@ -19,8 +26,12 @@ pub(super) fn write(out: &Path, title: &str, nodes: &[NodeView], params: &Params
             out.with_extension("svg").display()
         );
     }
-    write_atomically(out, dot(title, nodes, params).as_bytes())
-        .with_context(|| out.display().to_string())
+    Target::text(out, MARK)
+}
+
+/// Writes the graph: parameters under their names, ops, and the shapes of their values.
+pub(super) fn write(out: &Target, title: &str, nodes: &[NodeView], params: &Params) -> Result<()> {
+    out.put(format!("{MARK}{}", dot(title, nodes, params)).as_bytes())
 }
 
 fn dot(title: &str, nodes: &[NodeView], params: &Params) -> String {

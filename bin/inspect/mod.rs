@@ -83,10 +83,7 @@ struct Report {
 
 /// Prints, and draws.
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
-    let out = args.attention.as_ref().map(|_| &args.out);
-    for file in [args.graph.as_ref(), args.positions.as_ref(), out].into_iter().flatten() {
-        output::check_file(file)?;
-    }
+    let graph = args.graph.as_deref().map(graph::target).transpose()?;
     let is_tensors = args.what.extension().is_some_and(|extension| extension == "safetensors");
     if is_tensors {
         if args.graph.is_some() || args.positions.is_some() || args.attention.is_some() {
@@ -110,7 +107,7 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
         }
     };
     let (fresh, cost, nodes) = cost::measure(&config, args.batch as usize)?;
-    if let Some(out) = &args.graph {
+    if let Some(out) = &graph {
         let title = format!("{}, batch {}", args.what.display(), args.batch);
         graph::write(out, &title, &nodes, &fresh)?;
     }

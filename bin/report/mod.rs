@@ -21,9 +21,8 @@ mod subject;
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
-use nn::checkpoint::write_atomically;
 use serde::Serialize;
 
 use self::curves::charts;
@@ -31,6 +30,7 @@ use self::html::Html;
 use self::model::{Extent, Section};
 use self::subject::Subject;
 use crate::output;
+use crate::written::Target;
 
 /// Write a page about one run, or about several beside each other: curves, configs, and what the models do. One HTML file that
 /// needs nothing else, no network either.
@@ -89,7 +89,7 @@ struct Reported {
 
 /// Reads, draws and writes.
 pub(crate) fn run(args: &ReportArgs) -> Result<()> {
-    output::check_file(&args.out)?;
+    let target = Target::text(&args.out, page::MARK)?;
     let (mut subjects, passed_over) = subjects(&args.runs)?;
     let extent = Extent {
         samples: args.samples.into(),
@@ -112,7 +112,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
     }
     let title: Vec<&str> = subjects.iter().map(|subject| subject.name.as_str()).collect();
     let text = page::fill(&title.join(", "), &body, &page::data(&title, &charts)?);
-    write_atomically(&args.out, text.as_bytes()).with_context(|| args.out.display().to_string())?;
+    target.put(text.as_bytes())?;
 
     let reported = |(subject, sections): (&Subject, &Vec<Section>)| Reported {
         run: subject.name.clone(),
@@ -148,13 +148,16 @@ pub(crate) fn run(args: &ReportArgs) -> Result<()> {
 /// # Errors
 /// The first one's, if none can be read.
 fn subjects(folders: &[PathBuf]) -> Result<(Vec<Subject>, Vec<String>)> {
-    let (mut subjects, mut errors) = (Vec::new(), Vec::new());
+    let (mut subjects, mut errors) = (Vec::<Subject>::new(), Vec::new());
     for folder in folders {
         match Subject::read(folder) {
+            // A run that is named twice is one.
+            Ok(subject) if subjects.iter().any(|other| other.run.folder == subject.run.folder) => {}
             Ok(subject) => subjects.push(subject),
             Err(error) => errors.push(error),
         }
     }
+    subject::tell_apart(&mut subjects);
     match errors.first() {
         Some(_) if subjects.is_empty() => Err(errors.remove(0)),
         _ => Ok((subjects, errors.iter().map(|error| format!("{error:#}")).collect())),

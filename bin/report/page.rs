@@ -6,6 +6,8 @@ use super::curves::Chart;
 use super::html::{Html, escape};
 use super::model::Section;
 
+/// What tells that a page is of this program.
+pub(super) const MARK: &str = "<meta name=\"generator\" content=\"wavetape\">";
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");

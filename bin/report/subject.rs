@@ -101,6 +101,26 @@ impl Subject {
     }
 }
 
+/// Names runs of one name by as much of their paths as tells them apart.
+pub(super) fn tell_apart(subjects: &mut [Subject]) {
+    let parts: Vec<Vec<String>> = subjects
+        .iter()
+        .map(|subject| {
+            let parts = subject.run.folder.components().rev();
+            parts.map(|part| part.as_os_str().to_string_lossy().into_owned()).collect()
+        })
+        .collect();
+    for (i, subject) in subjects.iter_mut().enumerate() {
+        let is_told = |&depth: &usize| {
+            let of = |parts: &Vec<String>| parts.iter().take(depth).cloned().collect::<Vec<_>>();
+            (0..parts.len()).all(|j| j == i || of(&parts[j]) != of(&parts[i]))
+        };
+        let depth = (1..=parts[i].len()).find(is_told).unwrap_or(1);
+        let name: Vec<&str> = parts[i][..depth].iter().rev().map(String::as_str).collect();
+        subject.name = name.join("/");
+    }
+}
+
 impl Checkpoint {
     fn read(run: &Run) -> Result<Option<Self>> {
         let path = run.folder.join("checkpoint.safetensors");
