@@ -70,15 +70,15 @@ struct Caption {
 
 pub(crate) fn run(args: &CaptionArgs) -> Result<()> {
     let target = args.out.as_deref().map(Target::new).transpose()?;
-    let Trained { run, task, state, past, .. } = Trained::open(&args.run)?;
+    let trained = Trained::open(&args.run)?;
     let (Task::Caption(captioner), Some(Derived { names: Names::Words(vocabulary), .. })) =
-        (task, past.derived)
+        (&trained.task, &trained.past.derived)
     else {
-        bail!("{}: the run of a captioner expected", args.run.display())
+        return Err(trained.other("captioner"));
     };
     let screen = wanted(screen(&args.screen, &Limits::default())?, args)?;
-    let batch = Batch::of(&[&screen], &vocabulary, captioner.model.config().max_words);
-    let captions = captioner.caption(state.evaluated(), &batch);
+    let batch = Batch::of(&[&screen], vocabulary, captioner.model.config().max_words);
+    let captions = captioner.caption(trained.state.evaluated(), &batch);
     let captions: Vec<Caption> = screen
         .widgets
         .iter()
@@ -94,7 +94,8 @@ pub(crate) fn run(args: &CaptionArgs) -> Result<()> {
     }
     let mut stdout = output::stdout();
     if args.json {
-        let report = Report { run: run.name(), screen: screen.id, captions, out: args.out.clone() };
+        let report =
+            Report { run: trained.run.name(), screen: screen.id, captions, out: args.out.clone() };
         writeln!(stdout, "{}", serde_json::to_string(&report)?)?;
         return Ok(());
     }

@@ -322,6 +322,9 @@ fn images(recipe: &Recipe, asked: Asked, past: &Past, parts: Parts) -> Result<Re
     let names = match (&past.derived, &train) {
         (Some(derived), _) => derived.names.clone(),
         (None, Some(train)) => {
+            if classes < usize::MAX {
+                report_classes(train.classes().len(), classes);
+            }
             Names::Classes(Classes::new((0_u64..).map(Id::from), train.classes()))
         }
         (None, None) => unreachable!("a new run reads what it trains on"),
@@ -359,6 +362,16 @@ fn check_classes(found: usize, expected: usize) -> Result<()> {
         bail!("{found} classes; the model has {expected} (model.classes)");
     }
     Ok(())
+}
+
+/// Says at the start of a run that its model can answer what no image is.
+fn report_classes(found: usize, model: usize) {
+    if found < model {
+        output::note(format_args!(
+            "model.classes = {model}, and the data have {}; --set model.classes={found} fits them",
+            output::counted(found, "class")
+        ));
+    }
 }
 
 /// Images of a split, those of a folder at a size other than `data.resize` if one is asked for; `test` says that a folder for

@@ -74,9 +74,7 @@ struct Report {
 /// Finds, draws and writes.
 pub(crate) fn run(args: &DetectArgs) -> Result<()> {
     let trained = Trained::open(&args.run)?;
-    let Task::Detect(detector) = &trained.task else {
-        bail!("{}: the run of a detector expected", args.run.display())
-    };
+    let Task::Detect(detector) = &trained.task else { return Err(trained.other("detector")) };
     let classes = trained.past.derived.as_ref().map(Derived::classes).unwrap_or_default();
     let source = args.test.map(|_| trained.trainer(Parts::Scored)).transpose()?;
     let source = source.map(|trainer| trainer.eval);

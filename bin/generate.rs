@@ -92,22 +92,10 @@ struct Report {
 
 /// Draws, and writes the file.
 pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
-    let limits = [
-        ("--count", (1..=4096).contains(&args.count), "1 to 4096"),
-        ("--keep", (0.0..=1.0).contains(&args.keep), "0 to 1"),
-        ("--temperature", args.temperature >= 0.0 && args.temperature.is_finite(), "0 or more"),
-        ("--top-p", args.top_p > 0.0 && args.top_p <= 1.0, "more than 0 and at most 1"),
-        ("--scale", (1..=64).contains(&args.scale), "1 to 64"),
-        ("--columns", args.columns != Some(0), "at least 1"),
-    ];
-    if let Some((name, _, expected)) = limits.iter().find(|(_, holds, _)| !holds) {
-        bail!("{name}: {expected} expected");
-    }
     let target = Target::new(&args.out)?;
-    let Trained { run, task, state, .. } = Trained::open(&args.run)?;
-    let Task::Generate(generator) = task else {
-        bail!("{}: the run of a generator expected", args.run.display())
-    };
+    let trained = Trained::open(&args.run)?;
+    let Task::Generate(generator) = &trained.task else { return Err(trained.other("generator")) };
+    let (run, state) = (&trained.run, &trained.state);
     let model = &generator.model;
     let config = model.config();
     let size = match args.size.as_deref() {

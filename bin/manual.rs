@@ -1,5 +1,6 @@
 //! `wavetape completions` and `wavetape man`: the command line, described for shells and for `man`.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
+use crate::config::KEYS;
 use crate::output::{self, counted};
 use crate::recipe::RECIPES;
 use crate::suggest;
@@ -56,6 +58,19 @@ pub(crate) fn completions(args: &CompletionsArgs, program: Command) -> Result<()
             command.mut_arg("recipe", |arg| arg.value_parser(names()))
         })
     });
+    // `--set` and `--grid` begin with a key.
+    let paths: BTreeSet<&str> = KEYS.iter().map(|key| key.path).collect();
+    let keys = || PossibleValuesParser::new(paths.iter().copied());
+    let names: Vec<String> =
+        program.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    for name in names {
+        program = program.mut_subcommand(name, |command| {
+            command.mut_args(|arg| match arg.get_id().as_str() {
+                "set" | "grid" => arg.value_parser(keys()),
+                _ => arg,
+            })
+        });
+    }
     let mut script = Vec::new(); // the generator panics where a write fails, as into a closed pipe
     clap_complete::generate(args.shell, &mut program, "wavetape", &mut script);
     Ok(output::stdout().write_all(&script)?)

@@ -1,9 +1,10 @@
 //! Run folders: `config.toml`, `metrics.jsonl`, `checkpoint.safetensors`, `best.safetensors`, and a lock.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use nn::checkpoint::write_atomically;
 
 use crate::data::{CLASSES, Derived, VOCABULARY};
@@ -63,11 +64,22 @@ impl Run {
 
     /// Opens the folder of a run.
     pub(crate) fn open(folder: &Path) -> Result<(Self, Recipe)> {
-        let config = folder.join(CONFIG);
-        let text = fs::read_to_string(&config)
-            .with_context(|| format!("{}: the folder of a run expected", config.display()))?;
-        let recipe = Recipe::of_run(&config.display().to_string(), &text)?;
+        let text = Self::config(folder)?;
+        let recipe = Recipe::of_run(&folder.join(CONFIG).display().to_string(), &text)?;
         Ok((Self { folder: folder.to_owned() }, recipe))
+    }
+
+    /// The config of the run in a folder, in TOML.
+    pub(crate) fn config(folder: &Path) -> Result<String> {
+        let path = folder.join(CONFIG);
+        fs::read_to_string(&path).map_err(|error| {
+            let expected = format!("{}: the folder of a run expected", folder.display());
+            match error.kind() {
+                ErrorKind::NotFound if folder.is_dir() => anyhow!("{expected}; it has no {CONFIG}"),
+                ErrorKind::NotFound => anyhow!("{expected}; there is no such folder"),
+                _ => anyhow!(error).context(path.display().to_string()).context(expected),
+            }
+        })
     }
 
     /// The run's name: that of its folder, however it was typed.
@@ -186,7 +198,7 @@ fn free_folder(name: &str) -> Result<PathBuf> {
         fs::create_dir_all("runs").context("runs")?;
         match fs::create_dir(&folder) {
             Ok(()) => return Ok(folder),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error).with_context(|| folder.display().to_string()),
         }
     }

@@ -129,6 +129,16 @@ impl Task {
         })
     }
 
+    /// What the model is.
+    pub(crate) fn noun(&self) -> &'static str {
+        match self {
+            Task::Classify(_) => "classifier",
+            Task::Generate(_) => "generator",
+            Task::Detect(_) => "detector",
+            Task::Caption(_) => "captioner",
+        }
+    }
+
     /// Makes the model read images and places as it is asked to.
     pub(crate) fn ask(&mut self, asked: Asked) {
         let reading = asked.reading.unwrap_or_default();

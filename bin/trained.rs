@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Error, Result, anyhow};
 
 use crate::asked::Asked;
 use crate::data::Parts;
@@ -33,6 +33,12 @@ impl Trained {
         let mut state = State::new(params, &recipe);
         checkpoint.restore(&mut state)?;
         Ok(Self { run, recipe, task, state, past: checkpoint.past })
+    }
+
+    /// The error of a command that needs the run of another task.
+    pub(crate) fn other(&self, needed: &str) -> Error {
+        let (folder, is) = (self.run.folder.display(), self.task.noun());
+        anyhow!("{folder} is the run of a {is}; that of a {needed} expected")
     }
 
     /// What it is scored on, without what it was trained on.

@@ -140,7 +140,10 @@ fn what_the_system_says_of_a_file_is_told_once() {
         (&["inspect", "none.safetensors"], "none.safetensors: cannot be read: "),
         (&["train", "--recipe", "none.toml"], "none.toml: No such file or directory"),
         (&["inspect", text(&binary)], "a recipe in TOML expected: stream did not contain"),
-        (&["train", "--resume", "none"], "the folder of a run expected: No such file"),
+        (
+            &["train", "--resume", "none"],
+            "none: the folder of a run expected; there is no such folder",
+        ),
         (&["train", "vit-fashion", "--data", "none"], "none"),
         (&["train", "--out", inside], "inside: Not a directory"),
         (&["eval", "--coco", "none.json", "--results", "none.json"], "none.json: cannot be read: "),

@@ -133,7 +133,7 @@ fn what_is_broken_is_counted_and_what_is_missing_is_said() {
     let refused = wavetape(&["report", text(&run)]);
     assert_eq!(refused.status.code(), Some(1));
     let stderr = String::from_utf8_lossy(&refused.stderr);
-    assert!(stderr.contains("config.toml: the folder of a run expected"), "{stderr}");
+    assert!(stderr.contains("the folder of a run expected; it has no config.toml"), "{stderr}");
 
     // A config of another version, and neither numbers nor parameters.
     fs::write(run.join("config.toml"), "name = \"old\"\n[model]\nkind = \"</style>\"\n")
@@ -152,7 +152,10 @@ fn what_is_broken_is_counted_and_what_is_missing_is_said() {
         (Some(1), &Value::Null)
     );
     let passed = told["passed_over"][0].as_str().expect("a message");
-    assert!(passed.contains("none/config.toml: the folder of a run expected"), "{passed}");
+    assert!(
+        passed.contains("none: the folder of a run expected; there is no such folder"),
+        "{passed}"
+    );
 
     let log = "{\"step\":1,\"loss\":2.5,\"seconds\":1}\n{\"step\":2,\"lo\n\n{\"step\":2,\"loss\":null}\nnull\n";
     fs::write(run.join("metrics.jsonl"), log).expect("written");

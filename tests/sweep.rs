@@ -97,9 +97,9 @@ fn an_arm_that_diverges_has_its_row_and_the_others_theirs() {
 }
 
 /// A sweep of runs that take as long as they are let.
-fn endless(out: &Path) -> Child {
+fn endless(out: &Path) -> Ended {
     let args = ["sweep", "vit-sample", "--epochs", "100000", "--seeds", "1", "--threads", "1"];
-    Command::new(env!("CARGO_BIN_EXE_wavetape"))
+    let child = Command::new(env!("CARGO_BIN_EXE_wavetape"))
         .args(
             [&args[..], &SMALL, &["--grid", "optimizer.rate=1e-3,2e-3", "--out", text(out)]]
                 .concat(),
@@ -108,7 +108,17 @@ fn endless(out: &Path) -> Child {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("started")
+        .expect("started");
+    Ended(child)
+}
+
+/// A process that does not outlive a test that fails.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+    }
 }
 
 /// Waits until something holds, for a minute at most.
@@ -143,9 +153,9 @@ fn a_sweep_is_alone_in_its_folder_and_its_runs_end_with_it_however_it_ends() {
         assert!(message.contains("another process trains this run"), "{message}");
         assert_eq!(std::fs::read(run.join("config.toml")).expect("kept"), begun);
 
-        let kill = Command::new("kill").args([signal, &first.id().to_string()]).status();
+        let kill = Command::new("kill").args([signal, &first.0.id().to_string()]).status();
         assert!(kill.expect("kill").success());
-        let status = first.wait().expect("ended");
+        let status = first.0.wait().expect("ended");
         assert_ne!(status.code(), Some(0));
         let resume = ["train", "--resume", text(&run), "--stop-after", "0", "--quiet"];
         wait_for("a run without a process", || wavetape(&resume).status.success());

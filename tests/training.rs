@@ -102,8 +102,12 @@ fn mistakes_are_named_with_what_was_expected_and_exit_codes_tell_their_kind() {
         (&["train", "--set", "model.heads=5"], 1, "dim = 64 is not divisible by heads = 5"),
         (&["train", "--recipe", broken], 1, "no such key `seeed`"),
         (&["train", "vit-fashion", "--data", missing], 1, "none: cannot be read"),
-        (&["train", "--resume", missing], 1, "config.toml: the folder of a run expected"),
-        (&["eval", missing], 1, "config.toml: the folder of a run expected"),
+        (
+            &["train", "--resume", missing],
+            1,
+            "the folder of a run expected; there is no such folder",
+        ),
+        (&["eval", missing], 1, "the folder of a run expected; there is no such folder"),
         (&["train", "--epochs", "many"], 2, "invalid value 'many'"),
         (&["fly"], 2, "unrecognized subcommand"),
     ];

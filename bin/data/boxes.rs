@@ -9,7 +9,7 @@ use models::DetrConfig;
 
 use super::{
     Classes, Data, Derived, Names, Parts, check_classes, check_held_out, folder, held_out, hinted,
-    read,
+    read, report_classes,
 };
 use crate::asked::Asked;
 use crate::output;
@@ -174,6 +174,7 @@ fn stored(
     let derived = match (&past.derived, &train) {
         (Some(derived), _) => derived.clone(),
         (None, Some(train)) => {
+            report_classes(train.classes().len(), model.classes);
             let classes = Classes::new(train.class_ids().iter().cloned(), train.classes());
             Derived { normalize: None, names: Names::Classes(classes) }
         }

@@ -41,8 +41,7 @@ pub(super) struct Attended {
 /// Draws the picture as the model sees it, and beside it the same under the rollout of its attention.
 pub(super) fn draw(trained: &Trained, image: &str, out: &Path) -> Result<Attended> {
     let Task::Classify(classifier) = &trained.task else {
-        let name = trained.run.name();
-        bail!("--attention: the run of a `vit` expected; {name} trained another model")
+        return Err(trained.other("classifier").context("--attention"));
     };
     let target = Target::new(out)?;
     let (model, params) = (&classifier.model, trained.state.evaluated());

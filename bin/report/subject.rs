@@ -44,10 +44,9 @@ impl Subject {
     /// # Errors
     /// If it holds no `config.toml` in TOML, or if its log cannot be read.
     pub(super) fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join("config.toml");
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("{}: the folder of a run expected", path.display()))?;
-        let table: Table = toml::from_str(&text).with_context(|| path.display().to_string())?;
+        let text = Run::config(folder)?;
+        let at = || folder.join("config.toml").display().to_string();
+        let table: Table = toml::from_str(&text).with_context(at)?;
         let mut notes = Vec::new();
         let recipe = match Run::open(folder) {
             Ok((_, recipe)) => Some(recipe),

@@ -60,8 +60,10 @@ pub enum Error {
     },
 
     /// A file is not JSON, or not of the form that was asked for.
-    #[error("{}: {reason}", shown(path.display()))]
+    #[error("{}: {expected} expected, in JSON: {reason}", shown(path.display()))]
     Json {
+        /// What the file should hold.
+        expected: &'static str,
         /// The file.
         path: PathBuf,
         /// What was expected and found, with line and column.

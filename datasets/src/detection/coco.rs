@@ -107,7 +107,8 @@ pub struct Found {
 /// annotation with a box or area that is negative or beyond 10⁹ pixels, or an `iscrowd` other than 0 and 1; a picture
 /// without pixels; a file of more than 4 GiB.
 pub fn read_instances(path: &Path) -> Result<Instances, Error> {
-    let Instances { images, mut annotations, categories, .. } = json(path)?;
+    let Instances { images, mut annotations, categories, .. } =
+        json(path, "images, annotations and categories as COCO has them")?;
     let mut repairs = Repairs::default();
     let images = distinct(path, "image", images, |image: &Image| &image.id, &mut repairs)?;
     let id = |category: &Category| category.id.clone();
@@ -161,7 +162,7 @@ pub fn read_instances(path: &Path) -> Result<Instances, Error> {
 /// A file that is not JSON, or lacks a key (with line and column); a result with a box that is negative or beyond 10⁹
 /// pixels; a file of more than 4 GiB.
 pub fn read_results(path: &Path) -> Result<Vec<Found>, Error> {
-    let results: Vec<Found> = json(path)?;
+    let results: Vec<Found> = json(path, "a list of results as COCO has them")?;
     check_results(path, &results)?;
     Ok(results)
 }
@@ -229,10 +230,11 @@ fn distinct<T: PartialEq>(
     Ok(kept)
 }
 
-fn json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+fn json<T: DeserializeOwned>(path: &Path, expected: &'static str) -> Result<T, Error> {
     let bytes = source::read(path, MAX_BYTES)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    serde_json::from_slice(bytes).map_err(|reason| Error::Json { path: path.to_owned(), reason })
+    let error = |reason| Error::Json { expected, path: path.to_owned(), reason };
+    serde_json::from_slice(bytes).map_err(error)
 }
 
 fn write<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<(), Error> {

@@ -94,8 +94,11 @@ pub(super) fn read(
 
     let text = text::read_within(path, limits.bytes)?;
     // serde_json passes over a raw value in a loop, whatever its depth. From here on the syntax is sound.
-    let file: Option<File> = serde_json::from_str(&text)
-        .map_err(|reason| Error::Json { path: path.to_owned(), reason })?;
+    let file: Option<File> = serde_json::from_str(&text).map_err(|reason| Error::Json {
+        expected: "a screen in Rico's format",
+        path: path.to_owned(),
+        reason,
+    })?;
     match file.and_then(|file| file.activity).and_then(|activity| activity.root) {
         Some(root) => Walk::new(path, root.get(), limits, repairs).nodes(),
         None => Ok(Vec::new()),
