@@ -8,7 +8,7 @@ use autograd::{CrossEntropy, Var, cross_entropy};
 use clap::Args;
 use models::{
     CenterSize, Detr, DetrConfig, ImageGpt, ImageGptConfig, Normalizer, SetCriterion, Target, Vit,
-    VitConfig, hugging_face,
+    VitConfig, weights::Weights,
 };
 use nn::checkpoint::{TensorFile, write};
 use nn::{Context, Init, Params};
@@ -20,12 +20,14 @@ use crate::recipe::ModelConfig;
 
 /// Run a model on given tensors and write what it computes, to be compared with another framework.
 ///
+/// Weights may be those of timm or Hugging Face. If a `config.json` lies beside them, the model must be the one that it tells of.
+///
 /// Of a `vit`, INPUT holds `images` f32 [B, C, H, W] and, if the loss is asked for, `labels` i64, one each; OUTPUT gets
 /// `logits` [B, classes], with labels `loss` (mean cross-entropy, nats), and with --grads `grad.PARAMETER` for each parameter.
 ///
 /// Of an `image-gpt`, INPUT holds `tokens` i64 [B, N], and `classes` i64, one each, if the model has classes; OUTPUT gets
-/// `logits` [B, N, vocab], each for the token at its place, `loss`, and the gradients. Weights may have Hugging Face's names and layouts;
-/// the gradients have them then, too.
+/// `logits` [B, N, vocab], each for the token at its place, `loss`, and the gradients, under the names and
+/// in the layouts of the weights.
 ///
 /// Of a `detr`, INPUT holds `images` f32 [B, C, H, W], and `sizes` i64 [B, 2], height and width of each, if they are padded; OUTPUT
 /// gets the last layer's `logits` [B, Q, classes + 1] and `boxes` [B, Q, 4]. With the objects of the images, `object_images` i64 `[N]`,
@@ -96,7 +98,8 @@ fn vit(args: &ParityArgs, config: &VitConfig) -> Result<()> {
     let mut params = Params::new();
     let model =
         Vit::new(&mut Init::new(&mut params, 0), config).with_context(|| name(&args.config))?;
-    TensorFile::read(&args.weights)?.load("", &mut params)?;
+    let weights = Weights::of_vit(&args.weights, config)?;
+    load(args, &weights, &mut params)?;
 
     let input = TensorFile::read(&args.input)?;
     let images: Tensor = input.tensor("images")?;
@@ -123,20 +126,15 @@ fn vit(args: &ParityArgs, config: &VitConfig) -> Result<()> {
     let loss = |labels: &Vec<usize>| cross_entropy(&logits, labels, &CrossEntropy::default());
     let loss = labels.as_ref().map(loss);
     let outs = vec![("logits".to_owned(), logits.value().clone())];
-    outputs(args, &params, &cx, outs, loss.as_ref(), |name, x| (name.to_owned(), x.clone()))
+    outputs(args, &params, &cx, outs, loss.as_ref(), &weights)
 }
 
 fn image_gpt(args: &ParityArgs, config: &ImageGptConfig) -> Result<()> {
     let mut params = Params::new();
     let model = ImageGpt::new(&mut Init::new(&mut params, 0), config)
         .with_context(|| name(&args.config))?;
-    let weights = TensorFile::read(&args.weights)?;
-    let is_theirs = weights.names().iter().any(|name| name.starts_with("transformer."));
-    if is_theirs {
-        load_theirs(args, &weights, &mut params)?;
-    } else {
-        weights.load("", &mut params)?;
-    }
+    let weights = Weights::of_image_gpt(&args.weights, config)?;
+    load(args, &weights, &mut params)?;
 
     let input = TensorFile::read(&args.input)?;
     let (shape, tokens) = input.indices("tokens")?;
@@ -151,23 +149,15 @@ fn image_gpt(args: &ParityArgs, config: &ImageGptConfig) -> Result<()> {
     let rows = logits.reshape([tokens.len(), config.vocab]);
     let loss = cross_entropy(&rows, &tokens, &CrossEntropy::default());
     let outs = vec![("logits".to_owned(), logits.value().clone())];
-    outputs(args, &params, &cx, outs, Some(&loss), |name, x| {
-        let theirs = is_theirs.then(|| hugging_face::image_gpt::to_theirs(name, x)).flatten();
-        theirs.unwrap_or_else(|| (name.to_owned(), x.clone()))
-    })
+    outputs(args, &params, &cx, outs, Some(&loss), &weights)
 }
 
 fn detr(args: &ParityArgs, config: &DetrConfig) -> Result<()> {
     let mut params = Params::new();
     let model =
         Detr::new(&mut Init::new(&mut params, 0), config).with_context(|| name(&args.config))?;
-    let weights = TensorFile::read(&args.weights)?;
-    let is_theirs = weights.names().iter().any(|name| name.starts_with("class_labels_classifier"));
-    if is_theirs {
-        load_their_detr(args, &weights, &mut params)?;
-    } else {
-        weights.load("", &mut params)?;
-    }
+    let weights = Weights::of_detr(&args.weights, config)?;
+    load(args, &weights, &mut params)?;
 
     let input = TensorFile::read(&args.input)?;
     let file = name(&args.input);
@@ -208,10 +198,7 @@ fn detr(args: &ParityArgs, config: &DetrConfig) -> Result<()> {
         ("logits".to_owned(), last.logits.value().clone()),
         ("boxes".to_owned(), last.boxes.value().clone()),
     ];
-    outputs(args, &params, &cx, outs, loss.as_ref(), |name, x| {
-        let theirs = is_theirs.then(|| hugging_face::detr::name(name)).flatten();
-        (theirs.unwrap_or_else(|| name.to_owned()), x.clone())
-    })
+    outputs(args, &params, &cx, outs, loss.as_ref(), &weights)
 }
 
 /// The objects of each image.
@@ -242,56 +229,10 @@ fn objects(
     Ok(targets)
 }
 
-/// Parameters of a detector under Hugging Face's names, of today or older.
-fn load_their_detr(args: &ParityArgs, weights: &TensorFile, params: &mut Params) -> Result<()> {
-    let given: HashMap<String, String> =
-        weights.names().into_iter().map(|name| (hugging_face::detr::modern(&name), name)).collect();
-    for param in params.iter_mut() {
-        let theirs = hugging_face::detr::name(&param.name).with_context(|| {
-            format!(
-                "{}: these weights are Hugging Face's, which has no `{}`: a ResNet, order = \"post\" and position = {{ kind = \"sine-2d\" }} expected",
-                name(&args.config),
-                param.name
-            )
-        })?;
-        let missing = || format!("{}: no tensor `{theirs}`", name(&args.weights));
-        let value: Tensor = weights.tensor(given.get(&theirs).with_context(missing)?)?;
-        if value.shape() != param.value.shape() {
-            bail!(
-                "{}: tensor `{theirs}` is {}, {} expected",
-                name(&args.weights),
-                value.shape(),
-                param.value.shape()
-            );
-        }
-        param.value = value;
-    }
-    Ok(())
-}
-
-/// Parameters of an image GPT under Hugging Face's names and layouts.
-fn load_theirs(args: &ParityArgs, weights: &TensorFile, params: &mut Params) -> Result<()> {
-    for param in params.iter_mut() {
-        let no_name = || {
-            format!(
-                "{}: these weights are Hugging Face's, which has no `{}`: norm = \"rms\", head_bias = false, tie = false and position = {{ kind = \"embed-1d\" }} expected",
-                name(&args.config),
-                param.name
-            )
-        };
-        let theirs = hugging_face::image_gpt::name(&param.name).with_context(no_name)?;
-        let value: Tensor = weights.tensor(&theirs)?;
-        let value = hugging_face::image_gpt::to_ours(&param.name, &value).with_context(no_name)?;
-        if value.shape() != param.value.shape() {
-            bail!(
-                "{}: tensor `{theirs}` is {} as `{}`, {} expected",
-                name(&args.weights),
-                value.shape(),
-                param.name,
-                param.value.shape()
-            );
-        }
-        param.value = value;
+/// Copies weights into the parameters, and tells what is to be told of it.
+fn load(args: &ParityArgs, weights: &Weights<'_>, params: &mut Params) -> Result<()> {
+    for told in weights.load(params)? {
+        output::note(format_args!("{}: {told}", name(&args.weights)));
     }
     Ok(())
 }
@@ -314,14 +255,14 @@ fn indices(
     Ok(values)
 }
 
-/// Writes what was computed, gradients under the names and layouts that `named` gives them.
+/// Writes what was computed, gradients under the names and layouts of the weights.
 fn outputs(
     args: &ParityArgs,
     params: &Params,
     cx: &Context<'_>,
     mut outputs: Vec<(String, Tensor)>,
     loss: Option<&Var>,
-    named: impl Fn(&str, &Tensor) -> (String, Tensor),
+    weights: &Weights<'_>,
 ) -> Result<()> {
     if let Some(loss) = loss {
         outputs.push(("loss".to_owned(), loss.value().clone()));
@@ -329,8 +270,8 @@ fn outputs(
             let grads = cx.backward(loss);
             for (param, grad) in params.iter().zip(grads.iter()).filter(|(p, _)| p.trainable) {
                 let grad = grad.cloned().unwrap_or_else(|| Tensor::zeros(param.value.shape()));
-                let (name, grad) = named(&param.name, &grad);
-                outputs.push((format!("grad.{name}"), grad));
+                let theirs = weights.gradients(&param.name, &grad).into_iter();
+                outputs.extend(theirs.map(|(name, grad)| (format!("grad.{name}"), grad)));
             }
         }
     }

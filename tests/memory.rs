@@ -1,7 +1,7 @@
 //! Memory of a training loop. Alone in its file, since other tests in the same process would be measured too.
 
 use autograd::{CrossEntropy, cross_entropy};
-use models::{Pool, Vit, VitConfig};
+use models::{Vit, VitConfig};
 use nn::{AdamW, AdamWConfig, Init, Params, PositionConfig, Shards};
 use tensor::Tensor;
 
@@ -17,21 +17,9 @@ fn memory_after_a_thousand_steps_is_that_after_twenty() {
     if resident().is_none() {
         return;
     }
-    let config = VitConfig {
-        image_size: 16,
-        patch_size: 4,
-        channels: 1,
-        dim: 32,
-        depth: 2,
-        heads: 2,
-        mlp_dim: 64,
-        classes: 4,
-        pool: Pool::Cls,
-        class_token: true,
-        position: PositionConfig::LffMlp { gamma: 0.2, features: 32, hidden: 16 },
-        dropout: 0.1,
-        drop_path: 0.1,
-    };
+    let position = PositionConfig::LffMlp { gamma: 0.2, features: 32, hidden: 16 };
+    let plain = VitConfig::new([16, 1], 4, [32, 2, 2, 64], 4, position);
+    let config = VitConfig { dropout: 0.1, drop_path: 0.1, ..plain };
     let mut params = Params::new();
     let model = Vit::new(&mut Init::new(&mut params, 1), &config).expect("valid");
     let images: Tensor = Tensor::from_fn([8, 1, 16, 16], |i| (i as f32 * 0.37).sin());

@@ -1,9 +1,7 @@
 //! The fixed workloads: models and batch sizes.
 
 use clap::ValueEnum;
-use models::{
-    BackboneConfig, CaptionerConfig, DetrConfig, ImageGptConfig, Padding, Pool, VitConfig,
-};
+use models::{BackboneConfig, CaptionerConfig, DetrConfig, ImageGptConfig, Padding, VitConfig};
 use nn::{NormOrder, PositionConfig};
 
 use super::BenchArgs;
@@ -41,8 +39,7 @@ impl Workload {
             Workload::Captioner => (64, 1, 1, 128, 2, 4, 1000, 8),
         };
         let position = PositionConfig::LffMlp { gamma: 10.0, features: dim, hidden: dim / 2 };
-        let (pool, class_token, mlp_dim) = (Pool::Cls, true, 4 * dim);
-        let (dropout, drop_path) = (0.0, 0.0);
+        let (mlp_dim, dropout) = (4 * dim, 0.0);
         if let Workload::Igpt | Workload::IgptXl = self {
             let is_xl = self == Workload::IgptXl;
             let given = |value: Option<u16>| value.filter(|_| is_xl).map(usize::from);
@@ -78,21 +75,8 @@ impl Workload {
             let config = CaptionerConfig { vocabulary: classes, dropout, ..plain };
             return (ModelConfig::Captioner(config), batch);
         }
-        let config = VitConfig {
-            image_size,
-            patch_size,
-            channels,
-            dim,
-            depth,
-            heads,
-            mlp_dim,
-            classes,
-            pool,
-            class_token,
-            position,
-            dropout,
-            drop_path,
-        };
+        let sizes = [dim, depth, heads, mlp_dim];
+        let config = VitConfig::new([image_size, channels], patch_size, sizes, classes, position);
         (ModelConfig::Vit(config), batch)
     }
 }

@@ -192,11 +192,15 @@ fn image_gpt(init: &mut Init<'_>, pick: &mut Pick<'_>, position: PositionConfig)
         tie: pick.coin(),
         dropout: 0.2,
         norm: if pick.coin() { NormKind::Layer } else { NormKind::Rms },
-        activation: if pick.coin() { Activation::Gelu } else { Activation::QuickGelu },
+        activation: activation(pick),
         head_bias: pick.coin(),
         ..ImageGptConfig::new(2, [4, 2, 2, 5], position)
     };
     ImageGpt::new(init, &config).expect("the numbers fit")
+}
+
+fn activation(pick: &mut Pick<'_>) -> Activation {
+    [Activation::Gelu, Activation::GeluTanh, Activation::QuickGelu][pick.below(3)]
 }
 
 const LFF_MLP: PositionConfig = PositionConfig::LffMlp { gamma: 1.0, features: 4, hidden: 3 };
@@ -204,20 +208,22 @@ const LFF_MLP: PositionConfig = PositionConfig::LffMlp { gamma: 1.0, features: 4
 /// Images of 2 × 2 patches; two blocks, one of them skipped at times.
 fn vit(init: &mut Init<'_>, pick: &mut Pick<'_>, position: PositionConfig) -> Vit {
     let class_token = pick.coin();
+    let classes = pick.case().sizes().get("c").copied().unwrap_or(3);
+    let pools: &[Pool] = match class_token {
+        true => &[Pool::Cls, Pool::Mean, Pool::Max],
+        false => &[Pool::Mean, Pool::Max],
+    };
     let config = VitConfig {
-        image_size: 4,
-        patch_size: 2,
-        channels: 1,
-        dim: 4,
-        depth: 2,
-        heads: 2,
-        mlp_dim: 5,
-        classes: pick.case().sizes().get("c").copied().unwrap_or(3),
-        pool: if class_token && pick.coin() { Pool::Cls } else { Pool::Mean },
+        pool: pools[pick.below(pools.len())],
         class_token,
-        position,
+        eps: 1e-3,
+        activation: activation(pick),
+        qkv_bias: pick.coin(),
+        fc_norm: pick.coin(),
+        pre_norm: pick.coin(),
         dropout: 0.2,
         drop_path: 0.2,
+        ..VitConfig::new([4, 1], 2, [4, 2, 2, 5], classes, position)
     };
     Vit::new(init, &config).expect("the numbers fit")
 }

@@ -52,6 +52,9 @@ pub struct ImageGptConfig {
     /// Whether a head of its own has a bias.
     #[serde(default = "yes")]
     pub head_bias: bool,
+    /// eps of the norms; unless given, 1e-6 of layer norms and 1e-5 of those without a mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eps: Option<f64>,
 }
 
 fn yes() -> bool {
@@ -85,12 +88,21 @@ impl ImageGptConfig {
             norm: NormKind::Layer,
             activation: Activation::Gelu,
             head_bias: true,
+            eps: None,
         }
     }
 
     /// The number of tokens of an image.
     pub fn tokens(&self) -> usize {
         self.image_size.pow(2) * self.channels
+    }
+
+    /// eps of the norms.
+    pub fn norm_eps(&self) -> f64 {
+        self.eps.unwrap_or(match self.norm {
+            NormKind::Layer => LayerNorm::EPS,
+            NormKind::Rms => 1e-5,
+        })
     }
 
     /// Checks that the numbers fit together.
@@ -127,6 +139,9 @@ impl ImageGptConfig {
         if !(0.0..1.0).contains(&self.dropout) {
             let message = format!("dropout = {}: a probability below 1 expected", self.dropout);
             return Err(ConfigError(message));
+        }
+        if let Some(eps) = self.eps.filter(|eps| !(0.0..=1.0).contains(eps)) {
+            return Err(ConfigError(format!("eps = {eps}: a number from 0 to 1 expected")));
         }
         self.position.validate(&self.position_shape()).map_err(ConfigError)
     }
@@ -176,10 +191,7 @@ impl ImageGpt {
             (channels > 1).then(|| Embedding::new(&mut init.scope("channel"), channels, dim));
         let position = Position::new(init, &config.position, config.position_shape());
         let places = Places::grid(config.image_size, config.image_size).repeated(channels);
-        let eps = match config.norm {
-            NormKind::Layer => LayerNorm::EPS,
-            NormKind::Rms => 1e-5,
-        };
+        let eps = config.norm_eps();
         let mut scope = init.scope("blocks");
         let block = |i| {
             let &ImageGptConfig { dropout, norm, activation, .. } = config;

@@ -18,6 +18,7 @@ mod sample;
 mod set_criterion;
 pub mod statistics;
 mod vit;
+pub mod weights;
 
 pub use backbone::BackboneConfig;
 pub use boxes::{CenterSize, Corners};

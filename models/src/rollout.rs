@@ -29,7 +29,7 @@ pub fn attention_rollout<E: Float>(layers: &[Tensor<E>]) -> Tensor<E> {
 
 /// How much a classifier's decision draws on each patch: images [B, C, H, W] → [B, rows, columns], which sum to 1 for each image.
 ///
-/// Of the [rollout](attention_rollout), the row of the token that is read, or the mean of the rows of all patches if their mean is;
+/// Of the [rollout](attention_rollout), the row of the token that is read, or the mean of the rows of all patches if they are pooled;
 /// what a class token keeps of itself does not count.
 ///
 /// # Panics
@@ -41,7 +41,7 @@ pub fn attention_map<E: Float>(vit: &Vit, cx: &Context<'_, E>, images: &Tensor<E
     let patches = rollout.dim(-1) - first;
     let rows = match vit.config().pool {
         Pool::Cls => rollout.narrow(1, 0, 1),
-        Pool::Mean => rollout.narrow(1, first, patches),
+        Pool::Mean | Pool::Max => rollout.narrow(1, first, patches),
     };
     let map = rows.narrow(2, first, patches).mean(&[1]);
     let map = &map / &map.sum_keep(&[1]);
@@ -69,21 +69,9 @@ mod tests {
     }
 
     fn vit(pool: Pool, class_token: bool) -> (Vit, Params) {
-        let config = VitConfig {
-            image_size: 12,
-            patch_size: 4,
-            channels: 2,
-            dim: 16,
-            depth: 3,
-            heads: 2,
-            mlp_dim: 32,
-            classes: 3,
-            pool,
-            class_token,
-            position: PositionConfig::RopeAxial { temperature: 100.0 },
-            dropout: 0.0,
-            drop_path: 0.0,
-        };
+        let position = PositionConfig::RopeAxial { temperature: 100.0 };
+        let plain = VitConfig::new([12, 2], 4, [16, 3, 2, 32], 3, position);
+        let config = VitConfig { pool, class_token, ..plain };
         let mut params = Params::new();
         let model = Vit::new(&mut Init::new(&mut params, 4), &config).expect("valid");
         (model, params)

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use autograd::{Var, concat, linear};
 use nn::{
-    Block, BlockConfig, Context, Fill, Init, LayerNorm, Linear, ParamId, Places, Position,
-    PositionConfig, PositionShape, Reading,
+    Activation, Block, BlockConfig, Context, Fill, Init, LayerNorm, Linear, ParamId, Places,
+    Position, PositionConfig, PositionShape, Reading,
 };
 use serde::{Deserialize, Serialize};
 use tensor::{Float, Tensor};
@@ -21,6 +21,8 @@ pub enum Pool {
     Cls,
     /// The mean of the patches' tokens; a class token does not count.
     Mean,
+    /// The largest of each feature over the patches' tokens; a class token does not count.
+    Max,
 }
 
 /// Sizes of a [`Vit`].
@@ -43,7 +45,7 @@ pub struct VitConfig {
     pub mlp_dim: usize,
     /// Number of classes.
     pub classes: usize,
-    /// How tokens become one vector, after the final norm.
+    /// How tokens become one vector.
     #[serde(default)]
     pub pool: Pool,
     /// Whether a learned token goes in front of the patches.
@@ -51,6 +53,22 @@ pub struct VitConfig {
     pub class_token: bool,
     /// The position encoding.
     pub position: PositionConfig,
+    /// eps of the norms.
+    #[serde(default = "eps")]
+    pub eps: f64,
+    /// Between the layers of the MLPs.
+    #[serde(default)]
+    pub activation: Activation,
+    /// Whether queries, keys and values have a bias.
+    #[serde(default = "yes")]
+    pub qkv_bias: bool,
+    /// Whether the last norm comes after pooling, as `fc_norm`, instead of before it.
+    #[serde(default)]
+    pub fc_norm: bool,
+    /// Whether tokens with positions are normalised before the first block and patches are embedded without a bias, as in
+    /// CLIP (Radford et al. 2021).
+    #[serde(default)]
+    pub pre_norm: bool,
     /// Dropout in the blocks.
     #[serde(default)]
     pub dropout: f64,
@@ -63,7 +81,42 @@ fn yes() -> bool {
     true
 }
 
+fn eps() -> f64 {
+    LayerNorm::EPS
+}
+
 impl VitConfig {
+    /// A model with a class token and all else as by default: images of `[height and width, channels]` in patches of
+    /// `patch_size`; `[dim, depth, heads, mlp_dim]`.
+    pub fn new(
+        [image_size, channels]: [usize; 2],
+        patch_size: usize,
+        [dim, depth, heads, mlp_dim]: [usize; 4],
+        classes: usize,
+        position: PositionConfig,
+    ) -> Self {
+        Self {
+            image_size,
+            patch_size,
+            channels,
+            dim,
+            depth,
+            heads,
+            mlp_dim,
+            classes,
+            pool: Pool::Cls,
+            class_token: true,
+            position,
+            eps: eps(),
+            activation: Activation::Gelu,
+            qkv_bias: true,
+            fc_norm: false,
+            pre_norm: false,
+            dropout: 0.0,
+            drop_path: 0.0,
+        }
+    }
+
     /// The number of patches.
     pub fn patches(&self) -> usize {
         (self.image_size / self.patch_size).pow(2)
@@ -108,7 +161,7 @@ impl VitConfig {
             dim.is_multiple_of(heads),
             format!("dim = {dim} is not divisible by heads = {heads}"),
         )?;
-        let cls = self.pool == Pool::Mean || self.class_token;
+        let cls = self.pool != Pool::Cls || self.class_token;
         require(cls, "pool = \"cls\" needs class_token = true".to_owned())?;
         for (name, p) in [("dropout", self.dropout), ("drop_path", self.drop_path)] {
             require(
@@ -116,6 +169,10 @@ impl VitConfig {
                 format!("{name} = {p}: a probability below 1 expected"),
             )?;
         }
+        require(
+            (0.0..=1.0).contains(&self.eps),
+            format!("eps = {}: a number from 0 to 1 expected", self.eps),
+        )?;
         self.position.validate(&self.position_shape()).map_err(ConfigError)
     }
 
@@ -127,9 +184,11 @@ impl VitConfig {
     }
 }
 
-/// Patches → tokens (+ positions) → pre-norm blocks → norm → class token or mean → logits.
+/// Patches → tokens (+ positions) → (norm) → pre-norm blocks → norm → class token, mean or maximum → logits; or the norm after
+/// pooling.
 ///
-/// Parameters: `cls_token`, `pos_embed` or `pe.*`, `patch_embed.proj.*`, `blocks.N.*`, `norm.*`, `head.*`.
+/// Parameters: `cls_token`, `pos_embed` or `pe.*`, `patch_embed.proj.*`, `norm_pre.*`, `blocks.N.*`, `norm.*` or `fc_norm.*`,
+/// `head.*`.
 #[derive(Clone, Debug)]
 pub struct Vit {
     config: VitConfig,
@@ -137,7 +196,8 @@ pub struct Vit {
     position: Position,
     places: Places,
     patch_weight: ParamId,
-    patch_bias: ParamId,
+    patch_bias: Option<ParamId>,
+    norm_pre: Option<LayerNorm>,
     blocks: Vec<Block>,
     norm: LayerNorm,
     head: Linear,
@@ -150,9 +210,8 @@ impl Vit {
     /// If the config's numbers do not fit together.
     pub fn new(init: &mut Init<'_>, config: &VitConfig) -> Result<Self, ConfigError> {
         config.validate()?;
-        let &VitConfig {
-            patch_size, channels, dim, depth, heads, mlp_dim, classes, dropout, ..
-        } = config;
+        let &VitConfig { patch_size, channels, dim, depth, heads, mlp_dim, classes, .. } = config;
+        let &VitConfig { dropout, eps, activation, qkv_bias, .. } = config;
         let token =
             |init: &mut Init<'_>| init.param("cls_token", [1, 1, dim], Fill::Normal(1e-6), false);
         let cls_token = config.class_token.then(|| token(init));
@@ -163,16 +222,20 @@ impl Vit {
         let bound = 1.0 / ((channels * patch_size * patch_size) as f64).sqrt();
         let shape = [dim, channels, patch_size, patch_size];
         let patch_weight = proj.param("weight", shape, Fill::Uniform(bound), true);
-        let patch_bias = proj.param("bias", [dim], Fill::Uniform(bound), false);
+        let bias = |proj: &mut Init<'_>| proj.param("bias", [dim], Fill::Uniform(bound), false);
+        let patch_bias = (!config.pre_norm).then(|| bias(&mut proj));
+        let norm_pre =
+            config.pre_norm.then(|| LayerNorm::with_eps(&mut init.scope("norm_pre"), dim, eps));
         let mut scope = init.scope("blocks");
         let blocks = (0..depth).map(|i| {
             let drop_path = config.drop_path * i as f64 / (depth - 1).max(1) as f64;
-            let config =
-                BlockConfig { dropout, drop_path, ..BlockConfig::new(dim, heads, mlp_dim) };
+            let plain = BlockConfig::new(dim, heads, mlp_dim);
+            let config = BlockConfig { dropout, drop_path, eps, activation, qkv_bias, ..plain };
             Block::new(&mut scope.scope(i), &config)
         });
         let blocks = blocks.collect();
-        let norm = LayerNorm::new(&mut init.scope("norm"), dim);
+        let last = if config.fc_norm { "fc_norm" } else { "norm" };
+        let norm = LayerNorm::with_eps(&mut init.scope(last), dim, eps);
         let head =
             Linear::with(&mut init.scope("head"), dim, classes, Fill::TruncatedNormal(0.02), true);
         Ok(Self {
@@ -182,6 +245,7 @@ impl Vit {
             places,
             patch_weight,
             patch_bias,
+            norm_pre,
             blocks,
             norm,
             head,
@@ -253,15 +317,24 @@ impl Vit {
         }
         // What pooling leaves out is not computed: norm and MLP work token by token, queries ask for themselves only.
         let options = sight.of(blocks.len());
-        let pooled = match self.config.pool {
-            Pool::Cls => self.norm.forward(cx, &last.forward_first(cx, &x, 1, options).squeeze(1)),
-            Pool::Mean => {
+        let pool = self.config.pool;
+        let kept = match pool {
+            Pool::Cls => last.forward_first(cx, &x, 1, options),
+            Pool::Mean | Pool::Max => {
                 x = last.forward(cx, &x, options);
                 let first = usize::from(self.config.class_token);
                 let patches = x.dims()[1] - first;
-                let patches = if first == 0 { x } else { x.narrow(1, first, patches) };
-                self.norm.forward(cx, &patches).mean(&[1])
+                if first == 0 { x } else { x.narrow(1, first, patches) }
             }
+        };
+        let pooled = |x: &Var<E>| match pool {
+            Pool::Cls => x.squeeze(1),
+            Pool::Mean => x.mean(&[1]),
+            Pool::Max => x.max(1),
+        };
+        let pooled = match self.config.fc_norm || pool == Pool::Cls {
+            true => self.norm.forward(cx, &pooled(&kept)),
+            false => pooled(&self.norm.forward(cx, &kept)),
         };
         self.head.forward(cx, &pooled)
     }
@@ -285,14 +358,20 @@ impl Vit {
             images.reshape([batch, channels, rows, p, cols, p]).permute(&[0, 2, 4, 1, 3, 5]);
         let patches = Var::constant(patches.reshape([batch, rows * cols, channels * p * p]));
         let kernel = cx.param(self.patch_weight).reshape([dim, channels * p * p]);
-        let x = linear(&patches, &kernel, Some(&cx.param(self.patch_bias)));
+        let bias = self.patch_bias.map(|bias| cx.param(bias));
+        let x = linear(&patches, &kernel, bias.as_ref());
 
         let (embedded, slots) = self.position.embed(cx, places);
         let x = embedded.map_or_else(|| x.clone(), |embedded| &x + &embedded);
-        let Some(token) = self.cls_token else { return x };
-        let token = cx.param(token);
-        let token = slots.map_or_else(|| token.clone(), |slot| token.add(&slot));
-        concat(&[&token.expand([batch, 1, dim]), &x], 1)
+        let x = match self.cls_token {
+            Some(token) => {
+                let token = cx.param(token);
+                let token = slots.map_or_else(|| token.clone(), |slot| token.add(&slot));
+                concat(&[&token.expand([batch, 1, dim]), &x], 1)
+            }
+            None => x,
+        };
+        self.norm_pre.as_ref().map_or_else(|| x.clone(), |norm| norm.forward(cx, &x))
     }
 }
 
@@ -306,21 +385,7 @@ mod tests {
     use super::*;
 
     fn config(position: PositionConfig) -> VitConfig {
-        VitConfig {
-            image_size: 8,
-            patch_size: 4,
-            channels: 2,
-            dim: 16,
-            depth: 2,
-            heads: 2,
-            mlp_dim: 32,
-            classes: 3,
-            pool: Pool::Cls,
-            class_token: true,
-            position,
-            dropout: 0.0,
-            drop_path: 0.0,
-        }
+        VitConfig::new([8, 2], 4, [16, 2, 2, 32], 3, position)
     }
 
     fn lff() -> PositionConfig {

@@ -119,6 +119,11 @@ impl TensorFile {
         Ok(Self { path: path.into(), bytes, start, header, metadata, is_verified })
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether the file has a checksum. It is right then.
     pub fn is_verified(&self) -> bool {
         self.is_verified

@@ -3,8 +3,15 @@
 //! Older files call the backbone `model.backbone.conv_encoder.model`, the projection of an attention `out_proj`, and have the
 //! MLP's layers outside of `mlp`; [`modern`] turns their names into today's.
 
-/// Their name of a parameter, if they have it: only models of a ResNet and fixed positions have nothing else.
-pub fn name(ours: &str) -> Option<String> {
+use crate::weights::Kept;
+
+/// How they keep a parameter, if they have it: only models of a ResNet and fixed positions have nothing else.
+pub fn kept(ours: &str) -> Option<Kept> {
+    name(ours).map(Kept::same)
+}
+
+/// Their name of a parameter, if they have it.
+fn name(ours: &str) -> Option<String> {
     if let Some(rest) = ours.strip_prefix("backbone.") {
         return Some(format!("model.backbone.model.{rest}"));
     }

@@ -2,3 +2,4 @@
 
 pub mod detr;
 pub mod image_gpt;
+pub mod vit;

@@ -186,7 +186,8 @@ fn block(init: &mut Init<'_>, pick: &mut Pick<'_>) -> Block {
         order: if pick.coin() { NormOrder::Pre } else { NormOrder::Post },
         eps: EPS,
         norm: if pick.coin() { NormKind::Layer } else { NormKind::Rms },
-        activation: if pick.coin() { Activation::Gelu } else { Activation::QuickGelu },
+        activation: [Activation::Gelu, Activation::GeluTanh, Activation::QuickGelu][pick.below(3)],
+        qkv_bias: pick.coin(),
     };
     Block::new(init, &config)
 }

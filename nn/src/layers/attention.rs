@@ -21,12 +21,21 @@ impl SelfAttention {
     /// If dim is not divisible by heads.
     #[track_caller]
     pub fn new(init: &mut Init<'_>, dim: usize, heads: usize) -> Self {
+        Self::with(init, dim, heads, true)
+    }
+
+    /// The same, where `qkv` has a bias or none.
+    ///
+    /// # Panics
+    /// If dim is not divisible by heads.
+    #[track_caller]
+    pub fn with(init: &mut Init<'_>, dim: usize, heads: usize, qkv_bias: bool) -> Self {
         assert!(
             heads > 0 && dim.is_multiple_of(heads),
             "attention: {dim} features in {heads} heads"
         );
         let fill = Linear::glorot(dim, dim);
-        let qkv = Linear::with(&mut init.scope("qkv"), dim, 3 * dim, fill, true);
+        let qkv = Linear::with(&mut init.scope("qkv"), dim, 3 * dim, fill, qkv_bias);
         let proj = Linear::new(&mut init.scope("proj"), dim, dim);
         Self { qkv, proj, heads }
     }

@@ -40,6 +40,8 @@ pub struct BlockConfig {
     pub norm: NormKind,
     /// Between the layers of the MLP.
     pub activation: Activation,
+    /// Whether queries, keys and values have a bias.
+    pub qkv_bias: bool,
 }
 
 impl BlockConfig {
@@ -55,6 +57,7 @@ impl BlockConfig {
             eps: LayerNorm::EPS,
             norm: NormKind::Layer,
             activation: Activation::Gelu,
+            qkv_bias: true,
         }
     }
 }
@@ -77,11 +80,11 @@ impl Block {
     /// If dim is not divisible by heads, or if a probability is outside of [0, 1).
     #[track_caller]
     pub fn new(init: &mut Init<'_>, config: &BlockConfig) -> Self {
-        let &BlockConfig { dim, heads, mlp_dim, dropout, drop_path, order, eps, norm, activation } =
-            config;
+        let &BlockConfig { dim, heads, mlp_dim, dropout, drop_path, .. } = config;
+        let &BlockConfig { order, eps, norm, activation, qkv_bias, .. } = config;
         Self {
             norm1: Norm::new(&mut init.scope("norm1"), norm, dim, eps),
-            attn: SelfAttention::new(&mut init.scope("attn"), dim, heads),
+            attn: SelfAttention::with(&mut init.scope("attn"), dim, heads, qkv_bias),
             norm2: Norm::new(&mut init.scope("norm2"), norm, dim, eps),
             mlp: Mlp::with(&mut init.scope("mlp"), dim, mlp_dim, dropout, activation),
             dropout: Dropout::new(dropout),

@@ -18,4 +18,4 @@ pub use learnable_fourier::LearnableFourier;
 pub use mlp::PositionMlp;
 pub use places::{Places, grid};
 pub use reading::Reading;
-pub use table::AxisTables;
+pub use table::{AxisTables, resample_table};

@@ -52,30 +52,83 @@ impl AxisTables {
     }
 }
 
-/// Rows of a table [h·w, D] interpolated (bicubic) to another grid, [h′·w′, D].
+/// Rows of a table [h·w, D] interpolated (bicubic) to another grid, [h′·w′, D]: how a model reads its own table at a size that it
+/// was not made for.
 pub(crate) fn resized<E: Float>(table: &Var<E>, from: [usize; 2], to: [usize; 2]) -> Var<E> {
-    let ([h, w], [nh, nw]) = (from, to);
+    by_axis(table, from, to, cubic)
+}
+
+/// A table of positions [h·w, D], rows of the grid from the top, made into one of another grid, [h′·w′, D], as timm and PyTorch do
+/// it when weights are read for another size of images: bicubic with antialiasing (a = −½). At the same size it is the same.
+///
+/// A model that reads images of another size than it was made for interpolates its table without antialiasing; see
+/// [`Reading`](super::Reading).
+///
+/// # Panics
+/// If the table has not h·w rows, or a size is 0.
+#[track_caller]
+pub fn resample_table<E: Float>(table: &Tensor<E>, from: [usize; 2], to: [usize; 2]) -> Tensor<E> {
+    let fits = table.rank() == 2 && table.dim(0) == from[0] * from[1];
+    assert!(
+        fits && from.iter().chain(&to).all(|&size| size > 0),
+        "resample_table: {} of {from:?} places to {to:?}, a row for each expected",
+        table.shape()
+    );
+    by_axis(&Var::constant(table.clone()), from, to, antialiased).into_value()
+}
+
+/// Interpolation along each axis of a grid in turn, by the matrix [to, from] that `weights` gives.
+fn by_axis<E: Float>(
+    table: &Var<E>,
+    [h, w]: [usize; 2],
+    [nh, nw]: [usize; 2],
+    weights: fn(usize, usize) -> Tensor<E>,
+) -> Var<E> {
     let dim = table.dims()[1];
-    let rows = Var::constant(cubic(h, nh)).matmul(&table.reshape([h, w * dim]));
-    let all = Var::constant(cubic(w, nw)).matmul(&rows.reshape([nh, w, dim]));
+    let rows = Var::constant(weights(h, nh)).matmul(&table.reshape([h, w * dim]));
+    let all = Var::constant(weights(w, nw)).matmul(&rows.reshape([nh, w, dim]));
     all.reshape([nh * nw, dim])
 }
 
-/// The matrix [to, from] of cubic convolution (Keys 1981, a = −¾), ends repeated, samples in the middle of their cells: what
-/// PyTorch calls `bicubic` with `align_corners=False`.
-pub(crate) fn cubic<E: Float>(from: usize, to: usize) -> Tensor<E> {
-    const A: f64 = -0.75;
-    let kernel = |x: f64| match x.abs() {
-        x if x <= 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
-        x if x < 2.0 => A * (((x - 5.0) * x + 8.0) * x - 4.0),
+/// The kernel of cubic convolution (Keys 1981).
+fn keys(a: f64, x: f64) -> f64 {
+    match x.abs() {
+        x if x <= 1.0 => ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0,
+        x if x < 2.0 => a * (((x - 5.0) * x + 8.0) * x - 4.0),
         _ => 0.0,
-    };
+    }
+}
+
+/// The matrix [to, from] of cubic convolution with a = −½, stretched where there are fewer samples than before and normalised to
+/// what lies inside: what PyTorch calls `bicubic` with `antialias=True`.
+fn antialiased<E: Float>(from: usize, to: usize) -> Tensor<E> {
+    let step = from as f64 / to as f64;
+    let width = step.max(1.0);
+    let mut weights = Vec::with_capacity(to * from);
+    for i in 0..to {
+        let center = step * (i as f64 + 0.5);
+        let first = (center - 2.0 * width + 0.5).max(0.0) as usize;
+        let end = ((center + 2.0 * width + 0.5) as usize).min(from);
+        let weight = |j: usize| match (first..end).contains(&j) {
+            true => keys(-0.5, (j as f64 - center + 0.5) / width),
+            false => 0.0,
+        };
+        let row: Vec<f64> = (0..from).map(weight).collect();
+        let sum: f64 = row.iter().sum();
+        weights.extend(row.into_iter().map(|weight| weight / sum));
+    }
+    Tensor::from_fn([to, from], |i| E::from_f64(weights[i]))
+}
+
+/// The matrix [to, from] of cubic convolution (a = −¾), ends repeated, samples in the middle of their cells: what PyTorch calls
+/// `bicubic` with `align_corners=False`.
+pub(crate) fn cubic<E: Float>(from: usize, to: usize) -> Tensor<E> {
     let mut weights = vec![0.0; to * from];
     for (i, row) in weights.chunks_mut(from).enumerate() {
         let at = (i as f64 + 0.5) * from as f64 / to as f64 - 0.5;
         for tap in -1..=2 {
             let j = at.floor() + f64::from(tap);
-            row[j.clamp(0.0, (from - 1) as f64) as usize] += kernel(at - j);
+            row[j.clamp(0.0, (from - 1) as f64) as usize] += keys(-0.75, at - j);
         }
     }
     Tensor::from_fn([to, from], |i| E::from_f64(weights[i]))
