@@ -18,7 +18,7 @@ use crate::args;
 use crate::config::Bounds;
 use crate::generator::Generator;
 use crate::output::{self, counted};
-use crate::picture::open;
+use crate::picture::planes;
 use crate::task::Task;
 use crate::trained::Trained;
 use crate::written::Target;
@@ -128,7 +128,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     };
 
     let params = state.evaluated();
-    let (pictures, kept) = (pictures(args, &generator, params, size)?, kept(args, size));
+    let (pictures, kept) = (pictures(args, generator, params, size)?, kept(args, size));
     let each = args.count;
     let prompts: Vec<Vec<usize>> = match pictures.is_empty() {
         true => vec![Vec::new(); each],
@@ -214,16 +214,10 @@ fn pictures(
     let config = generator.model.config();
     let channels = if config.palette > 0 { config.palette } else { config.channels };
     let read = |path: &PathBuf| -> Result<Vec<usize>> {
-        let picture = open(path)?;
-        let [height, width] = size.map(|side| side as u32);
-        let bytes = match channels {
-            1 => resize(&picture.to_luma8(), width, height, FilterType::Triangle).into_raw(),
-            3 => resize(&picture.to_rgb8(), width, height, FilterType::Triangle).into_raw(),
-            other => bail!("--complete: a model of 1 or 3 channels expected, not {other}"),
-        };
+        let bytes = planes(path, channels, size)?;
         let bytes = bytes.into_iter().map(f32::from).collect();
-        let pixels = Tensor::from_vec([1, size[0], size[1], channels], bytes);
-        Ok(generator.tokens(params, &pixels.permute(&[0, 3, 1, 2])))
+        let pixels = Tensor::from_vec([1, channels, size[0], size[1]], bytes);
+        Ok(generator.tokens(params, &pixels))
     };
     args.complete.iter().map(read).collect()
 }

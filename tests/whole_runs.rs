@@ -2,8 +2,10 @@
 
 mod program;
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -53,6 +55,14 @@ fn a_classifier_reads_pictures_as_in_training_whatever_became_of_the_training_fo
         let scored = json(&wavetape(&[&args[..], &[text(&at(data))]].concat()));
         assert_eq!((&scored["value"], &scored["loss"]), (&trained["value"], &trained["loss"]));
     }
+    // A file is read as those of the data set are.
+    let (run, out) = (at("run"), at("looked-at.png"));
+    let looked_at = |picture: &str| {
+        let args = ["inspect", text(&run), "--json", "--attention", picture, "--out", text(&out)];
+        json(&wavetape(&args))["attention"].clone()
+    };
+    let file = at("dark/test/across/0.png");
+    assert_eq!(looked_at("test:0"), looked_at(text(&file)));
     // Pictures of 56 pixels in the files, read at 28, are read at 56 where that is asked for: not enlarged.
     let larger = ["eval", text(&at("run")), "--json", "--size", "56"].map(str::to_owned);
     let larger = json(&wavetape(&larger.each_ref().map(String::as_str)));
@@ -147,4 +157,69 @@ fn nothing_of_anybodys_is_replaced() {
     let drawn: Vec<&Value> = (0..2).map(|i| &list["images"][i]["drawn"]).collect();
     assert_eq!(drawn, ["a-b.png", "a-b-2.png"]);
     assert!(out.join("a-b-2.png").exists());
+}
+
+#[test]
+fn a_run_is_held_by_one_process_even_if_its_lock_is_deleted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run");
+    let mut args = vec!["train", "--epochs", "100000", "--quiet", "--out", text(&run)];
+    CLASSIFIER[..7].iter().for_each(|pair| args.extend(["--set", pair]));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_wavetape"))
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("started");
+    while !run.join("checkpoint.safetensors").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    fs::remove_file(run.join("lock")).expect("there");
+    let second = wavetape(&["train", "--resume", text(&run)]);
+    child.kill().expect("running");
+    child.wait().expect("ended");
+    let told = String::from_utf8_lossy(&second.stderr);
+    assert!(told.contains("another process trains this run"), "{told}");
+}
+
+#[test]
+fn a_run_that_resumes_on_another_machine_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run");
+    train("vit-sample", &run, &CLASSIFIER, &["--stop-after", "2"]);
+    let path = run.join("checkpoint.safetensors");
+    let file = nn::checkpoint::TensorFile::read(&path).expect("written");
+    let mut progress: Value = serde_json::from_str(&file.metadata()["progress"]).expect("JSON");
+    assert!(progress["identity"]["machine"].is_string(), "{progress}");
+    progress["identity"]["machine"] = "Z80".into();
+    let named = |name: String| (name.clone(), file.tensor::<f32>(&name).expect("listed"));
+    let tensors: Vec<_> = file.names().into_iter().map(named).collect();
+    let metadata = HashMap::from([("progress".to_owned(), progress.to_string())]);
+    nn::checkpoint::write(&path, tensors, metadata).expect("written");
+    let resumed = wavetape(&["train", "--resume", text(&run)]);
+    let told = String::from_utf8_lossy(&resumed.stderr);
+    assert!(resumed.status.success() && told.contains("on another machine"), "{told}");
+    let log = fs::read_to_string(run.join("metrics.jsonl")).expect("written");
+    assert!(log.lines().any(|line| line.contains("\"before\":\"Z80\"")), "{log}");
+}
+
+#[test]
+fn a_command_says_which_run_it_needs_and_what_a_model_has_too_much() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    pictures(&at("data"), 0, 28);
+    let (run, data) = (at("run"), at("data"));
+    let set = [&CLASSIFIER[..8], &FOLDER[2..], &["data.kind=grey-folder"]].concat();
+    let mut args = vec!["train", "--steps", "1", "--data", text(&data), "--out", text(&run)];
+    set.iter().for_each(|pair| args.extend(["--set", pair]));
+    let output = wavetape(&args);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("model.classes = 10, and the data have 2 classes"), "{told}");
+    let needed = [("generate", "generator"), ("detect", "detector"), ("caption", "captioner")];
+    for (command, needed) in needed {
+        let message = format!("is the run of a classifier; that of a {needed} expected");
+        let args = [command, text(&run), text(&data)];
+        refused(if command == "generate" { &args[..2] } else { &args }, &message);
+    }
 }

@@ -15,7 +15,7 @@ use serde::Serialize;
 use tensor::Tensor;
 
 use crate::data::{Derived, Parts};
-use crate::picture::{in_colour, open};
+use crate::picture::{in_colour, planes};
 use crate::source::Source;
 use crate::task::Task;
 use crate::trained::Trained;
@@ -96,18 +96,7 @@ pub(super) fn draw(trained: &Trained, image: &str, out: &Path) -> Result<Attende
 /// A picture of one's own in the model's size and channels: bytes, channel after channel.
 fn picture(model: &Vit, path: &Path) -> Result<Vec<u8>> {
     let config = model.config();
-    let side = u32::try_from(config.image_size)?;
-    let picture = open(path)?;
-    match config.channels {
-        1 => Ok(resize(&picture.to_luma8(), side, side, FilterType::Triangle).into_raw()),
-        3 => {
-            let pixels = resize(&picture.to_rgb8(), side, side, FilterType::Triangle);
-            Ok((0..3)
-                .flat_map(|channel| pixels.pixels().map(move |pixel| pixel.0[channel]))
-                .collect())
-        }
-        other => bail!("model.channels = {other}: pictures have 1 or 3"),
-    }
+    planes(path, config.channels, [config.image_size; 2])
 }
 
 /// Bytes → [1, C, H, W].
