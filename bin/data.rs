@@ -143,7 +143,7 @@ pub(crate) fn load(
     }
     let Read { train, eval, derived } = images(recipe, asked, past, parts)?;
     if let (Some(train), None) = (&train, &past.derived) {
-        task.fit(params, train, recipe.seed);
+        task.fit(params, train, recipe.seed)?;
     }
     let normalize = match &derived.normalize {
         Some(normalize) => normalize.clone(),

@@ -9,7 +9,7 @@ use clap::Args;
 use image::imageops::{FilterType, resize};
 use image::{Rgb, RgbImage};
 use indicatif::{ProgressBar, ProgressStyle};
-use models::{ImageGpt, ImageGptConfig, Sampler};
+use models::{ImageGptConfig, Sampler};
 use nn::Params;
 use serde::Serialize;
 use tensor::Tensor;
@@ -153,7 +153,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     bar.finish_and_clear();
     let seconds = start.elapsed().as_secs_f64();
 
-    let picture = |tokens: &[usize]| to_picture(model, params, tokens, size);
+    let picture = |tokens: &[usize]| to_picture(&generator, params, tokens, size);
     let (shown, columns) = match pictures.is_empty() {
         true => {
             let columns = args.columns.unwrap_or(square(each));
@@ -161,10 +161,8 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
         }
         false => {
             let rows = pictures.iter().zip(drawn.chunks(each)).flat_map(|(given, drawn)| {
-                let seen = kept * size[1] * config.channels;
-                let blank = |i: usize| if i < seen { given[i] } else { config.vocab / 2 };
-                let half: Vec<usize> = (0..given.len()).map(blank).collect();
-                let first = [picture(given), picture(&half)];
+                let given = picture(given);
+                let first = [given.clone(), hidden(given, kept)];
                 first.into_iter().chain(drawn.iter().map(|tokens| picture(tokens)))
             });
             (rows.collect::<Vec<_>>(), args.columns.unwrap_or(each + 2))
@@ -242,7 +240,7 @@ pub(crate) fn samples(generator: &Generator, params: &Params, count: usize) -> R
     let sampler = Sampler { temperature: 1.0, top_k: 0, top_p: 1.0, seed: 0 };
     let drawn = model.generate(params, &prompts, &classes, size, &sampler, |_| {});
     let pictures: Vec<_> =
-        drawn.iter().map(|tokens| to_picture(model, params, tokens, size)).collect();
+        drawn.iter().map(|tokens| to_picture(generator, params, tokens, size)).collect();
     Ok(grid(&pictures, square(count), 2))
 }
 
@@ -251,28 +249,23 @@ pub(crate) fn square(count: usize) -> usize {
     (count as f64).sqrt().ceil() as usize
 }
 
-/// Tokens as pixels: bytes, or colours of the palette.
-pub(crate) fn to_picture(
-    model: &ImageGpt,
+/// A picture whose rows from `kept` on are grey: what a completion is given.
+fn hidden(mut picture: RgbImage, kept: usize) -> RgbImage {
+    let rows = picture.enumerate_rows_mut().skip(kept);
+    rows.flat_map(|(_, row)| row).for_each(|(_, _, pixel)| *pixel = Rgb([128; 3]));
+    picture
+}
+
+/// Tokens as pixels.
+fn to_picture(
+    generator: &Generator,
     params: &Params,
     tokens: &[usize],
     [height, width]: [usize; 2],
 ) -> RgbImage {
-    let config = model.config();
-    let colours = model.palette().map(|id| params.get(id).value.contiguous());
-    let byte = |place: usize, channel: usize| match &colours {
-        Some(colours) => {
-            let channel = channel.min(config.palette - 1);
-            colours.data()[tokens[place] * config.palette + channel].round() as u8
-        }
-        None => {
-            let token = tokens[place * config.channels + channel.min(config.channels - 1)];
-            (token * 255 / (config.vocab - 1).max(1)).min(255) as u8
-        }
-    };
+    let pixels = generator.pixels(params, tokens);
     RgbImage::from_fn(width as u32, height as u32, |x, y| {
-        let place = y as usize * width + x as usize;
-        Rgb([byte(place, 0), byte(place, 1), byte(place, 2)])
+        Rgb(pixels[y as usize * width + x as usize])
     })
 }
 
@@ -293,4 +286,17 @@ pub(crate) fn grid(pictures: &[RgbImage], columns: usize, scale: u32) -> RgbImag
         image::imageops::replace(&mut grid, &large, i64::from(x), i64::from(y));
     }
     grid
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_completion_shows_grey_where_it_was_given_nothing() {
+        let picture = RgbImage::from_pixel(2, 3, Rgb([9, 8, 7]));
+        let shown = hidden(picture, 1);
+        let rows: Vec<_> = shown.rows().map(|row| row.copied().collect::<Vec<_>>()).collect();
+        assert_eq!(rows, [vec![Rgb([9, 8, 7]); 2], vec![Rgb([128; 3]); 2], vec![Rgb([128; 3]); 2]]);
+    }
 }

@@ -12,7 +12,6 @@ use models::{
 };
 use nn::checkpoint::{TensorFile, write};
 use nn::{Context, Init, Params};
-use serde::Deserialize;
 use tensor::Tensor;
 
 use crate::output;
@@ -26,8 +25,8 @@ use crate::recipe::ModelConfig;
 /// `logits` [B, classes], with labels `loss` (mean cross-entropy, nats), and with --grads `grad.PARAMETER` for each parameter.
 ///
 /// Of an `image-gpt`, INPUT holds `tokens` i64 [B, N], and `classes` i64, one each, if the model has classes; OUTPUT gets
-/// `logits` [B, N, vocab], each for the token at its place, `loss`, and the gradients, under the names and
-/// in the layouts of the weights.
+/// `logits` [B, N, vocab], each for the token at its place, `loss`, and the gradients, under the names and in
+/// the layouts of the weights.
 ///
 /// Of a `detr`, INPUT holds `images` f32 [B, C, H, W], and `sizes` i64 [B, 2], height and width of each, if they are padded; OUTPUT
 /// gets the last layer's `logits` [B, Q, classes + 1] and `boxes` [B, Q, 4]. With the objects of the images, `object_images` i64 `[N]`,
@@ -69,18 +68,11 @@ pub(crate) struct ParityArgs {
     grads: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    model: ModelConfig,
-}
-
 /// Runs the model.
 pub(crate) fn run(args: &ParityArgs) -> Result<()> {
     output::check_file(&args.output)?;
     let text = std::fs::read_to_string(&args.config).with_context(|| name(&args.config))?;
-    let File { model } = toml::from_str(&text).with_context(|| name(&args.config))?;
-    match model {
+    match ModelConfig::of_file(&name(&args.config), &text)? {
         ModelConfig::Vit(config) => vit(args, &config),
         ModelConfig::ImageGpt(config) => image_gpt(args, &config),
         ModelConfig::Detr(config) => detr(args, &config),

@@ -19,7 +19,7 @@ use self::tables::is_default;
 pub(crate) use self::tables::{
     AugmentConfig, DataConfig, DataKind, ModelConfig, OptimizerConfig, ScenesConfig, TrainConfig,
 };
-use crate::suggest;
+use crate::{generator, suggest};
 
 /// The recipes inside the program: name and text.
 pub(crate) const RECIPES: [(&str, &str); 9] = [
@@ -130,6 +130,9 @@ impl Recipe {
 
     fn validate(&self) -> Result<()> {
         self.model.validate().context("model")?;
+        if let ModelConfig::ImageGpt(config) = &self.model {
+            generator::check(config)?;
+        }
         self.decoding.validate().context("decoding")?;
         let boxes = self.data.kind.has_boxes();
         let is_detector = matches!(self.model, ModelConfig::Detr(_));

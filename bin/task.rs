@@ -151,9 +151,12 @@ impl Task {
     }
 
     /// What is learnt from the training images before training: a palette.
-    pub(crate) fn fit(&self, params: &mut Params, images: &Images, seed: u64) {
+    ///
+    /// # Errors
+    /// If the images have fewer colours.
+    pub(crate) fn fit(&self, params: &mut Params, images: &Images, seed: u64) -> Result<()> {
         match self {
-            Task::Classify(_) | Task::Detect(_) | Task::Caption(_) => {}
+            Task::Classify(_) | Task::Detect(_) | Task::Caption(_) => Ok(()),
             Task::Generate(generator) => generator.fit(params, images, seed),
         }
     }

@@ -94,7 +94,7 @@ impl Augment {
 /// How an image is seen: shifted, then reflected, then partly erased.
 ///
 /// ```text
-/// seen[c, y, x] = 0                                   inside the erased rectangle
+/// seen[c, y, x] = mean of the data set's channel c      inside the erased rectangle
 ///               = x[c, y + shift₀, x' + shift₁]       elsewhere, black outside the image,
 ///                                                     x' = W − 1 − x if reflected, else x
 /// ```
@@ -109,18 +109,19 @@ pub struct View {
 }
 
 impl View {
-    /// Writes what is seen of `image` to `seen`; both have shape `[C, H, W]`, and `tables` has the
-    /// normalised value of each byte for each channel.
+    /// Writes what is seen of `image` to `seen`; both have shape `[C, H, W]`. For each channel, `tables` has the normalised value
+    /// of each byte, and `mean` that of the data set's mean.
     pub(crate) fn render(
         &self,
         image: &[u8],
         [height, width]: [usize; 2],
         tables: &[[f32; 256]],
+        mean: &[f32],
         seen: &mut [f32],
     ) {
         let plane = height * width;
         let planes = image.chunks_exact(plane).zip(seen.chunks_exact_mut(plane));
-        for ((image, seen), table) in planes.zip(tables) {
+        for (((image, seen), table), &mean) in planes.zip(tables).zip(mean) {
             for (y, row) in seen.chunks_exact_mut(width).enumerate() {
                 // Rows and columns of the image that are seen at the row y and the column x.
                 match y.checked_add_signed(self.shift[0]).filter(|&source| source < height) {
@@ -133,7 +134,7 @@ impl View {
             }
             if let Some([rows, columns]) = &self.erased {
                 for y in rows.clone() {
-                    seen[y * width..][columns.clone()].fill(0.0);
+                    seen[y * width..][columns.clone()].fill(mean);
                 }
             }
         }
@@ -159,7 +160,7 @@ mod tests {
     fn seen(view: &View) -> Vec<f32> {
         let table = std::array::from_fn(|byte| byte as f32);
         let mut seen = vec![f32::NAN; 9];
-        view.render(&[1, 2, 3, 4, 5, 6, 7, 8, 9], [3, 3], &[table], &mut seen);
+        view.render(&[1, 2, 3, 4, 5, 6, 7, 8, 9], [3, 3], &[table], &[5.5], &mut seen);
         seen
     }
 
@@ -182,7 +183,7 @@ mod tests {
     #[test]
     fn the_erased_rectangle_stays_where_it_was_drawn() {
         let view = View { flip: true, erased: Some([1..3, 0..2]), ..PLAIN };
-        assert_eq!(seen(&view), [3.0, 2.0, 1.0, 0.0, 0.0, 4.0, 0.0, 0.0, 7.0]);
+        assert_eq!(seen(&view), [3.0, 2.0, 1.0, 5.5, 5.5, 4.0, 5.5, 5.5, 7.0]);
     }
 
     #[test]

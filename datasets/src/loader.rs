@@ -64,6 +64,8 @@ pub struct Loader {
     options: Options,
     /// The normalised value of each byte, for each channel.
     tables: Vec<[f32; 256]>,
+    /// The normalised value of the mean of each channel, which erased rectangles get.
+    mean: Vec<f32>,
 }
 
 impl Loader {
@@ -80,7 +82,11 @@ impl Loader {
         options.normalize.check(channels)?;
         options.augment.check(&images)?;
         let tables = options.normalize.tables();
-        Ok(Loader { images, options, tables })
+        let mean = match options.augment.erase > 0.0 && !images.is_empty() {
+            true => options.normalize.normalized(&Normalize::of(&images).mean),
+            false => vec![0.0; channels],
+        };
+        Ok(Loader { images, options, tables, mean })
     }
 
     /// The images that are loaded.
@@ -135,10 +141,31 @@ impl Loader {
         let images = Tensor::build(shape, |out| {
             for (&i, seen) in indices.iter().zip(out.chunks_exact_mut(channels * height * width)) {
                 let view = augment.view(*seed, epoch, i, [height, width]);
-                view.render(self.images.image(i), [height, width], &self.tables, seen);
+                view.render(self.images.image(i), [height, width], &self.tables, &self.mean, seen);
             }
         });
         let labels = indices.iter().map(|&i| self.images.label(i)).collect();
         Batch { images, labels, indices, epoch, index }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_erased_gets_the_mean_of_the_images_whether_bytes_are_normalised_or_not() {
+        let bytes: Vec<u8> = (0..2 * 64).map(|i| if i % 4 == 0 { 200 } else { 40 }).collect();
+        let images = Arc::new(Images::new([1, 8, 8], bytes, vec![0, 0], vec!["a".into()]));
+        for (normalize, mean) in [(Normalize::bytes(1), 80.0), (Normalize::of(&images), 0.0)] {
+            let [low, high] = [40, 200].map(|byte| normalize.tables()[0][byte]);
+            let augment = Augment { erase: 1.0, ..Augment::default() };
+            let options = Options { augment, ..Options::train(2, 0, normalize) };
+            let loader = Loader::new(images.clone(), options).expect("valid");
+            let seen = loader.epoch(0, 0).next().expect("a batch").images.to_vec();
+            let others: Vec<f32> = seen.into_iter().filter(|&x| x != low && x != high).collect();
+            assert!(!others.is_empty());
+            assert!(others.iter().all(|&x| (x - mean).abs() < 1e-3), "{others:?}");
+        }
     }
 }

@@ -106,6 +106,12 @@ impl Normalize {
         Ok(())
     }
 
+    /// `x` for a pixel of one number from 0 to 1 for each channel.
+    pub(crate) fn normalized(&self, pixel: &[f32]) -> Vec<f32> {
+        let channels = pixel.iter().zip(&self.mean).zip(&self.std);
+        channels.map(|((&x, &mean), &std)| (x - mean) / std).collect()
+    }
+
     /// `x` for each of the 256 bytes, for each channel.
     pub(crate) fn tables(&self) -> Vec<[f32; 256]> {
         let table = |(&mean, &std): (&f32, &f32)| {

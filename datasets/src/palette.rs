@@ -11,7 +11,8 @@ const PIXELS: usize = 1 << 16;
 const ROUNDS: usize = 50;
 
 /// k colours of `channels` numbers each, from 0 to 255, one after another: the means of clusters of the pixels of these images (a
-/// random part of them, if they are many). The same seed gives the same colours.
+/// random part of them, if they are many). If these pixels have fewer colours than k, they are all that is returned. The same
+/// seed gives the same colours.
 ///
 /// # Panics
 ///
@@ -34,6 +35,7 @@ pub fn palette(images: &Images, k: usize, seed: u64) -> Vec<f32> {
     };
     let pixels: Vec<f32> = chosen.into_iter().flat_map(pixel).collect();
     let mut colours = first_colours(&pixels, channels, k, &mut rng);
+    let k = colours.len() / channels;
     let mut belongs = vec![usize::MAX; pixels.len() / channels];
     for _ in 0..ROUNDS {
         let mut changed = false;
@@ -67,7 +69,8 @@ pub fn nearest(colours: &[f32], pixel: &[f32]) -> (usize, f32) {
     distances.fold((0, f32::INFINITY), |best, next| if next.1 < best.1 { next } else { best })
 }
 
-/// A pixel at random, then pixels drawn in proportion to the square of their distance from the colours so far.
+/// A pixel at random, then pixels drawn in proportion to the square of their distance from the colours so far, until all pixels have
+/// one of these colours.
 fn first_colours(pixels: &[f32], channels: usize, k: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
     let count = pixels.len() / channels;
     let pixel = |at: usize| &pixels[at * channels..(at + 1) * channels];
@@ -85,7 +88,11 @@ fn first_colours(pixels: &[f32], channels: usize, k: usize, rng: &mut ChaCha8Rng
             left -= f64::from(square);
             left < 0.0
         });
-        colours.extend_from_slice(pixel(found.unwrap_or_else(|| rng.random_range(0..count))));
+        // Rounding may leave a rest after the last one.
+        let Some(found) = found.or_else(|| squares.iter().rposition(|&square| square > 0.0)) else {
+            break;
+        };
+        colours.extend_from_slice(pixel(found));
     }
     colours
 }
@@ -115,9 +122,19 @@ mod tests {
     }
 
     #[test]
-    fn more_colours_than_there_are_pixels_of_leave_some_unused() {
-        let colours = palette(&images(), 64, 2);
-        assert_eq!(colours.len(), 64 * 3);
-        assert!(colours.iter().all(|colour| colour.is_finite()));
+    fn pictures_of_few_colours_give_no_more_than_these_and_none_twice() {
+        let few = images();
+        let mut pixels: Vec<[u8; 3]> = Vec::new();
+        for image in (0..few.len()).map(|i| few.image(i)) {
+            pixels.extend((0..16).map(|at| [image[at], image[16 + at], image[32 + at]]));
+        }
+        pixels.sort();
+        pixels.dedup();
+        let mut colours: Vec<[u8; 3]> = palette(&few, 64, 2)
+            .chunks_exact(3)
+            .map(|colour| [0, 1, 2].map(|c| colour[c].round() as u8))
+            .collect();
+        colours.sort();
+        assert_eq!(colours, pixels);
     }
 }
