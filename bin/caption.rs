@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use datasets::screens::{Batch, Limits, Loader, SIDE, Screen, screen};
+use datasets::screens::{Batch, Limits, Loader, SIDE, Screen, Vocabulary, Widget, screen};
 use image::RgbImage;
 use models::Corners;
 use nn::Params;
@@ -60,12 +60,30 @@ struct Report {
     out: Option<PathBuf>,
 }
 
+/// What is written of a node.
 #[derive(Serialize)]
-struct Caption {
-    node: String,
+pub(crate) struct Caption {
+    pub(crate) node: String,
     /// Left, top, right and bottom, in fractions of the screen.
-    bounds: [f32; 4],
-    caption: String,
+    pub(crate) bounds: [f32; 4],
+    pub(crate) caption: String,
+}
+
+/// Captions of a screen's widgets.
+pub(crate) fn written(
+    captioner: &Captioner,
+    params: &Params,
+    vocabulary: &Vocabulary,
+    screen: &Screen,
+) -> Vec<Caption> {
+    let batch = Batch::of(&[screen], vocabulary, captioner.model.config().max_words);
+    let captions = captioner.caption(params, &batch);
+    let caption = |(widget, words): (&Widget, Vec<usize>)| {
+        let node = &screen.nodes[widget.node];
+        let caption = vocabulary.decode(&words);
+        Caption { node: node.path.clone(), bounds: node.bounds, caption }
+    };
+    screen.widgets.iter().zip(captions).map(caption).collect()
 }
 
 pub(crate) fn run(args: &CaptionArgs) -> Result<()> {
@@ -77,20 +95,9 @@ pub(crate) fn run(args: &CaptionArgs) -> Result<()> {
         return Err(trained.other("captioner"));
     };
     let screen = wanted(screen(&args.screen, &Limits::default())?, args)?;
-    let batch = Batch::of(&[&screen], vocabulary, captioner.model.config().max_words);
-    let captions = captioner.caption(trained.state.evaluated(), &batch);
-    let captions: Vec<Caption> = screen
-        .widgets
-        .iter()
-        .zip(captions)
-        .map(|(widget, words)| {
-            let node = &screen.nodes[widget.node];
-            let caption = vocabulary.decode(&words);
-            Caption { node: node.path.clone(), bounds: node.bounds, caption }
-        })
-        .collect();
+    let captions = written(captioner, trained.state.evaluated(), vocabulary, &screen);
     if let Some(out) = &target {
-        draw(&args.screen, &captions, out)?;
+        out.write(&drawn(&args.screen, &captions)?)?;
     }
     let mut stdout = output::stdout();
     if args.json {
@@ -179,7 +186,8 @@ fn wanted(screen: Screen, args: &CaptionArgs) -> Result<Screen> {
     Ok(asked)
 }
 
-fn draw(screen: &Path, captions: &[Caption], out: &Target) -> Result<()> {
+/// The picture beside a screen's hierarchy, with captions on it.
+pub(crate) fn drawn(screen: &Path, captions: &[Caption]) -> Result<RgbImage> {
     let beside = ["jpg", "jpeg", "png", "webp"].map(|ending| screen.with_extension(ending));
     let picture = beside.iter().find(|path| path.exists());
     let picture = picture.with_context(|| format!("{}: no picture beside it", screen.display()))?;
@@ -192,5 +200,5 @@ fn draw(screen: &Path, captions: &[Caption], out: &Target) -> Result<()> {
     };
     let boxes: Vec<_> = captions.iter().enumerate().map(label).collect();
     draw::boxes(&mut picture, &boxes)?;
-    out.write(&picture)
+    Ok(picture)
 }

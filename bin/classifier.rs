@@ -2,10 +2,11 @@
 
 use std::cmp::Ordering;
 use std::ops::Range;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use autograd::{Anomaly, CrossEntropy, Var, cross_entropy};
-use datasets::{Batch, Loader, Options};
+use datasets::{Batch, Loader, Normalize, Options};
 use models::{Vit, VitConfig};
 use nn::{Context, Init, Params, Shards, micro_batch};
 use rayon::prelude::*;
@@ -13,6 +14,7 @@ use serde::Serialize;
 use tensor::Tensor;
 
 use crate::data::Classes;
+use crate::picture::planes;
 use crate::recipe::TrainConfig;
 use crate::task::{self, Score, StepResult, Tally};
 
@@ -131,6 +133,29 @@ impl Classifier {
         let batch = chosen.epoch(0, 0).next().context("a batch of them all")?;
         let logits = self.model.forward(&Context::eval(params), &batch.images);
         Ok(Seen { indices, batch, probabilities: logits.softmax(-1).into_value() })
+    }
+
+    /// A picture in a file, in the model's size and channels: bytes, channel after channel.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn read(&self, path: &Path) -> Result<Vec<u8>> {
+        let config = self.model.config();
+        planes(path, config.channels, [config.image_size; 2])
+    }
+
+    /// Such bytes as the model's input [1, C, H, W].
+    pub(crate) fn input(&self, bytes: &[u8], Normalize { mean, std }: &Normalize) -> Tensor {
+        let (channels, side) = (self.model.config().channels, self.model.config().image_size);
+        Tensor::from_fn([1, channels, side, side], |i| {
+            let channel = i / (side * side);
+            (f32::from(bytes[i]) / 255.0 - mean[channel]) / std[channel]
+        })
+    }
+
+    /// The probability of each class of an input.
+    pub(crate) fn probabilities(&self, params: &Params, input: &Tensor) -> Vec<f32> {
+        self.model.forward(&Context::eval(params), input).softmax(-1).into_value().to_vec()
     }
 
     /// Scores all images of a loader. The result does not depend on the number of threads.

@@ -18,7 +18,7 @@ use serde::Serialize;
 use tensor::Tensor;
 
 use crate::args;
-use crate::data::{Classes, Derived, Parts, normalize, reading};
+use crate::data::{Classes, Parts, normalize, reading};
 use crate::detector::{Detector, Found};
 use crate::draw;
 use crate::output;
@@ -75,7 +75,7 @@ struct Report {
 pub(crate) fn run(args: &DetectArgs) -> Result<()> {
     let trained = Trained::open(&args.run)?;
     let Task::Detect(detector) = &trained.task else { return Err(trained.other("detector")) };
-    let classes = trained.past.derived.as_ref().map(Derived::classes).unwrap_or_default();
+    let classes = trained.classes();
     let source = args.test.map(|_| trained.trainer(Parts::Scored)).transpose()?;
     let source = source.map(|trainer| trainer.eval);
     let count = match (&source, args.test) {
@@ -85,7 +85,6 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
         (Some(_), Some(count)) => count,
         _ => args.images.len(),
     };
-    let config = detector.model.config();
     // The numbers of classes are those of the file that the pictures are from.
     let ids: Vec<Id> = match &source {
         Some(Source::Boxes(loader)) => loader.source().class_ids(),
@@ -109,12 +108,7 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
             let drawn = in_colour(&picture.pixels, picture.shape);
             return Ok((picture, drawn));
         }
-        let path = &args.images[i];
-        let picture =
-            detection::read_picture(path, numbers[i], &reading(config, config.image_size)?)?;
-        let whole = Reading { channels: Channels::Rgb, fit: Fit::Original, skip_broken: false };
-        let whole = detection::read_picture(path, 0, &whole)?;
-        Ok((picture, in_colour(&whole.pixels, whole.shape)))
+        read(detector, &args.images[i], numbers[i])
     };
     for (i, written) in written.iter().enumerate() {
         let (picture, plain) = picture(i)?;
@@ -241,8 +235,17 @@ impl Folder {
     }
 }
 
+/// A picture in a file: as the detector reads it, and as it is.
+pub(crate) fn read(detector: &Detector, path: &Path, number: u64) -> Result<(Annotated, RgbImage)> {
+    let config = detector.model.config();
+    let picture = detection::read_picture(path, number, &reading(config, config.image_size)?)?;
+    let whole = Reading { channels: Channels::Rgb, fit: Fit::Original, skip_broken: false };
+    let whole = detection::read_picture(path, 0, &whole)?;
+    Ok((picture, in_colour(&whole.pixels, whole.shape)))
+}
+
 /// What the detector finds in a picture that is made as large as its canvas allows.
-fn find(detector: &Detector, params: &Params, picture: &Annotated) -> Vec<Found> {
+pub(crate) fn find(detector: &Detector, params: &Params, picture: &Annotated) -> Vec<Found> {
     let config = detector.model.config();
     let ([_, height, width], canvas) = (picture.shape, config.image_size);
     let view = View::plain([height, width], canvas);
@@ -261,7 +264,12 @@ pub(crate) struct Shown {
 
 impl Shown {
     /// Draws the boxes with at least this score, of each query the most probable one, on the picture that they were found on.
-    fn of(plain: &RgbImage, all: &[Found], classes: &Classes, threshold: f64) -> Result<Self> {
+    pub(crate) fn of(
+        plain: &RgbImage,
+        all: &[Found],
+        classes: &Classes,
+        threshold: f64,
+    ) -> Result<Self> {
         let mut queries = HashSet::new();
         let is_shown = |found: &&Found| found.score >= threshold && queries.insert(found.query);
         let found: Vec<Found> = all.iter().filter(is_shown).copied().collect();
@@ -296,7 +304,7 @@ pub(crate) fn label(found: &Found, classes: &Classes) -> String {
 const LEAST_SIDE: u32 = 384;
 
 /// Draws; a small picture by a whole number of times larger than it is.
-fn drawn(picture: &RgbImage, boxes: &[(Corners, String, usize)]) -> Result<RgbImage> {
+pub(crate) fn drawn(picture: &RgbImage, boxes: &[(Corners, String, usize)]) -> Result<RgbImage> {
     let (width, height) = picture.dimensions();
     let times = LEAST_SIDE.div_ceil(width.max(height).max(1));
     let mut drawn = resize(picture, times * width, times * height, FilterType::Nearest);

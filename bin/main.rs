@@ -28,6 +28,7 @@ mod manual;
 mod output;
 mod parity;
 mod picture;
+mod predict;
 mod progress;
 mod recipe;
 mod report;
@@ -73,6 +74,7 @@ enum Command {
     Train(Box<train::TrainArgs>),
     LrFind(lr_find::LrFindArgs),
     Eval(eval::EvalArgs),
+    Predict(predict::PredictArgs),
     Detect(detect::DetectArgs),
     Caption(caption::CaptionArgs),
     Generate(generate::GenerateArgs),
@@ -104,6 +106,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Train(args) => train::run(args),
         Command::LrFind(args) => lr_find::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Predict(args) => predict::run(args),
         Command::Detect(args) => detect::run(args),
         Command::Caption(args) => caption::run(args),
         Command::Generate(args) => generate::run(args),

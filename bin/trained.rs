@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use anyhow::{Error, Result, anyhow};
+use datasets::Normalize;
 
 use crate::asked::Asked;
-use crate::data::Parts;
+use crate::data::{Classes, Derived, Parts};
 use crate::recipe::Recipe;
 use crate::run::Run;
+use crate::source::Source;
 use crate::state::{Past, State, Which};
 use crate::task::Task;
 use crate::trainer::Trainer;
@@ -39,6 +41,26 @@ impl Trained {
     pub(crate) fn other(&self, needed: &str) -> Error {
         let (folder, is) = (self.run.folder.display(), self.task.noun());
         anyhow!("{folder} is the run of a {is}; that of a {needed} expected")
+    }
+
+    /// The classes that it answers with; none of a run that has left no names.
+    pub(crate) fn classes(&self) -> Classes {
+        self.past.derived.as_ref().map(Derived::classes).unwrap_or_default()
+    }
+
+    /// The map from bytes to a classifier's inputs: that of its checkpoint, or of its data where an older program wrote that.
+    ///
+    /// # Errors
+    /// If these data cannot be read.
+    pub(crate) fn normalize(&self) -> Result<Normalize> {
+        let derived = self.past.derived.as_ref();
+        match derived.and_then(|derived| derived.normalize.clone()) {
+            Some(normalize) => Ok(normalize),
+            None => match self.trainer(Parts::Scored)?.eval {
+                Source::Images(loader) => Ok(loader.options().normalize.clone()),
+                _ => Err(self.other("classifier")),
+            },
+        }
     }
 
     /// What it is scored on, without what it was trained on.

@@ -3,20 +3,16 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
-use autograd::Var;
-use datasets::Normalize;
+use anyhow::{Context as _, Result};
 use image::imageops::{FilterType, resize};
 use image::{GrayImage, Rgb, RgbImage};
-use models::{Vit, attention_map};
+use models::attention_map;
 use nn::Context;
 use plotters::prelude::{ColorMap as _, RGBColor, ViridisRGB};
 use serde::Serialize;
-use tensor::Tensor;
 
-use crate::data::{Derived, Parts};
-use crate::picture::{in_colour, planes};
-use crate::source::Source;
+use crate::data::Parts;
+use crate::picture::in_colour;
 use crate::task::Task;
 use crate::trained::Trained;
 use crate::written::Target;
@@ -45,35 +41,21 @@ pub(super) fn draw(trained: &Trained, image: &str, out: &Path) -> Result<Attende
     };
     let target = Target::new(out)?;
     let (model, params) = (&classifier.model, trained.state.evaluated());
-    let derived = trained.past.derived.as_ref();
-    let known = derived.and_then(|derived| derived.normalize.clone());
-    let (bytes, normalize) = match (image.strip_prefix("test:"), known) {
-        (None, Some(normalize)) => (picture(model, Path::new(image))?, normalize),
-        // The data have the image, or say how bytes become inputs where the checkpoint does not.
-        (number, _) => {
+    let bytes = match image.strip_prefix("test:") {
+        None => classifier.read(Path::new(image))?,
+        Some(number) => {
             let trainer = trained.trainer(Parts::Scored)?;
-            let Source::Images(loader) = &trainer.eval else {
-                bail!("images with a label each expected")
-            };
-            let images = loader.images();
-            let bytes = match number {
-                None => picture(model, Path::new(image))?,
-                Some(number) => {
-                    let number =
-                        number.parse().ok().filter(|&number: &usize| number < images.len());
-                    let last = images.len() - 1;
-                    let number = number.with_context(|| {
-                        format!("--attention {image}: test:0 to test:{last} expected")
-                    })?;
-                    images.image(number).to_vec()
-                }
-            };
-            (bytes, loader.options().normalize.clone())
+            let images = trainer.eval.images()?;
+            let last = images.len() - 1;
+            let number = number.parse().ok().filter(|&number: &usize| number <= last);
+            let number = number
+                .with_context(|| format!("--attention {image}: test:0 to test:{last} expected"))?;
+            images.image(number).to_vec()
         }
     };
-    let input = normalized(model, &normalize, &bytes);
+    let input = classifier.input(&bytes, &trained.normalize()?);
     let cx = Context::eval(params);
-    let probabilities = Var::into_value(model.forward(&cx, &input).softmax(-1)).to_vec();
+    let probabilities = classifier.probabilities(params, &input);
     let best =
         (0..probabilities.len()).max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
     let best = best.context("at least one class")?;
@@ -83,28 +65,12 @@ pub(super) fn draw(trained: &Trained, image: &str, out: &Path) -> Result<Attende
     let shape = [model.config().channels, model.config().image_size, model.config().image_size];
     let drawn = side_by_side(&in_colour(&bytes, shape), &map, SIDE);
     target.write(&drawn)?;
-    let classes = derived.map(Derived::classes);
-    let class = classes.and_then(|classes| Some(classes.0.get(best)?.name.clone()));
+    let class = trained.classes().0.get(best).map(|class| class.name.clone());
     Ok(Attended {
         picture: out.to_owned(),
         class: class.unwrap_or_else(|| best.to_string()),
         probability: probabilities[best],
         map,
-    })
-}
-
-/// A picture of one's own in the model's size and channels: bytes, channel after channel.
-fn picture(model: &Vit, path: &Path) -> Result<Vec<u8>> {
-    let config = model.config();
-    planes(path, config.channels, [config.image_size; 2])
-}
-
-/// Bytes → [1, C, H, W].
-fn normalized(model: &Vit, Normalize { mean, std }: &Normalize, bytes: &[u8]) -> Tensor {
-    let (channels, side) = (model.config().channels, model.config().image_size);
-    Tensor::from_fn([1, channels, side, side], |i| {
-        let channel = i / (side * side);
-        (f32::from(bytes[i]) / 255.0 - mean[channel]) / std[channel]
     })
 }
 

@@ -12,14 +12,13 @@
 //! Whatever else is no picture, or is in no class, is left out, counted and named: see [`Images::skipped`].
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
 use rayon::prelude::*;
 
 pub use crate::picture::Channels;
-use crate::picture::{EXTENSIONS, Picture};
+use crate::picture::{EXTENSIONS, Picture, is_named_so};
 use crate::source::MAX_BYTES;
 use crate::{Error, Images, Repairs};
 
@@ -200,12 +199,9 @@ enum Kind {
 }
 
 fn kind(path: &Path) -> Kind {
-    let names_picture = |e: &OsStr| EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known));
     match path.metadata() {
         Ok(found) if found.is_dir() => Kind::Folder,
-        Ok(found) if found.is_file() && path.extension().is_some_and(names_picture) => {
-            Kind::Picture
-        }
+        Ok(found) if found.is_file() && is_named_so(path) => Kind::Picture,
         Err(_) if path.is_symlink() => Kind::Nothing,
         _ => Kind::Other,
     }

@@ -7,6 +7,7 @@
 
 mod jpeg;
 
+use std::ffi::OsStr;
 use std::io::Cursor;
 use std::path::Path;
 
@@ -107,6 +108,12 @@ fn planes(image: &RgbImage) -> Vec<u8> {
         planes.extend(image.as_raw().iter().skip(channel).step_by(3));
     }
     planes
+}
+
+/// Whether the name of a file ends as that of a picture: .bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff or .webp.
+pub fn is_named_so(path: &Path) -> bool {
+    let known = |e: &OsStr| EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known));
+    path.extension().is_some_and(known)
 }
 
 /// Reads a file as it is to be seen.
