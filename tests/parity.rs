@@ -285,3 +285,41 @@ fn tables_of_positions_are_resampled_as_timm_does_when_weights_are_read() {
     let places = resample_table(&given.narrow(1, 1, 9).reshape([9, 24]), [3; 2], [5; 2]);
     assert_eq!(found.narrow(1, 1, 25).to_vec(), places.to_vec());
 }
+
+#[test]
+fn a_model_that_is_written_wrongly_is_refused_in_words_that_name_the_file_and_the_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("model.toml");
+    let good = fs::read_to_string(fixture("vit.toml")).expect("committed");
+    for (from, to, expected) in [
+        (
+            "dim = 24",
+            "dim = \"wide\"",
+            "model.dim must be a whole number from 1 to 65536, found \"wide\"",
+        ),
+        ("depth = 2", "depth = -1", "model.depth must be at least 1, found -1"),
+        ("depth = 2", "dept = 2", "no such key `model.dept`; did you mean `model.depth`?"),
+        ("heads = 3\n", "", "model.heads is missing: it must be a whole number"),
+        ("\"vit\"", "\"captioner\"", "a vit, image-gpt or detr expected, not a captioner"),
+        ("[model]", "[models]", "a table `model` expected"),
+    ] {
+        let text = match to.contains("captioner") {
+            true => "[model]\nkind = \"captioner\"\n".to_owned(),
+            false => good.replacen(from, to, 1),
+        };
+        fs::write(&path, text).expect("written");
+        let output = Command::new(env!("CARGO_BIN_EXE_wavetape"))
+            .arg("parity")
+            .args(["--config".as_ref(), path.as_os_str()])
+            .args(["--weights".as_ref(), fixture("vit.weights.safetensors").as_os_str()])
+            .args(["--input".as_ref(), fixture("vit.input.safetensors").as_os_str()])
+            .args(["--output".as_ref(), folder.path().join("out.safetensors").as_os_str()])
+            .output()
+            .expect("started");
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.contains("model.toml") && message.contains(expected), "{message}");
+        let is_of_rust = ["usize", "u64", "expected value", "line 1 column 1"];
+        assert!(!is_of_rust.iter().any(|word| message.contains(word)), "{message}");
+    }
+}

@@ -119,7 +119,7 @@ impl ImageGptConfig {
             ("depth", depth, 1 << 10),
             ("heads", heads, 1 << 10),
             ("mlp_dim", mlp_dim, 1 << 16),
-            ("classes", classes + 1, 1 << 16),
+            ("classes", classes.saturating_add(1), 1 << 16),
         ];
         if let Some((name, size, most)) =
             sizes.into_iter().find(|(_, size, most)| !(1..=*most).contains(size))

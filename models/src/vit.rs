@@ -152,6 +152,13 @@ impl VitConfig {
                 format!("{name} = {size}: 1 to 65536 expected"),
             )?;
         }
+        let kernel = [dim, channels, patch_size, patch_size].map(|size| size as u128);
+        require(
+            kernel.iter().product::<u128>() <= 1 << 32,
+            format!(
+                "dim = {dim}, channels = {channels}, patch_size = {patch_size}: a matrix of at most 2³² numbers expected for a patch"
+            ),
+        )?;
         let divides = image_size.is_multiple_of(patch_size);
         require(
             divides,
@@ -451,6 +458,10 @@ mod tests {
             change(&mut config);
             config.validate().expect_err("refused").to_string()
         };
+        assert_eq!(error(|c| c.depth = 0), "depth = 0: 1 to 65536 expected");
+        assert_eq!(error(|c| c.eps = f64::NAN), "eps = NaN: a number from 0 to 1 expected");
+        let large = error(|c| (c.dim, c.channels, c.patch_size) = (1 << 16, 1 << 16, 1 << 16));
+        assert!(large.ends_with("at most 2³² numbers expected for a patch"), "{large}");
         assert_eq!(error(|c| c.heads = 3), "dim = 16 is not divisible by heads = 3");
         assert_eq!(
             error(|c| c.image_size = 9),

@@ -199,24 +199,31 @@ impl<'a> Init<'a> {
 
     /// Makes parameters under one more name.
     pub fn scope(&mut self, name: impl std::fmt::Display) -> Init<'_> {
-        let path =
-            if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path) };
+        let path = self.name_of(name);
         Init { params: self.params, path, seed: self.seed }
+    }
+
+    /// A name under the path.
+    fn name_of(&self, name: impl std::fmt::Display) -> String {
+        if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path) }
     }
 
     /// A new parameter.
     ///
     /// # Panics
-    /// If the name is taken.
+    /// If the name is taken, or if a size is 0 or their product too large.
     #[track_caller]
     pub fn param(
         &mut self,
         name: &str,
-        shape: impl Into<Shape>,
+        shape: impl AsRef<[usize]>,
         fill: Fill,
         decay: bool,
     ) -> ParamId {
-        let shape = shape.into();
+        let dims = shape.as_ref();
+        let found = || format!("parameter `{}`: {dims:?}", self.name_of(name));
+        assert!(!dims.contains(&0), "{}, sizes of at least 1 expected", found());
+        let Some(shape) = Shape::try_new(dims) else { panic!("{} is too large", found()) };
         let value = |rng: &mut ChaCha8Rng| match fill {
             Fill::Zeros => Tensor::zeros(shape),
             Fill::Ones => Tensor::ones(shape),
@@ -238,8 +245,7 @@ impl<'a> Init<'a> {
         value: impl FnOnce(&mut ChaCha8Rng) -> Tensor,
         decay: bool,
     ) -> ParamId {
-        let name =
-            if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+        let name = self.name_of(name);
         assert!(self.params.by_name(&name).is_none(), "parameter `{name}` exists already");
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(fnv1a(&name));

@@ -31,11 +31,12 @@ impl SelfAttention {
     #[track_caller]
     pub fn with(init: &mut Init<'_>, dim: usize, heads: usize, qkv_bias: bool) -> Self {
         assert!(
-            heads > 0 && dim.is_multiple_of(heads),
+            dim > 0 && heads > 0 && dim.is_multiple_of(heads),
             "attention: {dim} features in {heads} heads"
         );
         let fill = Linear::glorot(dim, dim);
-        let qkv = Linear::with(&mut init.scope("qkv"), dim, 3 * dim, fill, qkv_bias);
+        let packed = dim.saturating_mul(3);
+        let qkv = Linear::with(&mut init.scope("qkv"), dim, packed, fill, qkv_bias);
         let proj = Linear::new(&mut init.scope("proj"), dim, dim);
         Self { qkv, proj, heads }
     }
@@ -171,7 +172,7 @@ impl MultiHeadAttention {
     #[track_caller]
     pub fn new(init: &mut Init<'_>, dim: usize, heads: usize) -> Self {
         assert!(
-            heads > 0 && dim.is_multiple_of(heads),
+            dim > 0 && heads > 0 && dim.is_multiple_of(heads),
             "attention: {dim} features in {heads} heads"
         );
         Self {

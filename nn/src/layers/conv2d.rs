@@ -26,7 +26,8 @@ impl Conv2d {
         kernel: usize,
         options: Convolution,
     ) -> Self {
-        let bound = 1.0 / ((inputs / options.groups.max(1) * kernel * kernel).max(1) as f64).sqrt();
+        let fan_in = (inputs / options.groups.max(1)) as f64 * (kernel as f64).powi(2);
+        let bound = 1.0 / fan_in.max(1.0).sqrt();
         let plain = Self::with(init, inputs, outputs, kernel, options, Fill::Uniform(bound));
         let bias = init.param("bias", [outputs], Fill::Uniform(bound), false);
         Self { bias: Some(bias), ..plain }
@@ -45,7 +46,8 @@ impl Conv2d {
         kernel: usize,
         options: Convolution,
     ) -> Self {
-        let std = (2.0 / (outputs * kernel * kernel).max(1) as f64).sqrt();
+        let fan_out = outputs as f64 * (kernel as f64).powi(2);
+        let std = (2.0 / fan_out.max(1.0)).sqrt();
         Self::with(init, inputs, outputs, kernel, options, Fill::Normal(std))
     }
 

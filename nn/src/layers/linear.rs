@@ -24,7 +24,7 @@ impl Linear {
 
     /// How the weights of [`Linear::new`] are filled.
     pub(super) fn glorot(inputs: usize, outputs: usize) -> Fill {
-        Fill::Uniform((6.0 / (inputs + outputs).max(1) as f64).sqrt())
+        Fill::Uniform((6.0 / (inputs as f64 + outputs as f64).max(1.0)).sqrt())
     }
 
     /// A layer whose weights are filled as told, with or without bias.
