@@ -153,7 +153,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     bar.finish_and_clear();
     let seconds = start.elapsed().as_secs_f64();
 
-    let picture = |tokens: &[usize]| to_picture(&generator, params, tokens, size);
+    let picture = |tokens: &[usize]| to_picture(generator, params, tokens, size);
     let (shown, columns) = match pictures.is_empty() {
         true => {
             let columns = args.columns.unwrap_or(square(each));

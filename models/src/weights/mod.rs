@@ -16,12 +16,15 @@ use tensor::{Float, Tensor};
 pub use self::kept::Kept;
 use crate::{DetrConfig, ImageGptConfig, VitConfig, hugging_face};
 
+/// How a parameter of ours is kept in a file, if it can be there.
+type Naming<'m> = dyn Fn(&str) -> Option<Kept> + 'm;
+
 /// A file of weights for a model.
 #[expect(missing_debug_implementations, reason = "holds a function")]
 pub struct Weights<'m> {
     file: TensorFile,
     /// How each parameter is kept in it.
-    kept: Box<dyn Fn(&str) -> Option<Kept> + 'm>,
+    kept: Box<Naming<'m>>,
     /// Tensors under today's names, and what they are called in the file.
     given: HashMap<String, String>,
     /// Whether a tensor is one that this library keeps, but no parameter.
