@@ -6,7 +6,7 @@ use std::process::Command;
 
 use autograd::{CrossEntropy, cross_entropy};
 use models::weights::Weights;
-use models::{ImageGptConfig, Vit, VitConfig};
+use models::{DetrConfig, ImageGptConfig, Vit, VitConfig};
 use nn::checkpoint::TensorFile;
 use nn::{AdamW, AdamWConfig, Context, Init, Params, resample_table};
 use serde::de::DeserializeOwned;
@@ -146,9 +146,10 @@ fn refusal(name: &str, key: &str, value: Value) -> Option<String> {
         *place = value.clone();
         config
     });
-    let refused = match name.starts_with("vit") {
-        true => Weights::of_vit(&path, &model::<VitConfig>(name)).err(),
-        false => Weights::of_image_gpt(&path, &model::<ImageGptConfig>(name)).err(),
+    let refused = match name.split('-').next() {
+        Some("vit") => Weights::of_vit(&path, &model::<VitConfig>(name)).err(),
+        Some("detr") => Weights::of_detr(&path, &model::<DetrConfig>(name)).err(),
+        _ => Weights::of_image_gpt(&path, &model::<ImageGptConfig>(name)).err(),
     };
     refused.map(|error| error.to_string())
 }
@@ -206,6 +207,23 @@ fn a_model_that_is_not_the_one_of_the_config_beside_its_weights_is_refused() {
         json!("vit_base_patch16_clip_224"),
         "activation = \"gelu\" expected",
     );
+
+    for (key, value, part) in [
+        ("activation_function", json!("gelu"), "another activation is not supported"),
+        ("position_embedding_type", json!("learned"), "another encoding is not supported"),
+        ("dilation", json!(true), "backbone.dilated = true expected of the model, which has false"),
+        ("decoder_attention_heads", json!(4), "heads = 4 expected"),
+        ("decoder_ffn_dim", json!(32), "mlp_dim = 32 expected"),
+        ("backbone_config.backbone", json!("resnet18"), "backbone.kind = \"resnet-18\" expected"),
+        (
+            "backbone_config.backbone",
+            json!("resnet101"),
+            "only resnet18 and resnet50 are supported",
+        ),
+        ("num_queries", json!(7), "queries = 7 expected"),
+    ] {
+        says("detr", key, value, part);
+    }
 
     let gpt = "image-gpt-scaled";
     says(gpt, "layer_norm_epsilon", json!(1e-5), "layer_norm_epsilon: eps = 0.00001 expected");

@@ -258,22 +258,24 @@ fn detr(file: &File, config: &DetrConfig) -> Result<()> {
             ("decoder_ffn_dim", "mlp_dim", json!(2048)),
             ("num_queries", "queries", json!(100)),
             ("num_channels", "channels", json!(3)),
-            ("dilation", "backbone.dilated", json!(false)),
         ],
     )?;
+    let backbone = |key: &str| file.map.get("backbone_config")?.get(key);
+    let strides = backbone("output_stride").and_then(Value::as_u64) == Some(16);
+    let dilated = strides || file.get("dilation", json!(false)) == json!(true);
+    file.expect(&ours, "backbone.dilated", "dilation", &json!(dilated))?;
     let activation = file.get("activation_function", json!("relu"));
     file.only("activation_function", &activation, &json!("relu"), "another activation")?;
     let positions = file.get("position_embedding_type", json!("sine"));
     file.only("position_embedding_type", &positions, &json!("sine"), "another encoding")?;
-    let named =
-        file.map.get("backbone").or_else(|| file.map.get("backbone_config")?.get("backbone"));
-    if let Some(Value::String(backbone)) = named {
-        let kind = match backbone.as_str() {
+    let named = file.map.get("backbone").filter(|name| name.is_string());
+    if let Some(Value::String(name)) = named.or(backbone("backbone")) {
+        let kind = match name.as_str() {
             "resnet18" => json!("resnet-18"),
             "resnet50" => json!("resnet-50"),
             _ => {
                 let message =
-                    format!("backbone = \"{backbone}\": only resnet18 and resnet50 are supported");
+                    format!("backbone = \"{name}\": only resnet18 and resnet50 are supported");
                 return Err(file.error(message));
             }
         };
