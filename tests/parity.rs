@@ -267,6 +267,10 @@ fn older_names_of_hugging_face_are_read_and_tensors_without_a_place_are_refused_
     };
     let (_, before) = read(older, Some("vit.pooler.dense.bias")).expect("older names");
     assert!(today.iter().zip(before.iter()).all(|(a, b)| a.value == b.value));
+    let bare = |name: &str| name.replace("vit.", "").replace("classifier.", "pooler.");
+    let reason = read(bare, None).expect_err("a model without a head");
+    let expected = "the names of a ViTForImageClassification begin with `vit.`";
+    assert!(reason.contains(&format!("tensor `embeddings.cls_token`: {expected}")), "{reason}");
     let reason = read(str::to_owned, Some("vit.embeddings.mask_token")).expect_err("a mask token");
     assert!(
         reason.contains("tensor `vit.embeddings.mask_token`: mask tokens are not supported"),

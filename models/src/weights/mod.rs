@@ -222,6 +222,7 @@ fn why(name: &str) -> &'static str {
         ("reg_token", "register tokens are not supported"),
         ("register_tokens", "register tokens are not supported"),
         ("mask_token", "mask tokens are not supported"),
+        ("embeddings.", "the names of a ViTForImageClassification begin with `vit.`"),
         ("attn_pool", "pooling by attention is not supported"),
         ("fc_norm.", "fc_norm = true expected of the model"),
         ("norm_pre.", "pre_norm = true expected of the model"),
