@@ -285,6 +285,9 @@ mod tests {
         let twice = Recipe::resolve("x", Recipe::text("vit-sample").expect("there"), &changes);
         let twice = format!("{:#}", twice.expect_err("two wishes"));
         assert!(twice.contains("contradict each other: train.epochs"), "{twice}");
+        let twice = refused(&["train.epochs=3", "train.epochs=7"]);
+        assert!(twice.contains("contradict each other: train.epochs"), "{twice}");
+        resolve(&["train.epochs=3", "train.epochs=3"]).expect("one wish, said twice");
         let deep = refused(&[&format!("{}x=1", "a.".repeat(60_000))]);
         assert!(deep.contains("no key of a recipe") && deep.len() < 400, "{deep}");
     }

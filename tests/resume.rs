@@ -118,9 +118,16 @@ fn text(path: &Path) -> &str {
 }
 
 /// The command that begins a tiny run in the folder `out`.
-fn begin((recipe, set): Tiny, data: &Path, out: &Path) -> Command {
+fn begin(tiny: Tiny, data: &Path, out: &Path) -> Command {
+    begin_with(tiny, &[], data, out)
+}
+
+/// The same with more changes, which take the place of its own.
+fn begin_with((recipe, set): Tiny, more: &[&str], data: &Path, out: &Path) -> Command {
     let mut command = wavetape(&["train", recipe, "--json", "--quiet", "--out", text(out)]);
-    for pair in set.iter().chain(&["train.log_every=1"]) {
+    let key = |pair: &str| pair.split('=').next().map(str::to_owned);
+    let own = set.iter().filter(|pair| !more.iter().any(|other| key(other) == key(pair)));
+    for pair in own.chain(more).chain(&["train.log_every=1"]) {
         command.args(["--set", &pair.replace("DATA", text(data))]);
     }
     command
@@ -264,8 +271,7 @@ fn a_run_that_is_killed_at_any_moment_goes_on_as_if_nothing_had_happened() {
 fn an_interrupted_run_saves_and_tells_the_command_that_goes_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let (whole, parts) = (folder.path().join("whole"), folder.path().join("it's a run"));
-    let tiny = ("vit-sample", [TINY[0].1, &["train.save_every=0"]].concat());
-    let begin = |out: &Path| begin((tiny.0, tiny.1.clone().leak()), folder.path(), out);
+    let begin = |out: &Path| begin_with(TINY[0], &["train.save_every=0"], folder.path(), out);
     succeeded(&output(&mut begin(&whole)));
     let child = begin(&parts).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let child = child.expect("started");
@@ -377,13 +383,9 @@ fn the_batches_of_a_step_are_one_batch_to_the_bit_if_shards_are_the_same() {
     pictures(&data);
     let run = |name: &str, set: &[&str]| {
         let out = folder.path().join(name);
-        let mut command = begin(TINY[1], &data, &out);
-        // 52 images are 3 steps of 16.
-        command.args(["--steps", "3", "--set", "augment.flip=0.5", "--set", "train.micro_batch=5"]);
-        command.args(["--set", "model.dropout=0.1"]);
-        set.iter().for_each(|pair| {
-            command.args(["--set", pair]);
-        });
+        let all = ["augment.flip=0.5", "train.micro_batch=5", "model.dropout=0.1"];
+        let mut command = begin_with(TINY[1], &[&all, set].concat(), &data, &out);
+        command.args(["--steps", "3"]); // 52 images are 3 steps of 16
         succeeded(&output(&mut command));
         (tensors(&out.join("checkpoint.safetensors")).0, metrics(&out))
     };
@@ -404,11 +406,14 @@ fn training_ends_when_scores_get_no_better_and_the_best_is_kept() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("run");
     // So high a rate that no score is better than the first ones.
-    let mut command = begin(TINY[0], folder.path(), &out);
-    command.args(["--set", "optimizer.rate=0.5", "--set", "optimizer.warmup=0.0"]);
-    command
-        .args(["--set", "train.ema=0.0", "--set", "train.patience=2"])
-        .args(["--set", "train.epochs=100"]);
+    let more = [
+        "optimizer.rate=0.5",
+        "optimizer.warmup=0.0",
+        "train.ema=0.0",
+        "train.patience=2",
+        "train.epochs=100",
+    ];
+    let mut command = begin_with(TINY[0], &more, folder.path(), &out);
     let ended = succeeded(&output(&mut command));
     assert_eq!(ended["finished"], true);
     let scores: Vec<(u64, f64)> = metrics(&out)
@@ -444,9 +449,9 @@ fn parameters_that_get_no_gradient_are_named() {
         }
     }
     let out = folder.path().join("run");
-    let mut command = begin(TINY[0], folder.path(), &out);
-    command.args(["--set", "data.kind=grey-folder", "--data", text(&data)]);
-    command.args(["--set", "train.batch_size=2", "--set", "train.epochs=2", "--set", "augment={}"]);
+    let more = ["data.kind=grey-folder", "train.batch_size=2", "train.epochs=2", "augment={}"];
+    let mut command = begin_with(TINY[0], &more, folder.path(), &out);
+    command.args(["--data", text(&data)]);
     let output = output(&mut command);
     assert!(output.status.success(), "{}", stderr(&output));
     let told = "warning: after 4 steps 1 of ";

@@ -84,10 +84,11 @@ impl Typed {
         for (inner, value) in leaves {
             let leaf = inner.replacen("value", &key, 1);
             match self.leaves.get(&leaf) {
-                // Of two --set, the later one holds, as with any option that is given twice.
+                // A table and what is in it compose: the narrower key holds.
                 Some((other, before))
                     if *other != value
-                        && !(before.starts_with("--set") && option.starts_with("--set")) =>
+                        && (before.starts_with(&format!("--set {key}="))
+                            || !(before.starts_with("--set") && option.starts_with("--set"))) =>
                 {
                     bail!("{before} and {option} contradict each other: {leaf} can have one value");
                 }

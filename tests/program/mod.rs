@@ -78,7 +78,13 @@ pub(crate) fn json(output: &Output) -> Value {
 /// Trains a recipe with values changed and more options; returns the report.
 pub(crate) fn train(recipe: &str, out: &Path, set: &[&str], more: &[&str]) -> Value {
     let mut args = vec!["train", recipe, "--json", "--out", text(out)];
-    set.iter().for_each(|pair| args.extend(["--set", pair]));
+    for (i, pair) in set.iter().enumerate() {
+        let key = |pair: &str| pair.split('=').next().map(str::to_owned);
+        // What is changed twice is changed once, as the later one says.
+        if !set[i + 1..].iter().any(|later| key(later) == key(pair)) {
+            args.extend(["--set", pair]);
+        }
+    }
     args.extend(more);
     json(&wavetape(&args))
 }
