@@ -1,7 +1,8 @@
 //! Boxes with sides along the axes, with their format in the type.
 //!
 //! x grows to the right, y downwards, in any unit: pixels, or fractions of the picture. A box whose right is left of its
-//! left, or whose bottom is above its top, is empty: its area is 0.
+//! left, or whose bottom is above its top, is empty: its area is 0. A box with a side that is not a number has areas and
+//! overlaps that are none either.
 
 use serde::{Deserialize, Serialize};
 
@@ -96,7 +97,7 @@ impl Corners {
 
     /// The area, at least 0.
     pub fn area(self) -> f64 {
-        (self.right - self.left).max(0.0) * (self.bottom - self.top).max(0.0)
+        at_least_0(self.right - self.left) * at_least_0(self.bottom - self.top)
     }
 
     /// The area that both cover.
@@ -109,7 +110,7 @@ impl Corners {
     pub fn iou(self, other: Self) -> f64 {
         let intersection = self.intersection(other);
         let union = self.area() + other.area() - intersection;
-        if union > 0.0 { intersection / union } else { 0.0 }
+        if union <= 0.0 { 0.0 } else { intersection / union }
     }
 
     /// Generalised intersection over union |A∩B|/|A∪B| − (|C| − |A∪B|)/|C|, where C is the smallest box around both: from
@@ -119,27 +120,41 @@ impl Corners {
     pub fn giou(self, other: Self) -> f64 {
         let [inner, hull] = self.around(other).map(Self::area);
         let union = self.area() + other.area() - inner;
-        let iou = if union > 0.0 { inner / union } else { 0.0 };
+        let iou = if union <= 0.0 { 0.0 } else { inner / union };
         // Rounding can make C smaller than the union by a few parts in 10¹⁶.
-        if hull > 0.0 { iou - ((hull - union) / hull).max(0.0) } else { iou }
+        if hull <= 0.0 { iou } else { iou - at_least_0((hull - union) / hull) }
     }
 
     /// The largest box inside of both and the smallest around both.
     fn around(self, other: Self) -> [Self; 2] {
         let inner = Self {
-            left: self.left.max(other.left),
-            top: self.top.max(other.top),
-            right: self.right.min(other.right),
-            bottom: self.bottom.min(other.bottom),
+            left: larger(self.left, other.left),
+            top: larger(self.top, other.top),
+            right: smaller(self.right, other.right),
+            bottom: smaller(self.bottom, other.bottom),
         };
         let hull = Self {
-            left: self.left.min(other.left),
-            top: self.top.min(other.top),
-            right: self.right.max(other.right),
-            bottom: self.bottom.max(other.bottom),
+            left: smaller(self.left, other.left),
+            top: smaller(self.top, other.top),
+            right: larger(self.right, other.right),
+            bottom: larger(self.bottom, other.bottom),
         };
         [inner, hull]
     }
+}
+
+// `f64::max` and `f64::min` drop a NaN; these keep it.
+
+fn larger(a: f64, b: f64) -> f64 {
+    if a > b || a.is_nan() { a } else { b }
+}
+
+fn smaller(a: f64, b: f64) -> f64 {
+    if a < b || a.is_nan() { a } else { b }
+}
+
+fn at_least_0(x: f64) -> f64 {
+    if x < 0.0 { 0.0 } else { x }
 }
 
 #[cfg(test)]
@@ -173,6 +188,22 @@ mod tests {
         assert_eq!((line.iou(wide), line.giou(wide)), (0.0, 0.0));
         let backwards = corners(3.0, 3.0, 1.0, 1.0);
         assert_eq!((backwards.area(), backwards.iou(wide)), (0.0, 0.0));
+    }
+
+    #[test]
+    fn a_side_that_is_not_a_number_is_not_lost_on_the_way() {
+        let sound = corners(0.0, 0.0, 2.0, 2.0);
+        for place in 0..4 {
+            let mut sides = [1.0, 1.0, 3.0, 3.0];
+            sides[place] = f64::NAN;
+            let [left, top, right, bottom] = sides;
+            let broken = corners(left, top, right, bottom);
+            assert!(broken.area().is_nan());
+            for (a, b) in [(sound, broken), (broken, sound), (broken, broken)] {
+                let found = [a.intersection(b), a.iou(b), a.giou(b)];
+                assert!(found.iter().all(|x| x.is_nan()), "{sides:?}: {found:?}");
+            }
+        }
     }
 
     #[test]

@@ -90,8 +90,8 @@ impl SetCriterion {
     /// and the others are counted as [`missed`](Losses::missed).
     ///
     /// Derivative: the matching is a constant. At the kinks of |x|, min and max it is that of
-    /// [`Var::abs`], [`Var::minimum`] and [`Var::maximum`]. Values that are not numbers match arbitrarily and are not
-    /// numbers in the loss either.
+    /// [`Var::abs`], [`Var::minimum`] and [`Var::maximum`]. Of a picture with objects, logits or boxes that are not finite
+    /// are matched first, so that the loss is not finite either.
     ///
     /// # Panics
     /// If there is no layer, if the shapes do not fit the targets, or if a class is not below C.
@@ -165,8 +165,8 @@ impl SetCriterion {
         let giou = Corners::from(bounds).giou(target.bounds.into());
         let distance = bounds.l1(target.bounds);
         let cost = self.box_cost * distance - self.class_cost * probability - self.giou_cost * giou;
-        // The loss is to say that numbers went wrong, not the matching.
-        if cost.is_finite() { cost.clamp(-1e30, 1e30) } else { 1e30 }
+        // A query whose numbers went wrong is matched before all others: if it were left over, the loss would not know its box.
+        if cost.is_finite() { cost.clamp(-1e29, 1e29) } else { -1e30 }
     }
 
     fn parts<E: Float>(

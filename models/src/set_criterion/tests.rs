@@ -132,3 +132,18 @@ fn a_class_that_the_model_does_not_know_is_refused() {
     let targets = vec![vec![target(2, [0.3, 0.3, 0.5, 0.5])]];
     SetCriterion::default().matched(&layer([0.0; 6], BOXES), &targets);
 }
+
+#[test]
+fn numbers_of_a_query_that_would_be_left_over_are_in_the_loss_if_they_are_not_finite() {
+    let targets = vec![vec![target(0, [0.25, 0.25, 0.5, 0.5])]];
+    let normalizer = Normalizer::of(&targets, 2, 0.1);
+    for wrong in [f64::NAN, f64::INFINITY] {
+        for place in 4..8 {
+            let mut boxes = BOXES; // the first query fits
+            boxes[place] = wrong;
+            let detections = layer([0.0; 6], boxes);
+            let (loss, losses) = SetCriterion::default().loss(&[detections], &targets, normalizer);
+            assert!(!loss.value().item().is_finite(), "{boxes:?}: {losses:?}");
+        }
+    }
+}
