@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use datasets::screens::{Loader, Node, Screens};
+use datasets::screens::{Loader, Node, Screens, caption_words};
 
 use crate::captioner::{Figures, Written};
 
@@ -17,40 +17,41 @@ pub(crate) struct Baselines {
 
 /// Where the captions that are copied come from.
 struct Known<'a> {
-    /// By class; 0 stands for all.
-    frequent: HashMap<usize, &'a str>,
+    /// By class; 0 stands for all. As words with spaces between.
+    frequent: HashMap<usize, String>,
     /// By class: boxes and captions.
     boxes: HashMap<usize, Vec<([f32; 4], &'a str)>>,
 }
 
 impl<'a> Known<'a> {
     fn of(train: &'a Screens) -> Self {
-        let mut counts: HashMap<usize, BTreeMap<&str, usize>> = HashMap::new();
+        let mut counts: HashMap<usize, BTreeMap<String, usize>> = HashMap::new();
         let mut boxes: HashMap<usize, Vec<_>> = HashMap::new();
         for screen in train.screens() {
             for widget in &screen.widgets {
                 let Node { class, bounds, .. } = screen.nodes[widget.node];
                 for caption in &widget.captions {
+                    let words = caption_words(caption).join(" ");
                     for class in [0, class] {
-                        *counts.entry(class).or_default().entry(caption).or_default() += 1;
+                        *counts.entry(class).or_default().entry(words.clone()).or_default() += 1;
                         boxes.entry(class).or_default().push((bounds, caption.as_str()));
                     }
                 }
             }
         }
         // Of equally frequent ones the first in the alphabet.
-        let most = |counts: BTreeMap<&'a str, usize>| {
-            let better = |best: (&'a str, usize), (caption, count): (&'a str, usize)| {
+        let most = |counts: BTreeMap<String, usize>| {
+            let better = |best: (String, usize), (caption, count): (String, usize)| {
                 if count > best.1 { (caption, count) } else { best }
             };
-            counts.into_iter().fold(("", 0), better).0
+            counts.into_iter().fold((String::new(), 0), better).0
         };
         let frequent = counts.into_iter().map(|(class, counts)| (class, most(counts))).collect();
         Self { frequent, boxes }
     }
 
-    fn frequent(&self, node: &Node) -> &'a str {
-        let of = |class| self.frequent.get(&class).copied();
+    fn frequent(&self, node: &Node) -> &str {
+        let of = |class| self.frequent.get(&class).map(String::as_str);
         of(node.class).or_else(|| of(0)).unwrap_or_default()
     }
 

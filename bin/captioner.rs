@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use anyhow::Result;
 use autograd::{Anomaly, Var};
-use datasets::screens::{Band, Batch, Loader};
+use datasets::screens::{Band, Batch, Loader, caption_words};
 use models::captions::Scores;
 use models::statistics::Estimate;
 use models::{CaptionerConfig, Decoding, ScreenBatch};
@@ -37,8 +37,8 @@ pub(crate) struct Figures {
     pub(crate) rouge_l: f64,
     /// CIDEr-D, from 0 to 10.
     pub(crate) cider: f64,
-    /// Standard error of CIDEr-D over the widgets.
-    pub(crate) cider_error: f64,
+    /// Standard error of CIDEr-D over the widgets; none of one.
+    pub(crate) cider_error: Option<f64>,
 }
 
 /// Scores of all widgets, and of those at places that training has left out and has not.
@@ -133,22 +133,24 @@ impl Captioner {
     }
 
     /// CIDEr-D and its like, over all widgets of a loader. The result does not depend on the number of threads.
-    pub(crate) fn score(&self, params: &Params, loader: &Loader) -> Score {
+    pub(crate) fn score(&self, params: &Params, loader: &Loader) -> Result<Score> {
         let (mut written, mut loss, mut words) = (Written::default(), 0.0, 0);
         for batch in loader.epoch(0, 0) {
-            loss += self.total_loss(params, &batch);
+            let of_batch = self.total_loss(params, &batch);
+            task::check_loss(of_batch, &batch.indices)?;
+            loss += of_batch;
             words += models::Captioner::words(&batch.targets);
             let captions = self.caption(params, &batch);
             let captions = captions.iter().map(|caption| loader.vocabulary().decode(caption));
             written.add(loader, &batch, captions, self.band);
         }
         let summary = written.score();
-        Score {
-            value: summary.all.cider,
-            error: Some(summary.all.cider_error),
+        Ok(Score {
+            value: Some(summary.all.cider),
+            error: summary.all.cider_error,
             loss: loss / words.max(1) as f64,
             summary: Some(task::Summary::Captions(summary)),
-        }
+        })
     }
 
     /// The loss of a batch, summed over its words.
@@ -174,12 +176,11 @@ impl Written {
         captions: impl IntoIterator<Item = String>,
         band: Option<Band>,
     ) {
-        let words = |caption: &str| caption.split_whitespace().map(str::to_owned).collect();
         let widgets = batch.widgets.iter().zip(&batch.origins);
         for (caption, (&(screen, node), &origin)) in captions.into_iter().zip(widgets) {
             let widget = &loader.screens().screens()[batch.indices[screen]].widgets[origin];
-            self.candidates.push(words(&caption));
-            self.references.push(widget.captions.iter().map(|text| words(text)).collect());
+            self.candidates.push(caption_words(&caption));
+            self.references.push(widget.captions.iter().map(|text| caption_words(text)).collect());
             let bounds = batch.bounds[screen * batch.nodes + node];
             self.in_band.push(band.is_some_and(|band| band.holds(bounds)));
         }
@@ -208,7 +209,7 @@ impl Written {
                 bleu4,
                 rouge_l: rouge / chosen.len() as f64,
                 cider: cider.mean,
-                cider_error: cider.standard_error.unwrap_or(f64::NAN),
+                cider_error: cider.standard_error,
             })
         };
         let divided = self.in_band.contains(&true);

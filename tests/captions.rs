@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use datasets::screens::caption_words;
 use models::captions::{
     BleuCounts, DocumentFrequencies, Scores, bleu, cider_d_of_each, rouge_l, rouge_l_of_each,
 };
@@ -168,4 +169,27 @@ fn all_scores_are_pycocoevalcaps() {
             same(image.cider_d, case.cider_d_of_each[i], "CIDEr-D of an image");
         }
     }
+}
+
+/// pycocoevalcap 1.2 with its tokenizer, CoreNLP 3.4.1.
+#[test]
+fn captions_as_people_write_them_score_as_by_pycocoevalcap_with_its_tokenizer() {
+    let candidates = ["submit", "go back", "don't show ads (more)", "Zip/postal code:"];
+    let references: [&[&str]; 4] = [
+        &["Submit", "Send."],
+        &["Go back."],
+        &["Don't show ads, more!"],
+        &["zip / postal code", "ZIP/Postal Code"],
+    ];
+    let candidates = candidates.map(caption_words);
+    let of_image = |captions: &[&str]| captions.iter().map(|text| caption_words(text)).collect();
+    let references: Vec<Vec<Vec<String>>> = references.into_iter().map(of_image).collect();
+    let scores = Scores::of(&candidates, &references);
+    let found: Vec<f64> = scores.images.iter().map(|image| image.cider_d).collect();
+    for (found, expected) in found.into_iter().zip([1.25, 5.0, 5.5042493, 2.91805897]) {
+        assert!((found - expected).abs() < 1e-7, "{found} instead of {expected}");
+    }
+    assert!(near(scores.cider_d, 3.668077068512499, 1e-12), "{}", scores.cider_d);
+    assert!(near(scores.rouge_l, 0.9647887323943662, 1e-12), "{}", scores.rouge_l);
+    assert!(near(scores.bleu[3], 0.4777213960235587, 1e-8), "{:?}", scores.bleu);
 }

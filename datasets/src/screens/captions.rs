@@ -12,7 +12,7 @@ use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 
-use super::{Repair, Repairs};
+use super::{Repair, Repairs, caption_words};
 use crate::{Error, text};
 
 /// The columns, in this order.
@@ -75,7 +75,7 @@ pub(super) fn read(
         };
         let bounded = phrases.split('|').take(MOST + 1);
         let (captions, empty): (Vec<_>, Vec<_>) =
-            bounded.map(single_spaced).partition(|caption| !caption.is_empty());
+            bounded.map(single_spaced).partition(|caption| !caption_words(caption).is_empty());
         if captions.is_empty() {
             repairs.add(Repair::Wordless, format_args!("{name}: line {line}"));
             continue;

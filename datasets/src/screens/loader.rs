@@ -82,10 +82,19 @@ pub struct LeftOut {
 }
 
 impl fmt::Display for LeftOut {
+    /// What there is of each; nothing is said of zeros.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let LeftOut { in_band, beyond, widgets, screens } = self;
-        write!(f, "{in_band} leaves in the band, {beyond} nodes beyond the most, ")?;
-        write!(f, "{widgets} widgets, {screens} screens")
+        let LeftOut { in_band, beyond, widgets, screens } = *self;
+        let all = [
+            (in_band, ["leaf in the band", "leaves in the band"]),
+            (beyond, ["node beyond the most", "nodes beyond the most"]),
+            (widgets, ["widget", "widgets"]),
+            (screens, ["screen", "screens"]),
+        ];
+        let told = all.into_iter().filter(|&(count, _)| count > 0);
+        let told = told
+            .map(|(count, [one, more])| format!("{count} {}", if count == 1 { one } else { more }));
+        f.write_str(&told.collect::<Vec<_>>().join(", "))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Screens, Widget};
+use super::{Screens, Widget, caption_words};
 
 /// What fills up the room behind a text.
 pub const PADDING: usize = 0;
@@ -29,7 +29,7 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// The words that captions have at least `min_count` times, the more frequent first, of equally frequent ones the first in
+    /// The words ([`caption_words`]) that captions have at least `min_count` times, the more frequent first, of equally frequent ones the first in
     /// the alphabet; at most `limit` beside the four special ones. Each caption of each widget counts.
     pub fn of_captions(screens: &Screens, limit: usize, min_count: usize) -> Vocabulary {
         Vocabulary::of_shown(screens, limit, min_count, |_| true)
@@ -46,18 +46,17 @@ impl Vocabulary {
             let shown = |widget: &&Widget| shown(screen.nodes[widget.node].bounds);
             screen.widgets.iter().filter(shown)
         });
-        let mut counts: HashMap<&str, usize> = HashMap::new();
-        for word in
-            widgets.flat_map(|widget| &widget.captions).flat_map(|caption| caption.split(' '))
-        {
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        let captions = widgets.flat_map(|widget| &widget.captions);
+        for word in captions.flat_map(|caption| caption_words(caption)) {
             *counts.entry(word).or_default() += 1;
         }
         counts.retain(|word, &mut count| count >= min_count && is_word(word));
-        let mut words: Vec<(&str, usize)> = counts.into_iter().collect();
-        words.sort_unstable_by_key(|&(word, count)| (std::cmp::Reverse(count), word));
+        let mut words: Vec<(String, usize)> = counts.into_iter().collect();
+        words.sort_unstable_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
         words.truncate(limit);
-        let words = SPECIAL.into_iter().chain(words.into_iter().map(|(word, _)| word));
-        Vocabulary::numbered(words.map(String::from).collect())
+        let special = SPECIAL.into_iter().map(String::from);
+        Vocabulary::numbered(special.chain(words.into_iter().map(|(word, _)| word)).collect())
     }
 
     fn numbered(words: Vec<String>) -> Vocabulary {
@@ -85,9 +84,10 @@ impl Vocabulary {
         self.ids.get(word).copied()
     }
 
-    /// A caption as numbers: at most `max_words` of its known words, then [`EOS`]. Unknown words are left out.
+    /// A caption as numbers: at most `max_words` of its known [words](caption_words), then [`EOS`]. Unknown words are left out.
     pub fn encode_caption(&self, caption: &str, max_words: usize) -> Vec<usize> {
-        let known = caption.split_whitespace().filter_map(|word| self.known(word));
+        let words = caption_words(caption);
+        let known = words.iter().filter_map(|word| self.known(word));
         known.take(max_words).chain([EOS]).collect()
     }
 
@@ -109,7 +109,8 @@ impl Vocabulary {
 }
 
 fn is_word(word: &str) -> bool {
-    !word.is_empty() && !word.contains(char::is_whitespace) && !SPECIAL.contains(&word)
+    let is_special = SPECIAL.iter().any(|special| special.eq_ignore_ascii_case(word));
+    !word.is_empty() && !word.contains(char::is_whitespace) && !is_special
 }
 
 impl From<Vocabulary> for Vec<String> {
@@ -176,6 +177,14 @@ mod tests {
         assert_eq!(words(&Vocabulary::of_captions(&screens, 100, 2)), ["back", "go", "to"]);
         assert_eq!(words(&Vocabulary::of_captions(&screens, 1, 1)), ["back"]);
         assert!(Vocabulary::of_captions(&screens, 0, 1).is_empty());
+    }
+
+    #[test]
+    fn one_word_is_one_word_however_it_is_written() {
+        let screens = screens(&[&["Submit", "submit."], &["Go back."], &["go back"]]);
+        let vocabulary = Vocabulary::of_captions(&screens, 100, 1);
+        assert_eq!(words(&vocabulary), ["back", "go", "submit"]);
+        assert_eq!(vocabulary.encode_caption("GO, submit!", 10), [5, 6, EOS]);
     }
 
     #[test]
