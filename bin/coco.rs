@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::output;
 use anyhow::{Context as _, Result};
 use datasets::detection::Id;
-use datasets::detection::coco::{Found, Instances, read_instances, read_results};
+use datasets::detection::coco::{Found, Instances, Results, read_instances, read_results};
 use models::average_precision::{Detection, Object, Summary, average_precision};
 
 /// Scores a file of results, and prints twelve figures: pycocotools' lines, or one JSON object.
@@ -15,7 +15,10 @@ pub(crate) fn run(truth: &Path, results: &Path, json: bool) -> Result<()> {
     if !instances.repairs.is_empty() {
         output::note(&instances.repairs);
     }
-    let found = read_results(results)?;
+    let Results { found, repairs } = read_results(results)?;
+    if !repairs.is_empty() {
+        output::note(&repairs);
+    }
     if let Some(zero) = instances.annotations.iter().find(|annotation| annotation.id.is_zero()) {
         let image = &zero.image_id;
         output::note(format_args!(
@@ -63,7 +66,7 @@ pub(crate) fn score(instances: &Instances, found: &[Found]) -> Result<Summary> {
     Ok(average_precision(&images, &categories, &objects, &detections)?)
 }
 
-/// pycocotools' summary.
+/// pycocotools' summary, with its −1 where there is nothing to score.
 pub(crate) fn lines(summary: &Summary) -> String {
     let settings = [
         ("0.50:0.95", "all", 100),
@@ -79,7 +82,8 @@ pub(crate) fn lines(summary: &Summary) -> String {
         ("0.50:0.95", "medium", 100),
         ("0.50:0.95", "large", 100),
     ];
-    let line = |(i, (figure, (iou, area, limit))): (usize, (f64, (&str, &str, usize)))| {
+    let line = |(i, (figure, (iou, area, limit))): (usize, (Option<f64>, (&str, &str, usize)))| {
+        let figure = figure.unwrap_or(-1.0);
         let name = if i < 6 { "Average Precision  (AP)" } else { "Average Recall     (AR)" };
         format!(" {name} @[ IoU={iou:<9} | area={area:>6} | maxDets={limit:>3} ] = {figure:0.3}\n")
     };

@@ -49,7 +49,7 @@ impl Names {
         if !is_captioner && !path.exists() {
             return Ok(None);
         }
-        let text = std::fs::read_to_string(&path)
+        let text = datasets::read_text(&path)
             .with_context(|| format!("{}: the words of a captioner's run", path.display()))?;
         let names = match is_captioner {
             true => serde_json::from_str(&text).map(Names::Words),
@@ -120,7 +120,13 @@ impl Classes {
 
     /// A class for people.
     pub(crate) fn name(&self, class: usize) -> String {
-        self.0.get(class).map_or(format!("class {class}"), |class| class.name.clone())
+        let shown = |class: &Class| {
+            // A name comes from a file: it may hold what a terminal would obey.
+            let escaped =
+                |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+            class.name.chars().map(escaped).collect()
+        };
+        self.0.get(class).map_or(format!("class {class}"), shown)
     }
 
     fn names(&self) -> Vec<String> {

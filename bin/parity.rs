@@ -71,7 +71,7 @@ pub(crate) struct ParityArgs {
 /// Runs the model.
 pub(crate) fn run(args: &ParityArgs) -> Result<()> {
     output::check_file(&args.output)?;
-    let text = std::fs::read_to_string(&args.config).with_context(|| name(&args.config))?;
+    let text = datasets::read_text(&args.config)?;
     match ModelConfig::of_file(&name(&args.config), &text)? {
         ModelConfig::Vit(config) => vit(args, &config),
         ModelConfig::ImageGpt(config) => image_gpt(args, &config),

@@ -117,6 +117,7 @@ impl Recipe {
         idle: Idle,
     ) -> Result<(Self, Vec<String>)> {
         let typed = Typed::new(changes)?;
+        let text = text.trim_start_matches('\u{feff}');
         let mut table: Table = toml::from_str(text).with_context(|| origin.to_owned())?;
         name_position(&mut table);
         let before = flat(table.clone());

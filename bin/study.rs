@@ -161,10 +161,7 @@ impl Cell {
     pub(crate) fn new(base: &Base, group: String, seed: u64, set: &[String]) -> Result<Self> {
         let set: Vec<String> = base.set.iter().chain(set).cloned().collect();
         let (origin, text) = match &base.file {
-            Some(file) => (
-                file.display().to_string(),
-                fs::read_to_string(file).with_context(|| file.display().to_string())?,
-            ),
+            Some(file) => (file.display().to_string(), datasets::read_text(file)?),
             None => (format!("recipe `{}`", base.name), Recipe::text(&base.name)?.to_owned()),
         };
         let changes = Changes {

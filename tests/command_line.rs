@@ -138,7 +138,10 @@ fn what_the_system_says_of_a_file_is_told_once() {
         (&["eval", run, "--best"], "best.safetensors: "),
         (&["inspect", run], "checkpoint.safetensors: cannot be read: "),
         (&["inspect", "none.safetensors"], "none.safetensors: cannot be read: "),
-        (&["train", "--recipe", "none.toml"], "none.toml: No such file or directory"),
+        (
+            &["train", "--recipe", "none.toml"],
+            "none.toml: cannot be read: No such file or directory",
+        ),
         (&["inspect", text(&binary)], "a recipe in TOML expected: stream did not contain"),
         (
             &["train", "--resume", "none"],

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use nn::{AdamW, Params, clip_scale};
 use serde::Serialize;
@@ -136,7 +136,7 @@ pub(crate) fn run(args: &LrFindArgs) -> Result<()> {
     };
     let (recipe, dropped) = match &args.file {
         Some(file) => {
-            let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+            let text = datasets::read_text(file)?;
             Recipe::resolve_with_notes(&file.display().to_string(), &text, &changes)?
         }
         None => {

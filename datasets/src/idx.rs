@@ -133,7 +133,7 @@ fn parse<const AXES: usize>(
     let room = source.capacity().saturating_sub(header).min(MAX_BYTES);
     let product = shape.iter().try_fold(1, |product: u64, &n| product.checked_mul(n as u64));
     let Some(size) = product.filter(|&size| size <= room) else {
-        let expected = format!("a shape of at most {room} bytes, which this file can hold");
+        let expected = format!("a shape of at most {room} bytes, for a file of this length");
         return Err(Error::malformed(source.path(), 4, expected, format_args!("{shape:?}")));
     };
     let elements = source.bytes(size, "the elements")?;

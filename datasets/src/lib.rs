@@ -29,6 +29,7 @@ pub use normalize::Normalize;
 pub use palette::{nearest, palette};
 pub use prefetch::Prefetch;
 pub use repairs::Repairs;
+pub use text::read as read_text;
 
 /// The two parts in which a data set is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,6 +15,11 @@ pub(crate) const MAX_BYTES: u64 = 1 << 32;
 /// decompressed (zlib's technical notes state the factor: 1032).
 const MAX_GZIP_GROWTH: u64 = 1032;
 
+/// What a gzip file may hold however short it is, and how many times its length: far more than those of images do, and no more
+/// memory than a file of this length may ask for.
+const MAX_SMALL: u64 = 1 << 26;
+const MAX_GROWTH: u64 = 64;
+
 /// Opens a file, and tells its length. All files of data sets are opened here: a folder, a device or a pipe, which might be
 /// read for ever, is refused.
 pub(crate) fn open(path: &Path) -> Result<(File, u64), Error> {
@@ -40,6 +45,16 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
         let (expected, found) =
             (format!("a file of at most {most} bytes"), format!("{length} bytes"));
         return Err(Error::malformed(path, 0, expected, found));
+    }
+    Ok(bytes)
+}
+
+/// The contents of a text file of at most so many bytes, without the byte order mark that some editors put in front. All text
+/// of data sets is read here.
+pub(crate) fn read_text(path: &Path, most: u64) -> Result<Vec<u8>, Error> {
+    let mut bytes = read(path, most)?;
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        bytes.drain(..3);
     }
     Ok(bytes)
 }
@@ -75,7 +90,8 @@ impl<'a> Source<'a> {
 
     /// The decompressed contents of `length` bytes of gzip; `path` is only for messages.
     pub(crate) fn gzip(path: &Path, reader: impl BufRead + 'a, length: u64) -> Self {
-        let capacity = length.saturating_mul(MAX_GZIP_GROWTH);
+        let bound = MAX_SMALL.max(length.saturating_mul(MAX_GROWTH));
+        let capacity = length.saturating_mul(MAX_GZIP_GROWTH).min(bound);
         // `GzDecoder` would stop silently in front of trailing data; this one asks for a header.
         let reader = MultiGzDecoder::new(reader);
         Source { path: path.to_owned(), reader: Box::new(reader), offset: 0, capacity }

@@ -12,21 +12,26 @@ pub(crate) const MAX_TEXT: u64 = 1 << 24;
 /// The most classes that a data set may have.
 pub(crate) const MAX_CLASSES: usize = 1 << 16;
 
-/// The contents of a file, without a byte order mark.
-pub(crate) fn read(path: &Path) -> Result<String, Error> {
+/// The contents of a small text file, such as a list or a recipe, without the byte order mark that some editors put in front.
+///
+/// # Errors
+///
+/// A path that is no file, a file that cannot be read, has more than 16 MiB, or is not in UTF-8.
+pub fn read(path: &Path) -> Result<String, Error> {
     read_within(path, MAX_TEXT)
 }
 
 /// The contents of a file of at most so many bytes, without a byte order mark.
 pub(crate) fn read_within(path: &Path, most: u64) -> Result<String, Error> {
-    let text = String::from_utf8(source::read(path, most)?).map_err(|error| {
+    decoded(path, source::read_text(path, most)?)
+}
+
+/// The text of these bytes.
+pub(crate) fn decoded(path: &Path, bytes: Vec<u8>) -> Result<String, Error> {
+    String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let found = format!("{:02x?}", &error.as_bytes()[at..][..1]);
         Error::malformed(path, at as u64, "text in UTF-8", found)
-    })?;
-    Ok(match text.strip_prefix('\u{feff}') {
-        Some(rest) => rest.to_string(),
-        None => text,
     })
 }
 

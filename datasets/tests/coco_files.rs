@@ -20,8 +20,11 @@ fn written(text: &str) -> (TempDir, PathBuf) {
     (folder, path)
 }
 
+/// Without the file, and what it should hold.
 fn message(error: &Error) -> String {
-    error.to_string().rsplit("file.json: ").next().unwrap().to_string()
+    let message = error.to_string();
+    let message = message.rsplit("file.json: ").next().unwrap();
+    message.rsplit("expected, in JSON: ").next().unwrap().to_string()
 }
 
 fn instances(annotations: &str) -> Result<Instances, String> {
@@ -35,7 +38,7 @@ fn instances(annotations: &str) -> Result<Instances, String> {
 
 fn results(text: &str) -> Result<Vec<Found>, String> {
     let (_folder, path) = written(text);
-    read_results(&path).map_err(|error| message(&error))
+    read_results(&path).map(|read| read.found).map_err(|error| message(&error))
 }
 
 #[test]
@@ -78,7 +81,7 @@ fn an_error_of_the_form_has_line_and_column() {
     assert_eq!(read("{\n\"images\": []}"), "missing field `annotations` at line 2 column 13");
     assert_eq!(
         read("{\"images\": [{\"id\": 1.5}]}"),
-        "invalid value: floating point `1.5`, expected an id: a whole number or text at line 1 column 22"
+        "images, entry 1: invalid value: floating point `1.5`, expected an id: a whole number or text at line 1 column 22"
     );
     let annotation = |bbox: &str| {
         let all = r#"{"id": 7, "image_id": 9, "category_id": 2, "bbox": "#;
@@ -86,24 +89,30 @@ fn an_error_of_the_form_has_line_and_column() {
     };
     assert_eq!(
         annotation("[1, 2, 3]"),
-        "invalid length 3, expected an array of length 4 at line 4 column 76"
+        "annotations, entry 1: invalid length 3, expected a bbox of four numbers: left, top, width, height at line 4 column 76"
     );
-    assert_eq!(annotation("[1, 2, 3, NaN]"), "expected value at line 4 column 78");
-    assert_eq!(annotation("[1, 2, 3, 1e999]"), "number out of range at line 4 column 82");
+    assert_eq!(
+        annotation("[1, 2, 3, NaN]"),
+        "annotations, entry 1: expected value at line 4 column 78"
+    );
+    assert_eq!(
+        annotation("[1, 2, 3, 1e999]"),
+        "annotations, entry 1: number out of range at line 4 column 82"
+    );
     assert_eq!(
         annotation("[1, 2, 3, 4], \"iscrowd\": 2"),
-        "annotation 7: expected iscrowd 0 or 1; found 2 at line 4 column 95"
+        "annotations, entry 1: expected iscrowd 0 or 1; found 2 at line 4 column 94"
     );
     assert_eq!(
         results(r#"[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1]}]"#).unwrap_err(),
-        "missing field `score` at line 1 column 56"
+        "result 1: missing field `score` at line 1 column 56"
     );
     let deep = |key: &str| {
         let found = results(&format!("[{{\"{key}\": {}", "[".repeat(100_000))).unwrap_err();
         found.split(" at ").next().unwrap().to_owned()
     };
-    assert_eq!(deep("other"), "EOF while parsing a list");
-    assert_eq!(deep("bbox"), "invalid type: sequence, expected f64");
+    assert_eq!(deep("other"), "result 1: EOF while parsing a list");
+    assert_eq!(deep("bbox"), "result 1: invalid type: sequence, expected a number");
 }
 
 #[test]
@@ -172,6 +181,46 @@ fn what_pycocotools_passes_over_is_left_out_and_counted() {
 }
 
 #[test]
+fn boxes_that_are_empty_are_left_out_and_numbers_may_have_a_point() {
+    let (_folder, path) = written(
+        r#"[{"image_id": 1.0, "category_id": 2, "bbox": [], "score": 0.5},
+            {"image_id": 1.0, "category_id": 2.0, "bbox": [0, 0, 1, 1.5], "score": 1}]"#,
+    );
+    let read = read_results(&path).unwrap();
+    let [left, size] = [read.found[0].bbox[0], read.found[0].bbox[3]];
+    assert_eq!((read.found.len(), left, size, &read.found[0].image_id), (1, 0.0, 1.5, &1.into()));
+    let told = "1 object left out without a box, in file.json: result 1 (of image 1)";
+    assert_eq!(read.repairs.to_string(), told);
+
+    let annotation = |id: u64, rest: &str| {
+        format!(r#"{{"id": {id}, "image_id": 9.0, "category_id": 2, "bbox": {rest}}}"#)
+    };
+    let all = [
+        annotation(1, "[]"),
+        annotation(2, "[0, 0, 1, 1], \"iscrowd\": 1.0"),
+        annotation(3, "[0, 0, 1, 1], \"iscrowd\": 0.0"),
+        annotation(4, "[0, 0, 1, 1], \"iscrowd\": true"),
+    ];
+    let read = instances(&all.join(", ")).unwrap();
+    let crowds: Vec<bool> = read.annotations.iter().map(|a| a.iscrowd).collect();
+    assert_eq!((crowds, read.repairs.count(Repair::NoBox)), (vec![true, false, true], 1));
+    let wrong = instances(&all.join(", ").replace("true", "\"yes\"")).unwrap_err();
+    assert!(wrong.starts_with("annotations, entry 4: expected iscrowd to be 0 or 1"), "{wrong}");
+    let size = |width: &str| {
+        let text = format!(
+            r#"{{"images": [{{"id": 1, "width": {width}, "height": 3.0}}], "annotations": [], "categories": []}}"#
+        );
+        let (_folder, path) = written(&text);
+        read_instances(&path).map(|read| read.images[0].width).map_err(|error| message(&error))
+    };
+    assert_eq!(size("640.0"), Ok(Some(640)));
+    let wrong = "images, entry 1: 0.5, expected a whole number of pixels at line";
+    assert!(size("0.5").unwrap_err().starts_with(wrong));
+    let wrong = "images, entry 1: invalid type: string \"a\", expected a number at line";
+    assert!(size("\"a\"").unwrap_err().starts_with(wrong));
+}
+
+#[test]
 fn what_is_written_is_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file.json");
@@ -179,7 +228,7 @@ fn what_is_written_is_read_again() {
     let found = Found { image_id: 9.into(), category_id: "b".into(), bbox, score: 0.7 };
     let results = [found.clone(), Found { score: -1.0, ..found.clone() }];
     write_results(&path, &results).unwrap();
-    assert_eq!(read_results(&path).unwrap(), results);
+    assert_eq!(read_results(&path).unwrap().found, results);
     write_results(&path, &[]).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "[]\n");
     assert_eq!(

@@ -155,6 +155,20 @@ fn every_truncation_is_an_error_that_names_file_and_place() {
     }
 }
 
+#[test]
+fn a_small_file_does_not_ask_for_much_memory() {
+    // 100 MB of zeros are 100 kB of gzip.
+    let shape = [100_000, 1000, 1];
+    let mut file = idx::encode([1, 1, 1], &[0])[..4].to_vec();
+    shape.iter().for_each(|&side: &u32| file.extend(side.to_be_bytes()));
+    file.resize(16 + 100_000_000, 0);
+    let (_folder, path) = written("i.gz", &gzip(&file));
+    let length = fs::metadata(&path).unwrap().len();
+    assert!(length < 500_000, "{length}");
+    let error = idx::read::<3>(&path).unwrap_err().to_string();
+    assert!(error.contains("expected a shape of at most 67108848 bytes"), "{error}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, rng_seed: RngSeed::Fixed(1), ..Default::default() })]
 

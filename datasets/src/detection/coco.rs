@@ -11,6 +11,7 @@
 //! `segmentation`, are passed over. Format: <https://cocodataset.org/#format-data>.
 
 mod pictures;
+mod records;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -18,8 +19,8 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Id, Repair, Repairs};
 use crate::source::{self, MAX_BYTES};
@@ -32,6 +33,7 @@ const FARTHEST: f64 = 1e9;
 
 /// The pictures of a set, the objects on them and the classes of these.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "records::File")]
 pub struct Instances {
     /// The pictures, also those without any object.
     pub images: Vec<Image>,
@@ -50,10 +52,10 @@ pub struct Image {
     /// Its number, which no other picture has.
     pub id: Id,
     /// Pixels from left to right, if the file says so; at least 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "records::whole", skip_serializing_if = "Option::is_none")]
     pub width: Option<u32>,
     /// Pixels from top to bottom, if the file says so; at least 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "records::whole", skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
     /// The name of its file, if the file says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,16 +102,26 @@ pub struct Found {
     pub score: f64,
 }
 
-/// Reads a file of instances. What pycocotools passes over is left out and counted: see [`Instances::repairs`].
+/// What a detector found on the pictures of a set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Results {
+    /// In the order of the file.
+    pub found: Vec<Found>,
+    /// What was left out while they were read: results with an empty `bbox`.
+    pub repairs: Repairs,
+}
+
+/// Reads a file of instances. What pycocotools passes over is left out and counted, and so are annotations with an empty `bbox`:
+/// see [`Instances::repairs`].
 ///
 /// # Errors
-/// A file that is not JSON, or lacks a key (with line and column); an id of two images or categories that differ; an
+/// A file that is not JSON, or a record that lacks a key or has another type than it should (with its place in its list, line
+/// and column); an id of two images or categories that differ; an
 /// annotation with a box or area that is negative or beyond 10⁹ pixels, or an `iscrowd` other than 0 and 1; a picture
 /// without pixels; a file of more than 4 GiB.
 pub fn read_instances(path: &Path) -> Result<Instances, Error> {
-    let Instances { images, mut annotations, categories, .. } =
+    let Instances { images, mut annotations, categories, mut repairs } =
         json(path, "images, annotations and categories as COCO has them")?;
-    let mut repairs = Repairs::default();
     let images = distinct(path, "image", images, |image: &Image| &image.id, &mut repairs)?;
     let id = |category: &Category| category.id.clone();
     let categories = distinct(path, "category", categories, |category| &category.id, &mut repairs)?;
@@ -159,11 +171,25 @@ pub fn read_instances(path: &Path) -> Result<Instances, Error> {
 /// Reads a file of results. Whether its pictures and categories are known is for those to say who compare.
 ///
 /// # Errors
-/// A file that is not JSON, or lacks a key (with line and column); a result with a box that is negative or beyond 10⁹
+/// A file that is not JSON, or a result that lacks a key or has another type than it should (with its place, line and column);
+/// a result with a box that is negative or beyond 10⁹
 /// pixels; a file of more than 4 GiB.
-pub fn read_results(path: &Path) -> Result<Vec<Found>, Error> {
-    let results: Vec<Found> = json(path, "a list of results as COCO has them")?;
-    check_results(path, &results)?;
+pub fn read_results(path: &Path) -> Result<Results, Error> {
+    let records::Results(lines) = json(path, "a list of results as COCO has them")?;
+    let mut results = Results { found: Vec::with_capacity(lines.len()), ..Results::default() };
+    for (i, line) in lines.into_iter().enumerate() {
+        let place = format!("result {} (of image {})", i + 1, line.image_id);
+        match line.found() {
+            Some(found) => {
+                check_result(path, &place, &found)?;
+                results.found.push(found);
+            }
+            None => {
+                let place = format_args!("{}: {place}", text::name(path));
+                results.repairs.add(Repair::NoBox, place);
+            }
+        }
+    }
     Ok(results)
 }
 
@@ -172,7 +198,9 @@ pub fn read_results(path: &Path) -> Result<Vec<Found>, Error> {
 /// # Errors
 /// A result that [`read_results`] would refuse, or a file that cannot be written.
 pub fn write_results(path: &Path, results: &[Found]) -> Result<(), Error> {
-    check_results(path, results)?;
+    for (i, found) in results.iter().enumerate() {
+        check_result(path, &format!("result {} (of image {})", i + 1, found.image_id), found)?;
+    }
     write(path, results)
 }
 
@@ -192,15 +220,13 @@ fn is_box(&[left, top, width, height]: &[f64; 4]) -> bool {
     sizes && left.abs() <= FARTHEST && top.abs() <= FARTHEST
 }
 
-fn check_results(path: &Path, results: &[Found]) -> Result<(), Error> {
-    for (i, Found { image_id, bbox, score, .. }) in results.iter().enumerate() {
-        let place = || format!("result {} (of image {image_id})", i + 1);
-        if !is_box(bbox) {
-            return Err(Error::record(path, place(), A_BOX, format_args!("{bbox:?}")));
-        }
-        if !score.is_finite() {
-            return Err(Error::record(path, place(), "a finite score", score));
-        }
+fn check_result(path: &Path, place: &str, found: &Found) -> Result<(), Error> {
+    let Found { bbox, score, .. } = found;
+    if !is_box(bbox) {
+        return Err(Error::record(path, place, A_BOX, format_args!("{bbox:?}")));
+    }
+    if !score.is_finite() {
+        return Err(Error::record(path, place, "a finite score", score));
     }
     Ok(())
 }
@@ -242,38 +268,6 @@ fn write<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<(), Error> {
     let mut out = BufWriter::new(File::create(path).map_err(io)?);
     serde_json::to_writer(&mut out, value).map_err(|error| io(error.into()))?;
     out.write_all(b"\n").and_then(|()| out.flush()).map_err(io)
-}
-
-impl<'de> Deserialize<'de> for Annotation {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Written {
-            id: Id,
-            image_id: Id,
-            category_id: Id,
-            bbox: [f64; 4],
-            area: Option<f64>,
-            iscrowd: Option<Flag>,
-        }
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "expected iscrowd to be 0 or 1")]
-        enum Flag {
-            Number(u8),
-            Word(bool), // as Python's `bool` comes out
-        }
-        let Written { id, image_id, category_id, bbox, area, iscrowd } =
-            Written::deserialize(deserializer)?;
-        let iscrowd = match iscrowd {
-            None | Some(Flag::Number(0) | Flag::Word(false)) => false,
-            Some(Flag::Number(1) | Flag::Word(true)) => true,
-            Some(Flag::Number(other)) => {
-                let message = format!("annotation {id}: expected iscrowd 0 or 1; found {other}");
-                return Err(D::Error::custom(message));
-            }
-        };
-        let area = area.unwrap_or(bbox[2] * bbox[3]);
-        Ok(Annotation { id, image_id, category_id, bbox, area, iscrowd })
-    }
 }
 
 /// The flag as COCO writes it.
