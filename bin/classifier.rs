@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use autograd::{Anomaly, CrossEntropy, Var, cross_entropy};
 use datasets::{Batch, Loader, Normalize, Options};
 use models::{Vit, VitConfig};
@@ -123,7 +123,7 @@ impl Classifier {
     /// Looks at some images of a loader, from all of it, for images of a data set are often sorted by class.
     ///
     /// # Errors
-    /// As [`Loader::new`].
+    /// As [`Loader::new`], or probabilities that are none.
     pub(crate) fn look(&self, params: &Params, loader: &Loader, count: usize) -> Result<Seen> {
         let images = loader.images();
         let count = count.clamp(1, images.len());
@@ -131,8 +131,8 @@ impl Classifier {
         let options = Options::eval(count, loader.options().normalize.clone());
         let chosen = Loader::new(images.subset(&indices).into(), options)?;
         let batch = chosen.epoch(0, 0).next().context("a batch of them all")?;
-        let logits = self.model.forward(&Context::eval(params), &batch.images);
-        Ok(Seen { indices, batch, probabilities: logits.softmax(-1).into_value() })
+        let probabilities = self.probabilities(params, &batch.images)?;
+        Ok(Seen { indices, batch, probabilities })
     }
 
     /// A picture in a file, in the model's size and channels: bytes, channel after channel.
@@ -153,13 +153,21 @@ impl Classifier {
         })
     }
 
-    /// The probability of each class of an input.
-    pub(crate) fn probabilities(&self, params: &Params, input: &Tensor) -> Vec<f32> {
-        self.model.forward(&Context::eval(params), input).softmax(-1).into_value().to_vec()
+    /// The probability of each class of some inputs, [B, K].
+    ///
+    /// # Errors
+    /// If one is not finite: there is no order of them then.
+    pub(crate) fn probabilities(&self, params: &Params, inputs: &Tensor) -> Result<Tensor> {
+        let logits = self.model.forward(&Context::eval(params), inputs);
+        let probabilities = logits.softmax(-1).into_value();
+        match probabilities.to_vec().iter().find(|p| !p.is_finite()) {
+            Some(p) => bail!("a probability of {p}: finite numbers expected of the model"),
+            None => Ok(probabilities),
+        }
     }
 
     /// Scores all images of a loader. The result does not depend on the number of threads.
-    pub(crate) fn score(&self, params: &Params, loader: &Loader) -> Score {
+    pub(crate) fn score(&self, params: &Params, loader: &Loader) -> Result<Score> {
         let sum = CrossEntropy { normalizer: Some(1.0), ..CrossEntropy::default() };
         let (mut ranks, mut losses) = (Vec::new(), 0.0);
         for batch in loader.epoch(0, 0) {
@@ -170,15 +178,18 @@ impl Classifier {
                 (f64::from(loss.value().item()), ranks)
             };
             let parts: Vec<_> = (0..len.div_ceil(size)).into_par_iter().map(part).collect();
+            let mut of_batch = 0.0;
             for (loss, part) in parts {
-                losses += loss;
+                of_batch += loss;
                 ranks.extend(part);
             }
+            task::check_loss(of_batch, &batch.indices)?;
+            losses += of_batch;
         }
-        let count = ranks.len().max(1) as f64;
+        let count = ranks.len() as f64;
         let share = |k: usize| ranks.iter().filter(|&&rank| rank < k).count() as f64 / count;
         let summary = Some(task::Summary::Classes(Summary { top5: share(5) }));
-        Score { value: share(1), loss: losses / count, summary, ..Score::default() }
+        Ok(Score { value: Some(share(1)), loss: losses / count, summary, ..Score::default() })
     }
 }
 

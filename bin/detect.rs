@@ -113,7 +113,7 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
     for (i, written) in written.iter().enumerate() {
         let (picture, plain) = picture(i)?;
         let [height, width] = picture.original;
-        let found = find(detector, trained.state.evaluated(), &picture);
+        let found = find(detector, trained.state.evaluated(), &picture)?;
         for found in &found {
             let category_id = ids.get(found.class).cloned().with_context(|| {
                 format!("{}: this run has no class {}", args.run.display(), found.class)
@@ -245,14 +245,18 @@ pub(crate) fn read(detector: &Detector, path: &Path, number: u64) -> Result<(Ann
 }
 
 /// What the detector finds in a picture that is made as large as its canvas allows.
-pub(crate) fn find(detector: &Detector, params: &Params, picture: &Annotated) -> Vec<Found> {
+pub(crate) fn find(
+    detector: &Detector,
+    params: &Params,
+    picture: &Annotated,
+) -> Result<Vec<Found>> {
     let config = detector.model.config();
     let ([_, height, width], canvas) = (picture.shape, config.image_size);
     let view = View::plain([height, width], canvas);
     let images = Tensor::build([1, config.channels, canvas[0], canvas[1]], |out| {
         view.render(picture, &normalize(config.channels), canvas, out);
     });
-    detector.find(params, &images, &[view.size]).remove(0)
+    Ok(detector.find(params, &images, &[view.size])?.remove(0))
 }
 
 /// A picture with boxes on it.
@@ -291,7 +295,7 @@ impl Shown {
         classes: &Classes,
     ) -> Result<Self> {
         let plain = in_colour(&picture.pixels, picture.shape);
-        Self::of(&plain, &find(detector, params, picture), classes, THRESHOLD)
+        Self::of(&plain, &find(detector, params, picture)?, classes, THRESHOLD)
     }
 }
 

@@ -5,13 +5,14 @@ use std::ops::Range;
 use anyhow::{Result, bail};
 use autograd::{Anomaly, Var};
 use datasets::{Batch, Images, Loader};
+use models::statistics::Estimate;
 use models::{ImageGpt, ImageGptConfig};
 use nn::{Context, Init, Params, Places, Reading, Shards, micro_batch};
 use rayon::prelude::*;
 use tensor::Tensor;
 
 use crate::recipe::TrainConfig;
-use crate::task::{Score, StepResult, Tally};
+use crate::task::{self, Score, StepResult, Tally};
 
 /// A model of images as tokens.
 #[derive(Debug)]
@@ -136,21 +137,21 @@ impl Generator {
     }
 
     /// Scores all images of a loader, each for itself. The result does not depend on the number of threads.
-    pub(crate) fn score(&self, params: &Params, loader: &Loader) -> Score {
+    pub(crate) fn score(&self, params: &Params, loader: &Loader) -> Result<Score> {
         let mut losses: Vec<f64> = Vec::new();
         for batch in loader.epoch(0, 0) {
             let one = |i: usize| {
                 let loss = self.loss(&Context::eval(params), &batch, i..i + 1, 1.0);
                 f64::from(loss.value().item())
             };
-            losses.extend((0..batch.labels.len()).into_par_iter().map(one).collect::<Vec<_>>());
+            let of_batch: Vec<f64> = (0..batch.labels.len()).into_par_iter().map(one).collect();
+            task::check_loss(of_batch.iter().sum(), &batch.indices)?;
+            losses.extend(of_batch);
         }
-        let count = losses.len().max(1) as f64;
-        let mean = losses.iter().sum::<f64>() / count;
-        let variance = losses.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>() / count;
-        let nats = std::f64::consts::LN_2;
-        let error = (variance / (count - 1.0).max(1.0)).sqrt() / nats;
-        Score { value: mean / nats, error: Some(error), loss: mean, ..Score::default() }
+        let Estimate { mean, standard_error, .. } = Estimate::of(&losses);
+        let bits = |nats: f64| nats / std::f64::consts::LN_2;
+        let (value, error) = (Some(bits(mean)), standard_error.map(bits));
+        Ok(Score { value, error, loss: mean, ..Score::default() })
     }
 }
 

@@ -163,7 +163,7 @@ impl Model<'_> {
         match self {
             Model::Classifier(task, normalize) => {
                 let input = task.input(&task.read(file)?, normalize);
-                let probabilities = task.probabilities(params, &input);
+                let probabilities = task.probabilities(params, &input)?.to_vec();
                 let mut order: Vec<usize> = (0..probabilities.len()).collect();
                 order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
                 order.truncate(args.top);
@@ -182,7 +182,7 @@ impl Model<'_> {
             Model::Detector(task) => {
                 let (picture, plain) = detect::read(task, file, 0)?;
                 let [height, width] = picture.original.map(|side| side as f64);
-                let found = detect::find(task, params, &picture);
+                let found = detect::find(task, params, &picture)?;
                 let shown = detect::Shown::of(&plain, &found, classes, args.threshold)?;
                 let object = |found: &crate::detector::Found| Object {
                     class: classes.name(found.class),

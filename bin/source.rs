@@ -29,6 +29,16 @@ impl Source {
         }
     }
 
+    /// Why there will be no score, if there is nothing to score.
+    pub(crate) fn nothing_to_score(&self) -> Option<&'static str> {
+        match self {
+            Source::Boxes(loader) if !loader.source().is_scorable() => {
+                Some("no picture that the run is scored on has an object that counts")
+            }
+            Source::Images(_) | Source::Boxes(_) | Source::Screens(_) => None,
+        }
+    }
+
     /// A hash of all that there is, in hexadecimal digits: other data have another one.
     pub(crate) fn fingerprint(&self) -> String {
         fingerprint(match self {

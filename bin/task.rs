@@ -5,7 +5,7 @@ mod tests;
 
 use std::ops::{Add, AddAssign};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use datasets::Images;
 use models::average_precision;
 use nn::{Grads, Params};
@@ -80,8 +80,8 @@ pub(crate) struct StepResult {
 /// Score of a data set.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Score {
-    /// In the task's metric.
-    pub(crate) value: f64,
+    /// In the task's metric; none where there is nothing to score.
+    pub(crate) value: Option<f64>,
     /// Standard error of the value over the images, where it is a mean of theirs that says something.
     pub(crate) error: Option<f64>,
     /// Mean loss; of classifiers and generators in nats, without label smoothing.
@@ -182,15 +182,17 @@ impl Task {
 
     /// A score, for people.
     pub(crate) fn words(&self, score: &Score) -> String {
+        let Some(value) = score.value else { return "no score: nothing to score".to_owned() };
         match (self, &score.summary) {
             (Task::Classify(task), Some(Summary::Classes(classifier::Summary { top5 })))
                 if task.model.config().classes >= MANY_CLASSES =>
             {
-                let [first, five] = [score.value, *top5].map(|share| 100.0 * share);
+                let [first, five] = [value, *top5].map(|share| 100.0 * share);
                 format!("accuracy {first:.2} %, top-5 {five:.2} %")
             }
-            (Task::Classify(_), _) => format!("accuracy {:.2} %", 100.0 * score.value),
+            (Task::Classify(_), _) => format!("accuracy {:.2} %", 100.0 * value),
             (_, Some(Summary::Boxes(average_precision::Summary { ap, ap50, ap75, .. }))) => {
+                let [ap, ap50, ap75] = [ap, ap50, ap75].map(|figure| figure.unwrap_or(f64::NAN));
                 format!("AP {ap:.3}, AP50 {ap50:.3}, AP75 {ap75:.3}")
             }
             (_, Some(Summary::Captions(captioner::Summary { all, band, .. }))) => {
@@ -201,7 +203,7 @@ impl Task {
                 let band = band.map(|band| format!(", CIDEr-D in the band {:.3}", band.cider));
                 words + &band.unwrap_or_default()
             }
-            _ => format!("{:.3} {}", score.value, self.metric().replace("_per_", "/")),
+            _ => format!("{value:.3} {}", self.metric().replace("_per_", "/")),
         }
     }
 
@@ -246,14 +248,33 @@ impl Task {
     /// Scores all images of a source.
     ///
     /// # Errors
-    /// If a detector's boxes are not numbers.
+    /// If a loss or a box is not a finite number.
     pub(crate) fn score(&self, params: &Params, source: &Source) -> Result<Score> {
-        Ok(match (self, source) {
+        match (self, source) {
             (Task::Classify(task), Source::Images(loader)) => task.score(params, loader),
             (Task::Generate(task), Source::Images(loader)) => task.score(params, loader),
-            (Task::Detect(task), Source::Boxes(loader)) => task.score(params, loader)?,
+            (Task::Detect(task), Source::Boxes(loader)) => task.score(params, loader),
             (Task::Caption(task), Source::Screens(loader)) => task.score(params, loader),
             _ => unreachable!("{OWN}"),
-        })
+        }
+    }
+}
+
+/// Refuses to score a model whose loss of these images is none: what it says of them is not finite, and no order of NaN among
+/// numbers means anything.
+pub(crate) fn check_loss(loss: f64, indices: &[usize]) -> Result<()> {
+    if !loss.is_finite() {
+        bail!("the loss of {} is {loss}: a finite number expected", images_of(indices));
+    }
+    Ok(())
+}
+
+/// The places of some images, for people.
+pub(crate) fn images_of(indices: &[usize]) -> String {
+    const SHOWN: usize = 8;
+    let shown = &indices[..indices.len().min(SHOWN)];
+    match indices.len() - shown.len() {
+        0 => format!("images {shown:?}"),
+        more => format!("images {shown:?} and {more} more"),
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use nn::Reading;
 use serde::Serialize;
@@ -146,7 +146,7 @@ impl Report {
                 let words = trainer.task.words(&score);
                 format!("{} {words} (loss {:.3})", trainer.split(), score.loss)
             }),
-            value: score.map(|score| score.value),
+            value: score.and_then(|score| score.value),
             standard_error: score.and_then(|score| score.error),
             seconds,
             img_s: images as f64 / seconds.max(1e-9),
@@ -227,7 +227,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
             (Some(run), (recipe, Vec::new()))
         }
         (None, Some(file)) => {
-            let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+            let text = datasets::read_text(file)?;
             (None, resolve(&file.display().to_string(), &text)?)
         }
         (None, None) => {
@@ -316,6 +316,9 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
         tensor::Level::current(),
         run.folder.display()
     ));
+    if let Some(why) = trainer.eval.nothing_to_score() {
+        progress.warn(&format!("warning: nothing to score: {why}; the run will have no score"));
+    }
     if trainer.total > trainer.schedule.total {
         progress.note(&format!(
             "the schedule ends at step {}; the steps after it are taken at its last rate",

@@ -17,7 +17,7 @@ use crate::samples::Samples;
 use crate::source::{Batch, Source};
 use crate::state::{Best, EpochSums, Identity, Past, State, check_finite};
 use crate::system;
-use crate::task::{Score, StepResult, Task};
+use crate::task::{Score, StepResult, Task, images_of};
 
 /// Everything that a run needs and that does not change while it trains.
 pub(crate) struct Trainer {
@@ -146,7 +146,8 @@ impl Trainer {
     /// If the model is not finite.
     pub(crate) fn score(&self, state: &State) -> Result<Score> {
         check_finite("parameter", state.evaluated()).context("this model cannot be scored")?;
-        self.task.score(state.evaluated(), &self.eval)
+        let score = self.task.score(state.evaluated(), &self.eval);
+        score.context("this model cannot be scored")
     }
 
     /// The same. Whoever interrupts it need not wait until it is done: it is taken again when the run goes on.
@@ -392,20 +393,18 @@ impl Trainer {
 
     /// Keeps the parameters of the best score.
     fn compare(&self, sinks: &Sinks<'_>, state: &mut State, score: &Score) -> Result<()> {
-        // No score, of a set without objects or of a model that is not finite, is neither better nor worse.
-        if !(score.value.is_finite() && score.value >= 0.0) {
-            return Ok(());
-        }
+        // No score is neither better nor worse.
+        let Some(value) = score.value else { return Ok(()) };
         let is_better = match state.counts.best {
-            Some(Best { value: best, .. }) if self.task.is_more_better() => score.value > best,
-            Some(Best { value: best, .. }) => score.value < best,
+            Some(Best { value: best, .. }) if self.task.is_more_better() => value > best,
+            Some(Best { value: best, .. }) => value < best,
             None => true,
         };
         if !is_better {
             state.counts.stale += 1;
             return Ok(());
         }
-        let best = Best { value: score.value, step: state.counts.step };
+        let best = Best { value, step: state.counts.step };
         (state.counts.best, state.counts.stale) = (Some(best), 0);
         let metric = format!("{}_{}", self.split(), self.task.metric());
         sinks.run.save_best(state, &metric, best, sinks.identity, &self.derived)
@@ -466,15 +465,6 @@ impl fmt::Display for NotFinite {
 impl std::error::Error for NotFinite {}
 
 /// The places of some images, the first ones of many.
-fn images_of(indices: &[usize]) -> String {
-    const SHOWN: usize = 8;
-    let shown = &indices[..indices.len().min(SHOWN)];
-    match indices.len() - shown.len() {
-        0 => format!("images {shown:?}"),
-        more => format!("images {shown:?} and {more} more"),
-    }
-}
-
 /// Images a second.
 fn speed(sums: &EpochSums) -> f64 {
     sums.images as f64 / sums.seconds.max(1e-9)

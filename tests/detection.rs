@@ -167,6 +167,42 @@ fn what_is_found_on_the_test_pictures_scores_as_the_run_does_against_the_file() 
 }
 
 #[test]
+fn a_set_without_objects_gives_no_score_and_training_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    coco(&at("data"));
+    let file = at("data/annotations/instances_val.json");
+    let mut instances: Value =
+        serde_json::from_slice(&std::fs::read(&file).expect("written")).expect("JSON");
+    // A crowd is not to be found.
+    instances["annotations"].as_array_mut().expect("a list").truncate(1);
+    instances["annotations"][0]["iscrowd"] = 1.into();
+    std::fs::write(&file, instances.to_string()).expect("written");
+    let (data, run) = (at("data"), at("run"));
+    let mut args = vec!["train", "detr-bccd", "--json", "--out", text(&run), "--data", text(&data)];
+    let set = SMALL.iter().filter(|pair| !pair.starts_with("data.scenes"));
+    let more = ["data.kind=coco", "model.classes=2", "train.batch_size=4", "augment.boxes={}"];
+    let more = more.iter().chain(&["train.epochs=3", "train.patience=1"]);
+    for pair in set.chain(more) {
+        args.extend(["--set", pair]);
+    }
+    let output = wavetape(&args);
+    let trained = json(&output);
+    for key in ["value", "ap", "ar100"] {
+        assert!(trained.get(key).is_some_and(Value::is_null), "{key}: {trained}");
+    }
+    assert!(trained.get("best").is_none() && !run.join("best.safetensors").exists(), "{trained}");
+    assert_eq!((&trained["step"], &trained["finished"]), (&6.into(), &true.into()), "patience");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("warning: nothing to score: no picture that the run is"), "{told}");
+    let shown = wavetape(&["eval", text(&run)]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.starts_with("validation no score: nothing to score (loss "), "{shown}");
+    let log = std::fs::read_to_string(run.join("metrics.jsonl")).expect("a log");
+    assert!(log.contains("\"validation_ap\":null") && !log.contains("-1"), "{log}");
+}
+
+#[test]
 fn every_position_encoding_trains_the_detector() {
     let folder = tempfile::tempdir().expect("a folder");
     for config in nn::PositionConfig::all(0.2) {

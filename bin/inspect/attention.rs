@@ -55,7 +55,7 @@ pub(super) fn draw(trained: &Trained, image: &str, out: &Path) -> Result<Attende
     };
     let input = classifier.input(&bytes, &trained.normalize()?);
     let cx = Context::eval(params);
-    let probabilities = classifier.probabilities(params, &input);
+    let probabilities = classifier.probabilities(params, &input)?.to_vec();
     let best =
         (0..probabilities.len()).max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
     let best = best.context("at least one class")?;

@@ -68,13 +68,7 @@ pub(super) fn charts(runs: &[&Metrics]) -> Vec<Chart> {
     for (run, metrics) in runs.iter().enumerate() {
         for name in metrics.names() {
             let Some(Place { chart, line, style }) = place(name, metrics) else { continue };
-            let is_undefined = |point: &Point| name.starts_with("summary.") && point.value < 0.0;
-            let points: Vec<Point> =
-                metrics.points(name).iter().filter(|point| !is_undefined(point)).copied().collect();
-            if points.is_empty() {
-                continue;
-            }
-            let line = Line::new(run, line, style, &points);
+            let line = Line::new(run, line, style, metrics.points(name));
             match charts.iter_mut().find(|(name, _)| *name == chart) {
                 Some((_, lines)) => lines.push(line),
                 None => charts.push((chart, vec![line])),

@@ -51,9 +51,7 @@ fn table(html: &mut Html, subjects: &[Subject], title: &str, figures: &[Figure])
     let names = scored.iter().map(|run| run.name.clone());
     let head: Vec<String> = std::iter::once("figure".to_owned()).chain(names).collect();
     let row = |(key, name): &Figure| {
-        // COCO's −1 stands for a figure that is not defined.
-        let value = |run: &&Subject| last(run, key).filter(|value| *value >= 0.0);
-        let values = scored.iter().map(|run| match value(run) {
+        let values = scored.iter().map(|run| match last(run, key) {
             Some(value) => format!("{value:.3}"),
             None => "—".to_owned(),
         });

@@ -74,6 +74,11 @@ impl Metrics {
         self.epoch = found.get("epoch").and_then(Value::as_u64).or(self.epoch);
         let seconds = found.get("seconds").and_then(Value::as_f64).unwrap_or(f64::NAN);
         let mut put = |name: String, value: f64| {
+            // Older programs wrote COCO's −1 where there was nothing to score.
+            let is_precision = name.starts_with("summary.") || name.ends_with("_ap");
+            if is_precision && value < 0.0 {
+                return;
+            }
             self.series.entry(name).or_default().push(Point { step, seconds, value });
         };
         for (key, value) in found {

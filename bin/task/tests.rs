@@ -191,3 +191,39 @@ fn what_dropout_makes_infinite_is_traced_to_dropout() {
     let (op, near) = ("value of mask [8, ", "`blocks.0.attn.proj.weight`");
     assert!(told.starts_with(op) && told.contains(near), "{told}");
 }
+
+#[test]
+fn a_model_whose_answers_are_not_finite_has_no_score() {
+    let folder = tempfile::tempdir().expect("a folder");
+    screens(folder.path());
+    for (recipe, data, set) in recipes(folder.path()) {
+        let set = [set, &["train.batch_size=4"]].concat();
+        let (trainer, mut state) = begun(recipe, data, &set);
+        state.ema = None;
+        // Each number is finite, and their sums are not.
+        for param in state.params.iter_mut() {
+            let numbers = (0..param.value.len()).map(|i| if i % 3 == 0 { -3e38 } else { 3e38 });
+            param.value = tensor::Tensor::from_vec(param.value.shape(), numbers.collect());
+        }
+        let error = format!("{:#}", trainer.score(&state).expect_err("no score"));
+        let told = error.starts_with("this model cannot be scored: the loss of images [0, ");
+        assert!(told && error.ends_with(": a finite number expected"), "{recipe}: {error}");
+    }
+}
+
+#[test]
+fn the_score_of_one_image_has_no_standard_error() {
+    let (trainer, state) = begun("igpt-sample", None, &["model.depth=1", "model.dim=16"]);
+    let score = |count: usize| {
+        let Source::Images(loader) = &trainer.eval else { panic!("images") };
+        let some: Vec<usize> = (0..count).collect();
+        let images = loader.images().subset(&some).into();
+        let loader = datasets::Loader::new(images, loader.options().clone()).expect("a loader");
+        trainer.task.score(&state.params, &Source::Images(loader)).expect("a score")
+    };
+    assert_eq!(score(1).error, None);
+    let (one, two) = (score(1).value.expect("bits"), score(2));
+    let other = 2.0 * two.value.expect("bits") - one;
+    let error = two.error.expect("of two");
+    assert!((error / ((one - other).abs() / 2.0) - 1.0).abs() < 1e-4, "{error} {one} {other}");
+}

@@ -40,6 +40,16 @@ impl Source {
         self.len() == 0
     }
 
+    /// Whether there is an object to score against that stands for itself, not for a crowd.
+    pub fn is_scorable(&self) -> bool {
+        match self {
+            Source::Pictures(detection) => {
+                detection.pictures().iter().flat_map(|picture| &picture.truth).any(|o| !o.crowd)
+            }
+            Source::Scenes { .. } => true, // each has at least one
+        }
+    }
+
     /// The names of the classes.
     pub fn classes(&self) -> &[String] {
         match self {

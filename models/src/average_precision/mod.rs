@@ -12,7 +12,8 @@
 //! 3. Precision at recall r is the largest one at any recall of r or more, 0 where there is none. AP is the mean of
 //!    precision at the recalls 0, 0.01 … 1; AR is the recall after the last detection.
 //!
-//! A figure is the mean over thresholds and over the classes that have objects in the range; −1 without any.
+//! A figure is the mean over thresholds and over the classes that have objects in the range; none without any, where pycocotools
+//! says −1.
 //!
 //! Equal scores keep their order: that of the pictures' ids, and in a picture that in which they are given.
 //!
@@ -56,38 +57,38 @@ pub struct Detection {
     pub score: f64,
 }
 
-/// COCO's twelve figures, each from 0 to 1, or −1 where it is not defined.
+/// COCO's twelve figures, each from 0 to 1, or none where there is nothing to score.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Average precision, mean over the thresholds.
-    pub ap: f64,
+    pub ap: Option<f64>,
     /// Average precision at IoU 0.5.
-    pub ap50: f64,
+    pub ap50: Option<f64>,
     /// Average precision at IoU 0.75.
-    pub ap75: f64,
+    pub ap75: Option<f64>,
     /// Average precision of objects up to 32² pixels.
-    pub ap_small: f64,
+    pub ap_small: Option<f64>,
     /// Average precision of objects from 32² to 96² pixels.
-    pub ap_medium: f64,
+    pub ap_medium: Option<f64>,
     /// Average precision of objects from 96² pixels.
-    pub ap_large: f64,
+    pub ap_large: Option<f64>,
     /// Average recall with one detection for each picture and class.
-    pub ar1: f64,
+    pub ar1: Option<f64>,
     /// Average recall with 10.
-    pub ar10: f64,
+    pub ar10: Option<f64>,
     /// Average recall with 100.
-    pub ar100: f64,
+    pub ar100: Option<f64>,
     /// Average recall of objects up to 32² pixels.
-    pub ar_small: f64,
+    pub ar_small: Option<f64>,
     /// Average recall of objects from 32² to 96² pixels.
-    pub ar_medium: f64,
+    pub ar_medium: Option<f64>,
     /// Average recall of objects from 96² pixels.
-    pub ar_large: f64,
+    pub ar_large: Option<f64>,
 }
 
 impl Summary {
     /// In pycocotools' order, which is that of the fields.
-    pub fn to_array(&self) -> [f64; 12] {
+    pub fn to_array(&self) -> [Option<f64>; 12] {
         let Self { ap, ap50, ap75, ap_small, ap_medium, ap_large, .. } = *self;
         let Self { ar1, ar10, ar100, ar_small, ar_medium, ar_large, .. } = *self;
         [
@@ -118,8 +119,8 @@ pub enum Error {
         /// The class.
         category: u64,
     },
-    /// A box, area or score that is not a finite number.
-    #[error("{what}: a number is not finite")]
+    /// A box, area or score that is not a finite number, or so large that areas are none.
+    #[error("{what}: a number is not finite, or beyond 1e100")]
     NotFinite {
         /// Which object or detection.
         what: String,
@@ -156,7 +157,7 @@ pub fn average_precision(
     let mean = |range: usize, limit: usize, part: &dyn Fn(&Curve) -> Vec<f64>| {
         let curves = scores.iter().filter_map(|score| score[range][limit].as_ref());
         let values: Vec<f64> = curves.flat_map(part).collect();
-        if values.is_empty() { -1.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     };
     let precision = |range: usize| mean(range, 2, &|curve| curve.precision.to_vec());
     let precision_at = |threshold: usize| mean(0, 2, &|curve| vec![curve.precision[threshold]]);
@@ -189,7 +190,7 @@ fn check(
         if !images.contains(&image) || !categories.contains(&category) {
             return Err(Error::UnknownPlace { id, image, category });
         }
-        if !bounds.iter().chain([&area]).all(|number| number.is_finite()) {
+        if !bounds.iter().chain([&area]).all(is_sound) {
             return Err(Error::NotFinite { what: format!("object {id}") });
         }
     }
@@ -197,11 +198,16 @@ fn check(
         if !images.contains(image) {
             return Err(Error::UnknownImage { index, image: *image });
         }
-        if !bounds.iter().chain([score]).all(|number| number.is_finite()) {
+        if !bounds.iter().chain([score]).all(is_sound) {
             return Err(Error::NotFinite { what: format!("detection {}", index + 1) });
         }
     }
     Ok(())
+}
+
+/// Whether overlaps can be computed from a number; NaN is in no range.
+fn is_sound(number: &f64) -> bool {
+    (-1e100..=1e100).contains(number)
 }
 
 /// The items of a sorted slice that are `wanted`, all those `below` them coming first.
@@ -230,36 +236,42 @@ mod tests {
         average_precision(&[1, 2], &[1, 2], objects, detections).expect("sound")
     }
 
+    fn ap(summary: &Summary) -> f64 {
+        summary.ap.expect("objects")
+    }
+
     const SMALL: [f64; 4] = [10.0, 10.0, 20.0, 20.0];
     const LARGE: [f64; 4] = [100.0, 100.0, 100.0, 200.0];
 
     #[test]
-    fn perfect_detections_score_1_and_what_is_not_defined_is_minus_1() {
+    fn perfect_detections_score_1_and_what_is_not_defined_is_none() {
         let objects = [object(1, SMALL), object(2, LARGE)];
         let all = figures(&objects, &[found(SMALL, 0.5), found(LARGE, 0.75)]);
-        let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");
-        all.to_array()
-            .into_iter()
-            .zip([1.0, 1.0, 1.0, 1.0, -1.0, 1.0])
-            .for_each(|(a, b)| near(a, b));
-        let recalls = [0.5, 1.0, 1.0, 1.0, -1.0, 1.0];
-        all.to_array()[6..].iter().zip(recalls).for_each(|(&a, b)| near(a, b));
+        let one = Some(1.0);
+        let precisions = [one, one, one, one, None, one];
+        let expected = [precisions, [Some(0.5), one, one, one, None, one]].concat();
+        for (found, expected) in all.to_array().into_iter().zip(expected) {
+            let near = |(a, b): (f64, f64)| (a - b).abs() < 1e-12;
+            assert!(found.is_some() == expected.is_some(), "{all:?}");
+            assert!(found.zip(expected).is_none_or(near), "{all:?}");
+        }
     }
 
     #[test]
     fn without_objects_nothing_is_defined_and_without_detections_all_is_0() {
-        assert_eq!(figures(&[], &[found(SMALL, 0.5)]).to_array(), [-1.0; 12]);
+        assert_eq!(figures(&[], &[found(SMALL, 0.5)]).to_array(), [None; 12]);
         let none = figures(&[object(1, SMALL), object(2, LARGE)], &[]);
-        let expected = [0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0];
-        assert_eq!(none.to_array(), expected);
+        let zero = Some(0.0);
+        let half = [zero, zero, zero, zero, None, zero];
+        assert_eq!(none.to_array().to_vec(), [half, half].concat());
     }
 
     #[test]
     fn overlap_decides_at_which_thresholds_a_detection_is_right() {
         // 16 of 20 columns: IoU 0.8, right at 0.5 … 0.8.
         let all = figures(&[object(1, SMALL)], &[found([10.0, 10.0, 16.0, 20.0], 1.0)]);
-        assert!((all.ap - 0.7).abs() < 1e-12 && (all.ar100 - 0.7).abs() < 1e-12, "{all:?}");
-        assert!(all.ap50 > 0.99 && all.ap75 > 0.99);
+        assert!((ap(&all) - 0.7).abs() < 1e-12 && all.ar100 == Some(0.7), "{all:?}");
+        assert!(all.ap50 > Some(0.99) && all.ap75 > Some(0.99));
     }
 
     #[test]
@@ -268,16 +280,16 @@ mod tests {
         let objects = [object(1, SMALL), object(2, LARGE)];
         // Precision is 1 up to recall 0.5, and 2/3 above.
         let expected = (51.0 + 50.0 * 2.0 / 3.0) / 101.0;
-        assert!((figures(&objects, &twice).ap - expected).abs() < 1e-12);
+        assert!((ap(&figures(&objects, &twice)) - expected).abs() < 1e-12);
         let crowd = Object { crowd: true, id: 3, ..object(3, [0.0, 0.0, 50.0, 50.0]) };
-        let ap = figures(&[objects[0], objects[1], crowd], &twice).ap;
+        let ap = ap(&figures(&[objects[0], objects[1], crowd], &twice));
         assert!((ap - 1.0).abs() < 1e-12, "{ap}");
     }
 
     #[test]
     fn equal_scores_keep_their_order() {
         let wrong = found([300.0, 300.0, 20.0, 20.0], 0.5);
-        let ap = |detections: &[Detection]| figures(&[object(1, SMALL)], detections).ap;
+        let ap = |detections: &[Detection]| ap(&figures(&[object(1, SMALL)], detections));
         assert!((ap(&[found(SMALL, 0.5), wrong]) - 1.0).abs() < 1e-12);
         assert!((ap(&[wrong, found(SMALL, 0.5)]) - 0.5).abs() < 1e-12);
         // The picture with the lower id comes first, wherever it is given.
@@ -289,7 +301,7 @@ mod tests {
     fn a_class_that_is_not_asked_for_does_not_count_and_an_unknown_picture_is_an_error() {
         let other = Detection { category: 7, ..found(LARGE, 1.0) };
         let all = figures(&[object(1, SMALL)], &[other, found(SMALL, 0.5)]);
-        assert!((all.ap - 1.0).abs() < 1e-12);
+        assert!((ap(&all) - 1.0).abs() < 1e-12);
         let stray = Detection { image: 3, ..found(SMALL, 0.5) };
         let error = average_precision(&[1], &[1], &[], &[found(SMALL, 1.0), stray]);
         let error = error.map_err(|error| error.to_string());
@@ -300,7 +312,7 @@ mod tests {
         let nan = average_precision(&[1], &[1], &[], &[found(SMALL, f64::NAN)]);
         assert_eq!(
             nan.map_err(|e| e.to_string()),
-            Err("detection 1: a number is not finite".into())
+            Err("detection 1: a number is not finite, or beyond 1e100".into())
         );
     }
 }
