@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use crate::source::{self, Source};
-use crate::{Error, Images, Split};
+use crate::{Error, Images, Split, text};
 
 /// The classes of CIFAR-10, in the order of the labels.
 pub const CLASSES: [&str; 10] =
@@ -19,13 +19,13 @@ const RECORD: usize = 1 + 3 * 32 * 32;
 const RECORDS_IN_A_FILE: usize = 10_000;
 
 /// Reads one split from the folder that holds `data_batch_1.bin` to `data_batch_5.bin` and
-/// `test_batch.bin`, plain or with `.gz`.
+/// `test_batch.bin`, plain or with `.gz`. Classes are called as `batches.meta.txt` says, if it is there, else as in [`CLASSES`].
 ///
 /// Shapes: images `[3, 32, 32]`; 50,000 of them to train, 10,000 to test.
 ///
 /// # Errors
 ///
-/// A file that is missing, shorter or longer than 10,000 records, or has a label above 9.
+/// A file that is missing, shorter or longer than 10,000 records, or has a label above 9; other than 10 names.
 pub fn folder(folder: &Path, split: Split) -> Result<Images, Error> {
     let names = match split {
         Split::Train => (1..=5).map(|i| format!("data_batch_{i}.bin")).collect(),
@@ -36,8 +36,20 @@ pub fn folder(folder: &Path, split: Split) -> Result<Images, Error> {
         let path = source::find(folder, &[&name, &format!("{name}.gz")])?;
         read(&path, RECORDS_IN_A_FILE, &mut pixels, &mut labels)?;
     }
-    let classes = CLASSES.iter().map(|class| class.to_string()).collect();
-    Ok(Images::new(SHAPE, pixels, labels, classes))
+    Ok(Images::new(SHAPE, pixels, labels, classes(folder)?))
+}
+
+/// The names in `batches.meta.txt`, one a line, if there is such a file, else [`CLASSES`].
+fn classes(folder: &Path) -> Result<Vec<String>, Error> {
+    let path = folder.join("batches.meta.txt");
+    if !path.exists() {
+        return Ok(CLASSES.iter().map(|class| class.to_string()).collect());
+    }
+    let names = text::classes(&path)?;
+    match names.len() == CLASSES.len() {
+        true => Ok(names),
+        false => Err(Error::record(&path, "the classes", "10 names", names.len())),
+    }
 }
 
 /// Appends the records of one file.
@@ -67,6 +79,18 @@ fn read(
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn classes_are_called_as_the_file_beside_them_says() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(classes(folder.path()).unwrap(), CLASSES);
+        let path = folder.path().join("batches.meta.txt");
+        fs::write(&path, "\u{feff}plane\r\ncar\n2\n3\n4\n5\n6\n7\n8\n9\n\n").unwrap();
+        assert_eq!(classes(folder.path()).unwrap()[..3], ["plane", "car", "2"]);
+        fs::write(&path, "plane\ncar\n").unwrap();
+        let error = classes(folder.path()).unwrap_err().to_string();
+        assert!(error.ends_with("the classes: expected 10 names; found 2"), "{error}");
+    }
 
     /// Reads these bytes as a file of two records.
     fn read_two(bytes: &[u8]) -> Result<(Vec<u8>, Vec<u32>), String> {

@@ -231,8 +231,8 @@ fn voc_files_that_are_broken_are_refused_with_the_place() {
         ("Annotations/b.xml", "<a/>", "b.xml: line 1: expected annotation; found a"),
         (
             "Annotations/b.xml",
-            "<annotation>\n<object><name>cat</name></object></annotation>",
-            "b.xml: line 2: expected bndbox in object; found none",
+            "<annotation>\n<object><name>cat</name><bndbox/></object></annotation>",
+            "b.xml: line 2: expected xmin in bndbox; found none",
         ),
         (
             "Annotations/b.xml",
@@ -276,6 +276,34 @@ fn voc_files_that_are_broken_are_refused_with_the_place() {
     assert!(message(voc::read(root, Some("../x"), None, &PLAIN)).starts_with("split: expected"));
     let twice = voc::read(root, None, Some(&["a", "a"]), &PLAIN);
     assert_eq!(message(twice), "Annotations: the classes: expected each name once; found a");
+}
+
+#[test]
+fn voc_files_may_have_a_document_type_be_in_latin_1_or_lack_a_box() {
+    let folder = voc_folder();
+    let root = folder.path();
+    let plain = xml([20, 40], &[("caf\u{e9}", ["5", "3", "8.5", "10"])]);
+    let head = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n<!DOCTYPE annotation SYSTEM \"voc.dtd\">\n";
+    let more = "<object><name>cat</name></object></annotation>";
+    let text = format!("{head}{}", plain.replace("</annotation>", more));
+    let latin: Vec<u8> = text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+    write(root, "Annotations/b.xml", latin);
+    let read = || voc::read(root, Some("train"), None, &PLAIN);
+    let found = read().unwrap();
+    assert_eq!(
+        (found.classes(), &found.count_by_class()[..]),
+        (&["café", "cat", "dog"].map(String::from)[..], &[1, 0, 1][..])
+    );
+    let told = "1 object left out without a box, in b.xml: object 2: cat";
+    assert_eq!(found.repairs().to_string(), told);
+
+    let text = text.replace("ISO-8859-1", "utf-8");
+    write(root, "Annotations/b.xml", format!("\u{feff}{text}"));
+    assert_eq!(read().unwrap(), found);
+    let entity = text.replace("SYSTEM \"voc.dtd\"", "[<!ENTITY a \"aaaaaaaa\">]");
+    write(root, "Annotations/b.xml", entity);
+    let told = "b.xml: the file: expected a document type without entities; found <!ENTITY";
+    assert_eq!(message(read()), told);
 }
 
 #[test]
@@ -339,6 +367,52 @@ fn yolo_lines_with_a_confidence_a_polygon_or_a_class_with_a_point_are_read() {
     let objects = &read.pictures()[0].objects;
     assert_eq!(objects.iter().map(|object| object.class).collect::<Vec<_>>(), [0, 1]);
     assert!(objects.iter().all(|object| object.region == Region::new(10.0, 5.0, 30.0, 15.0)));
+}
+
+#[test]
+fn yolo_folders_are_read_as_programs_export_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let part = |images: &str, class: usize| {
+        picture(root, &format!("{images}/a.png"), [20, 40]);
+        let labels = images.replace("images", "labels");
+        write(root, &format!("{labels}/a.txt"), format!("{class} 0.5 0.5 0.5 0.5\n"));
+    };
+    part("train/images", 0);
+    part("valid/images", 1);
+    let read = |split: &str| {
+        yolo::read(root, split, &PLAIN).map(|read| (read.count_by_class(), read.classes().to_vec()))
+    };
+    let numbered = ["0", "1"].map(String::from).to_vec();
+    assert_eq!(read("train").unwrap(), (vec![1, 0], numbered.clone()));
+    assert_eq!(read("val").unwrap(), (vec![0, 1], numbered));
+    // As Roboflow and Ultralytics write it.
+    let yaml = "train: ../train/images\nval: ../valid/images\ntest: parts/b/images\n\nnc: 2\nnames: ['cat', 'dog']\n";
+    write(root, "data.yaml", format!("\u{feff}{yaml}"));
+    part("parts/b/images", 1);
+    let named = ["cat", "dog"].map(String::from).to_vec();
+    assert_eq!(read("val").unwrap(), (vec![0, 1], named.clone()));
+    assert_eq!(read("test").unwrap(), (vec![0, 1], named.clone()));
+    write(
+        root,
+        "data.yaml",
+        "path: /elsewhere/set\ntest: parts/b/images # the last\nnames:\n  0: cat\n  1: dog\n",
+    );
+    assert_eq!(read("test").unwrap(), (vec![0, 1], named.clone()));
+    write(root, "data.yaml", "path: parts\ntest: b/images\nnames: {0: cat, 1: dog}\n");
+    assert_eq!(read("test").unwrap(), (vec![0, 1], named));
+    write(root, "data.yaml", "test: ../../b/images\nnames: [a, b]\n");
+    let found = message(yolo::read(root, "test", &PLAIN));
+    let told =
+        "data.yaml: `test`: expected one folder below that of this file; found ../../b/images";
+    assert_eq!(found, told);
+
+    fs::remove_file(root.join("valid/labels/a.txt")).unwrap();
+    let found = message(yolo::read(root, "valid", &PLAIN));
+    let told = "labels: no labels found where expected: expected a text file of labels, such as a.txt; found none";
+    assert_eq!(found, told);
+    fs::remove_dir(root.join("valid/labels")).unwrap();
+    assert_eq!(message(yolo::read(root, "valid", &PLAIN)), told);
 }
 
 #[test]

@@ -12,6 +12,9 @@
 //! Pixels are counted from 1 and a box holds its last ones, so `xmin = 1, xmax = W` is the whole width: the left edge is
 //! `xmin − 1` and the right edge `xmax`. A box of which the last pixel is not behind the first one has no area.
 //!
+//! An object without `bndbox` is left out, and counted in [`Repairs`]. A document type is passed over, one that declares entities
+//! refused. Text is in UTF-8, or in ISO-8859-1 if the first line says so.
+//!
 //! An object marked as `difficult`, which VOC's score passes over, becomes one that stands for a crowd.
 //!
 //! Source: M. Everingham et al., "The PASCAL Visual Object Classes (VOC) Challenge", IJCV 2010, and its development kit.
@@ -23,7 +26,8 @@ use roxmltree::{Document, Node, ParsingOptions};
 
 use super::stored::{self, Draft, DraftObject, Reading};
 use super::{Detection, Id, Repair, Repairs};
-use crate::{Error, text};
+use crate::text::MAX_TEXT;
+use crate::{Error, source, text};
 
 /// Elements, attributes and texts that an XML file may have.
 const MAX_NODES: u32 = 1 << 18;
@@ -78,13 +82,17 @@ pub fn read(
         let mut repairs = Repairs::default();
         let mut known = Vec::with_capacity(objects.len());
         for Written { name, number, bounds, difficult } in objects {
+            let file = text::name(&source);
+            let Some(bounds) = bounds else {
+                repairs.add(Repair::NoBox, format_args!("{file}: object {number}: {name}"));
+                continue;
+            };
             let place = ("object", number.into());
             match classes.iter().position(|class| *class == name) {
                 Some(class) => {
                     known.push(DraftObject { place, bounds, class, area: None, crowd: difficult });
                 }
                 None => {
-                    let file = text::name(&source);
                     let place = format_args!("{file}: object {number}: {name}");
                     repairs.add(Repair::UnknownClass, place);
                 }
@@ -127,18 +135,27 @@ struct Parsed {
 struct Written {
     name: String,
     number: u64,
-    /// Left, top, width and height.
-    bounds: [f64; 4],
+    /// Left, top, width and height, if it has a box.
+    bounds: Option<[f64; 4]>,
     difficult: bool,
 }
 
 fn parse(path: &Path) -> Result<Parsed, Error> {
-    let text = text::read(path)?;
+    let text = read_xml(path)?;
     if text.matches('=').nth(MAX_ATTRIBUTES).is_some() {
         let expected = format_args!("at most {MAX_ATTRIBUTES} attributes");
         return Err(Error::record(path, "the file", expected, "more"));
     }
-    let options = ParsingOptions { nodes_limit: MAX_NODES, ..ParsingOptions::default() };
+    if text.contains("<!ENTITY") {
+        // A few lines of them can stand for any amount of text.
+        return Err(Error::record(
+            path,
+            "the file",
+            "a document type without entities",
+            "<!ENTITY",
+        ));
+    }
+    let options = ParsingOptions { nodes_limit: MAX_NODES, allow_dtd: true, ..Default::default() };
     let document = Document::parse_with_options(&text, options)
         .map_err(|error| Error::record(path, "the file", "sound XML", error))?;
     let file = File { path, document: &document };
@@ -157,6 +174,19 @@ fn parse(path: &Path) -> Result<Parsed, Error> {
     Ok(Parsed { stated, objects: objects.collect::<Result<_, _>>()? })
 }
 
+/// The text of an XML file, whose first line may say that it is not in UTF-8.
+fn read_xml(path: &Path) -> Result<String, Error> {
+    let bytes = source::read_text(path, MAX_TEXT)?;
+    let declaration = bytes.split(|&byte| byte == b'>').next().unwrap_or_default();
+    let declaration = String::from_utf8_lossy(declaration).to_ascii_lowercase();
+    let is_latin = declaration.starts_with("<?xml")
+        && ["iso-8859-1", "iso8859-1", "latin-1", "latin1"].iter().any(|n| declaration.contains(n));
+    match is_latin {
+        true => Ok(bytes.into_iter().map(char::from).collect()),
+        false => text::decoded(path, bytes),
+    }
+}
+
 /// An XML file, for messages with its name and the line.
 struct File<'a> {
     path: &'a Path,
@@ -166,12 +196,16 @@ struct File<'a> {
 impl<'a> File<'a> {
     fn object(&self, number: u64, node: Node<'a, 'a>) -> Result<Written, Error> {
         let name = self.text(node, "name")?.to_string();
-        let edges = self.child(node, "bndbox")?;
-        let edge = |name| self.number(edges, name);
-        let [x0, y0, x1, y1] = [edge("xmin")?, edge("ymin")?, edge("xmax")?, edge("ymax")?];
-        // From numbers of pixels to edges; a box of a single pixel is a slip and stays without area.
-        let [left, top] = [x0 - f64::from(x1 > x0), y0 - f64::from(y1 > y0)];
-        let bounds = [left, top, x1 - left, y1 - top];
+        let bounds = match self.find(node, "bndbox") {
+            Some(edges) => {
+                let edge = |name| self.number(edges, name);
+                let [x0, y0, x1, y1] = [edge("xmin")?, edge("ymin")?, edge("xmax")?, edge("ymax")?];
+                // From numbers of pixels to edges; a box of a single pixel is a slip and stays without area.
+                let [left, top] = [x0 - f64::from(x1 > x0), y0 - f64::from(y1 > y0)];
+                Some([left, top, x1 - left, y1 - top])
+            }
+            None => None,
+        };
         let difficult = match self.find(node, "difficult") {
             Some(flag) => match content(flag) {
                 "1" | "true" | "True" => true,

@@ -1,11 +1,12 @@
 //! YOLO: a text file for each picture, with a line for each object.
 //!
 //! ```text
-//! folder/images/train/a.jpg           or .jpeg, .png
+//! folder/images/train/a.jpg           or any picture that is read; or folder/train/images/a.jpg
 //! folder/labels/train/a.txt           class centre_x centre_y width height [confidence]
-//!                                     or class x1 y1 x2 y2 x3 y3 …, the corners of a polygon
+//!                                     or class x1 y1 x2 y2 x3 y3 …, the corners of a polygon; or folder/train/labels/a.txt
 //! folder/classes.txt                  a name for each line, or
 //! folder/data.yaml                    names: [cat, dog]
+//!                                     and perhaps where the parts are: path: ., train: train/images, val: valid/images
 //! ```
 //!
 //! Classes are numbers from 0, places and sizes are fractions of the picture. A picture without a text file has no objects;
@@ -21,28 +22,31 @@ use std::path::{Path, PathBuf};
 use super::stored::{self, Draft, DraftObject, Reading};
 use super::{Detection, Id, Repairs};
 use crate::Error;
+use crate::picture::EXTENSIONS;
 use crate::text::{self, MAX_CLASSES};
 
-/// Reads the pictures of `images/{split}`, in the order of their names.
+/// Reads the pictures of a split, in the order of their names: those in `images/{split}` with `labels/{split}`, else those in
+/// `{split}/images` with `{split}/labels`, else those in the folder that `data.yaml` names, with the labels in the folder that has
+/// `labels` in place of its `images`. A set for validation may be called `val`, `valid`, `validation` or `dev` there.
 ///
 /// The classes are named by `classes.txt` in the folder, in `labels` or in `labels/{split}`, or by `names` in `data.yaml`,
 /// which may be a list in brackets, a list with a dash a line, or numbers from 0 with a name each. Without any of these they
-/// are called by their numbers, up to the greatest one in all text files of `labels`.
+/// are called by their numbers, up to the greatest one in all text files of labels.
 ///
 /// # Errors
 ///
 /// A file or picture that is missing, broken or too large, two pictures of one name, a line that is not five numbers, a class
-/// without a name, `Fit` that makes no sense, or more than 4 GiB of pixels.
+/// without a name, no text file for any of the pictures, `Fit` that makes no sense, or more than 4 GiB of pixels.
 pub fn read(folder: &Path, split: &str, reading: &Reading) -> Result<Detection, Error> {
     let wrong = || Error::option("split", "the name of a folder", split);
-    let images = text::inside(&folder.join("images"), split).ok_or_else(wrong)?;
-    let labels = text::inside(&folder.join("labels"), split).ok_or_else(wrong)?;
+    text::inside(folder, split).ok_or_else(wrong)?;
+    let [images, labels] = places(folder, split)?;
     let (classes, names) = match find_names(folder, &labels)? {
         Some((classes, path)) => (classes, path),
-        None => (numbers(&folder.join("labels"))?, labels.clone()),
+        None => (numbers(folder, &labels)?, labels.clone()),
     };
 
-    let pictures = text::names(&images, &["jpg", "jpeg", "png"])?;
+    let pictures = text::names(&images, &EXTENSIONS)?;
     let mut stems = HashSet::new();
     let mut drafts = Vec::with_capacity(pictures.len());
     for (id, picture) in pictures.iter().enumerate() {
@@ -67,7 +71,13 @@ pub fn read(folder: &Path, split: &str, reading: &Reading) -> Result<Detection, 
         let (id, stated, fractions) = ((id as u64).into(), None, true);
         drafts.push(Draft { id, name, picture, source, stated, fractions, objects, repairs });
     }
-    for file in label_files(&labels)? {
+    let files = label_files(&labels)?;
+    if files.is_empty() && !pictures.is_empty() {
+        let expected =
+            format_args!("a text file of labels, such as {}.txt", text::stem(&pictures[0]));
+        return Err(Error::record(&labels, "no labels found where expected", expected, "none"));
+    }
+    for file in files {
         if !stems.contains(text::stem(&file)) {
             text::picture(&images, text::stem(&file))?;
         }
@@ -130,27 +140,71 @@ fn find_names(folder: &Path, labels: &Path) -> Result<Option<(Vec<String>, PathB
             return Ok(Some((text::classes(&path)?, path)));
         }
     }
-    for name in ["data.yaml", "data.yml", "dataset.yaml"] {
-        let path = folder.join(name);
-        if path.is_file() {
-            return Ok(Some((names::read(&path)?, path)));
-        }
+    match yaml(folder) {
+        Some(path) => Ok(Some((names::read(&path)?, path))),
+        None => Ok(None),
     }
-    Ok(None)
 }
 
-/// As many numbers as classes occur below a folder, at least one.
-fn numbers(folder: &Path) -> Result<Vec<String>, Error> {
-    let mut count = 1;
-    let mut folders = vec![folder.to_owned()];
-    let io = |error| Error::io(folder, error);
-    for entry in std::fs::read_dir(folder).map_err(io)? {
-        let path = entry.map_err(io)?.path();
-        if path.is_dir() {
-            folders.push(path);
+/// The folders of a split's pictures and of its labels.
+fn places(folder: &Path, split: &str) -> Result<[PathBuf; 2], Error> {
+    const VALIDATION: [&str; 4] = ["val", "valid", "validation", "dev"];
+    let is_validation = VALIDATION.contains(&split);
+    let mut names = vec![split];
+    names.extend(VALIDATION.into_iter().filter(|name| is_validation && *name != split));
+    for name in &names {
+        let beside = ["images", "labels"].map(|kind| folder.join(kind).join(name));
+        let below = ["images", "labels"].map(|kind| folder.join(name).join(kind));
+        if let Some(places) = [beside, below].into_iter().find(|places| places[0].is_dir()) {
+            return Ok(places);
         }
     }
+    let key = if is_validation { "val" } else { split };
+    if let Some(path) = yaml(folder)
+        && let Some(images) = names::place(&path, key)?.filter(|images| images.is_dir())
+    {
+        let parts: Vec<_> = images.components().collect();
+        let last = parts.iter().rposition(|part| part.as_os_str() == "images");
+        let part = |(i, part): (usize, &std::path::Component)| match Some(i) == last {
+            true => PathBuf::from("labels"),
+            false => PathBuf::from(part.as_os_str()),
+        };
+        let labels = parts.iter().enumerate().map(part).collect();
+        return Ok([images, labels]);
+    }
+    let found = names.iter().flat_map(|name| [format!("images/{name}"), format!("{name}/images")]);
+    Err(Error::Missing { folder: folder.to_owned(), names: found.collect() })
+}
+
+/// The file that describes a data set, if there is one.
+fn yaml(folder: &Path) -> Option<PathBuf> {
+    let names = ["data.yaml", "data.yml", "dataset.yaml", "dataset.yml"];
+    names.into_iter().map(|name| folder.join(name)).find(|path| path.is_file())
+}
+
+/// As many numbers as classes occur in the labels of all splits, at least one.
+fn numbers(folder: &Path, labels: &Path) -> Result<Vec<String>, Error> {
+    let mut count = 1;
+    let below = |folder: &Path| -> Result<Vec<PathBuf>, Error> {
+        let io = |error| Error::io(folder, error);
+        let mut folders = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(io)? {
+            let path = entry.map_err(io)?.path();
+            if path.is_dir() {
+                folders.push(path);
+            }
+        }
+        Ok(folders)
+    };
+    let together = folder.join("labels");
+    let mut folders = vec![labels.to_owned()];
+    if together.is_dir() {
+        folders.extend(below(&together)?);
+        folders.push(together);
+    }
+    folders.extend(below(folder)?.iter().map(|part| part.join("labels")));
     folders.sort_unstable();
+    folders.dedup();
     for folder in folders {
         for file in label_files(&folder)? {
             let classes = parse(&folder.join(file))?.into_iter().map(|(_, class, _)| class + 1);

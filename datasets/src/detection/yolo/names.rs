@@ -1,6 +1,6 @@
-//! Names of classes from the few forms of YAML in which they are given.
+//! Names of classes, and places of pictures, from the few forms of YAML in which they are given.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{Error, text};
 
@@ -61,6 +61,36 @@ pub(super) fn read(path: &Path) -> Result<Vec<String>, Error> {
     }
     text::check_classes(path, &names)?;
     Ok(names)
+}
+
+/// The folder of a part's pictures that a YAML file names, if it does: below its `path`, or below its own folder where `path` is
+/// that of the machine on which it was written.
+///
+/// # Errors
+/// A place outside of that folder, or several.
+pub(super) fn place(path: &Path, part: &str) -> Result<Option<PathBuf>, Error> {
+    let text = text::read(path)?;
+    let value = |key: &str| {
+        let found = text
+            .lines()
+            .find_map(|line| without_comment(line).strip_prefix(key)?.strip_prefix(':'));
+        found.map(unquoted)
+    };
+    let Some(named) = value(part).filter(|named| !named.is_empty()) else { return Ok(None) };
+    let wrong = || {
+        let expected = "one folder below that of this file";
+        Error::record(path, format_args!("`{part}`"), expected, &named)
+    };
+    let own = path.parent().unwrap_or(Path::new(""));
+    // As Roboflow writes it, from a folder beside.
+    let inner = named.strip_prefix("../").unwrap_or(&named);
+    let below = |folder: &Path| text::inside(folder, inner).ok_or_else(wrong);
+    let stated = value("path").filter(|stated| !stated.is_empty());
+    let stated = stated.and_then(|stated| text::inside(own, &stated));
+    match stated.map(|folder| below(&folder)).transpose()?.filter(|place| place.is_dir()) {
+        Some(place) => Ok(Some(place)),
+        None => below(own).map(Some),
+    }
 }
 
 fn without_comment(line: &str) -> &str {
