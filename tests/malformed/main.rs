@@ -104,11 +104,9 @@ fn on_purpose(format: &Format) {
     let folder = folder(format);
     let mut faults = Vec::new();
     for file in &format.files {
-        let all = mutations::extremes(&file.bytes).chain((format.crafted)(file.name));
-        let stride = format.cost as usize;
-        faults.extend(
-            all.step_by(stride).filter_map(|bytes| hold(format, folder.path(), file, &bytes).err()),
-        );
+        let extremes = mutations::extremes(&file.bytes, format.cost as usize);
+        let all = extremes.chain((format.crafted)(file.name));
+        faults.extend(all.filter_map(|bytes| hold(format, folder.path(), file, &bytes).err()));
     }
     faults.dedup();
     assert!(faults.is_empty(), "{}", faults[..faults.len().min(20)].join("\n"));

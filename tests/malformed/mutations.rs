@@ -156,15 +156,15 @@ fn put(bytes: &mut [u8], at: usize, word: &[u8]) {
 const HEAD: usize = 96;
 
 /// Every place near the start with extreme numbers in it, every token of a text as an extreme one, and every token deep inside of
-/// lists, objects and elements.
-pub(crate) fn extremes(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+/// lists, objects and elements; one of `stride` of them.
+pub(crate) fn extremes(bytes: &[u8], stride: usize) -> impl Iterator<Item = Vec<u8>> {
     let integers = integers();
     let head = 0..bytes.len().min(HEAD);
     let binary = head.flat_map(move |at| {
         let words = integers.clone();
         words.into_iter().map(move |word| (at, word))
     });
-    let binary = binary.map(|(at, word)| {
+    let binary = binary.step_by(stride).map(|(at, word)| {
         let mut changed = bytes.to_vec();
         put(&mut changed, at, &word);
         seal(&mut changed);
@@ -178,7 +178,7 @@ pub(crate) fn extremes(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
         let words = words.clone();
         words.into_iter().map(move |word| (token.clone(), word))
     });
-    let text = text.map(|(token, word)| {
+    let text = text.step_by(stride).map(|(token, word)| {
         let mut changed = bytes.to_vec();
         changed.splice(token, word.bytes());
         changed
