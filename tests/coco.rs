@@ -114,6 +114,76 @@ fn random_sets_have_the_figures_that_pycocotools_gives_them() {
     }
 }
 
+/// Ids that are texts or negative, an id given twice, annotations of an image and a category that are not listed, the id 0, a
+/// crowd, areas on the borders of ranges, equal scores, and results of an unlisted category.
+#[test]
+fn a_file_with_oddities_has_the_figures_of_pycocotools() {
+    let object = |id: u64, image: &str, category: i64, bbox: [f64; 4], area: f64, crowd: u8| {
+        serde_json::json!({
+            "id": id, "image_id": image, "category_id": category, "bbox": bbox, "area": area, "iscrowd": crowd,
+        })
+    };
+    let truth = serde_json::json!({
+        "images": [{"id": "b"}, {"id": "a"}, {"id": "c"}],
+        "annotations": [
+            object(1, "a", 7, [10.0, 10.0, 96.0, 96.0], 9216.0, 0),
+            object(2, "a", -2, [-5.5, 20.0, 40.0, 32.0], 1024.0, 0),
+            object(2, "b", -2, [30.0, 30.0, 50.0, 60.0], 2400.5, 0),
+            object(3, "b", 7, [0.0, 0.0, 150.0, 120.0], 18000.0, 1),
+            object(4, "b", 7, [20.0, 15.0, 30.0, 30.0], 880.0, 0),
+            object(5, "gone", 7, [0.0, 0.0, 9.0, 9.0], 81.0, 0),
+            object(6, "c", 99, [0.0, 0.0, 9.0, 9.0], 81.0, 0),
+            object(0, "c", 7, [5.0, 5.0, 20.0, 20.0], 400.0, 0),
+            object(8, "c", 7, [60.0, 60.0, 100.0, 110.0], 10000.0, 0),
+        ],
+        "categories": [{"id": 7, "name": "x"}, {"id": -2, "name": "y"}],
+    });
+    let result = |image: &str, category: i64, bbox: [f64; 4], score: f64| serde_json::json!({"image_id": image, "category_id": category, "bbox": bbox, "score": score});
+    let results = serde_json::json!([
+        result("a", 7, [11.0, 10.0, 96.0, 94.0], 0.9),
+        result("a", 7, [10.0, 10.0, 96.0, 96.0], 0.5),
+        result("a", -2, [-4.0, 20.0, 40.0, 30.0], 0.5),
+        result("b", -2, [31.0, 33.0, 50.0, 55.0], 0.5),
+        result("b", 7, [20.0, 15.0, 31.0, 28.0], 0.4),
+        result("b", 7, [60.0, 60.0, 40.0, 40.0], 0.8),
+        result("c", 7, [5.0, 5.0, 20.0, 20.0], 0.7),
+        result("c", 7, [70.0, 60.0, 95.0, 100.0], 0.3),
+        result("c", 99, [0.0, 0.0, 9.0, 9.0], 1.0),
+        result("c", -2, [0.0, 0.0, 9.0, 9.0], 0.2),
+        result("a", 7, [200.0, 200.0, 20.0, 20.0], 0.6),
+    ]);
+    // pycocotools 2.0.11
+    let expected = [
+        0.3188118811881188,
+        0.3787128712871287,
+        0.3787128712871287,
+        0.15148514851485148,
+        0.600990099009901,
+        0.7029702970297027,
+        0.325,
+        0.5125,
+        0.5125,
+        0.45,
+        0.7,
+        0.8,
+    ];
+    let folder = tempfile::tempdir().expect("a folder");
+    let [truth, results] =
+        [("truth.json", truth), ("results.json", results)].map(|(name, json)| {
+            let path = folder.path().join(name);
+            fs::write(&path, json.to_string()).expect("written");
+            path
+        });
+    let output = eval(&truth, &results, &["--json"]);
+    let found: Summary = serde_json::from_slice(&output.stdout).expect("figures");
+    for (found, expected) in found.to_array().into_iter().zip(expected) {
+        let found = found.expect("objects of all sizes");
+        assert!((found - expected).abs() < 1e-12, "{found} instead of {expected}");
+    }
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.starts_with("2 objects left out whose image or category is not listed"), "{told}");
+}
+
 #[test]
 fn wrong_files_and_arguments_end_the_program_with_a_message() {
     let folder = tempfile::tempdir().expect("a folder");
