@@ -197,7 +197,8 @@ pub(crate) fn screens(
     let read = |part: screens::Part| {
         let screens = screens::folder(dir, part).with_context(|| advice(DataKind::Screens, dir))?;
         if !screens.repairs().is_empty() {
-            output::note(format_args!("{}, {}: {}", dir.display(), part.name(), screens.repairs()));
+            let (dir, part) = (dir.display(), part.name());
+            output::note_left_out(format_args!("{dir}, {part}: {}", screens.repairs()));
         }
         Ok::<_, anyhow::Error>(Arc::new(screens))
     };
@@ -237,7 +238,7 @@ pub(crate) fn screens(
     if let Some(left_out) = train.as_ref().map(screens::Loader::left_out)
         && left_out != screens::LeftOut::default()
     {
-        output::note(format_args!("not shown in training: {left_out}"));
+        output::note_left_out(format_args!("not shown in training: {left_out}"));
     }
     let options = screens::Options {
         max_nodes: usize::MAX,
@@ -408,7 +409,7 @@ fn read(
             let read = image_folder::read(&part, &reading);
             if let Some(skipped) = read.as_ref().ok().map(Images::skipped).filter(|s| !s.is_empty())
             {
-                output::note(format_args!("{}: {skipped}", part.display()));
+                output::note_left_out(format_args!("{}: {skipped}", part.display()));
             }
             read
         }

@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::fs::{self, OpenOptions};
 use std::io::{self, StdoutLock, Write};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -35,6 +36,21 @@ fn of_stdout(error: io::Error) -> io::Error {
 pub(crate) fn note(line: impl Display) {
     // In one piece, so that lines of several processes do not mix.
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// What was not read of the data, by the parts that were noted.
+static LEFT_OUT: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// A note of what is not read of the data. It is kept for [`left_out`]: at the end of a long run its beginning is gone.
+pub(crate) fn note_left_out(what: impl Display) {
+    let what = what.to_string();
+    note(&what);
+    LEFT_OUT.lock().unwrap_or_else(PoisonError::into_inner).push(what.replace('\n', "; "));
+}
+
+/// What was noted by [`note_left_out`].
+pub(crate) fn left_out() -> Vec<String> {
+    LEFT_OUT.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// Checks that a file can be written, before the work whose result goes there.

@@ -350,10 +350,17 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
             "before": before, "now": now,
         }))?;
     }
+    let left_out = output::left_out();
     if checkpoint.is_none() {
+        if !left_out.is_empty() {
+            sinks.line(&serde_json::json!({ "step": 0, "left_out": left_out }))?;
+        }
         trainer.save(&sinks, &state)?; // a full disk is noticed before the first step
     }
     let score = trainer.run(&mut sinks, &mut state, &stop)?;
+    if !left_out.is_empty() {
+        sinks.progress.note(&format!("left out or put right: {}", left_out.join("; ")));
+    }
     let is_finished = trainer.is_finished(&state) && !trainer.is_due(&state);
     // Somebody waits for the program to end.
     if !is_finished && stop.interrupt.asked() {

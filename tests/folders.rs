@@ -95,6 +95,17 @@ fn a_broken_picture_is_refused_with_advice_and_left_out_if_that_is_followed() {
         "1 broken picture skipped, in a/7.jpg",
         "1 file skipped, not pictures by their names, in a/notes.csv",
     ] {
-        assert!(told.contains(expected), "{told}");
+        // At the start, and at the end.
+        assert_eq!(told.matches(expected).count(), 2, "{told}");
     }
+    let end = told.lines().find(|line| line.starts_with("left out or put right: "));
+    assert!(
+        end.is_some_and(|line| line.contains("a/7.jpg") && line.contains("notes.csv")),
+        "{told}"
+    );
+    let log = fs::read_to_string(folder.path().join("run/metrics.jsonl")).expect("a log");
+    assert!(
+        log.lines().next().is_some_and(|line| line.contains("1 broken picture skipped")),
+        "{log}"
+    );
 }

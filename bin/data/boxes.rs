@@ -166,7 +166,7 @@ fn stored(
         };
         let read = read.map_err(hinted).with_context(|| format!("reading {}", dir.display()))?;
         if !read.repairs().is_empty() {
-            output::note(format_args!("{split}: {}", read.repairs()));
+            output::note_left_out(format_args!("{split}: {}", read.repairs()));
         }
         Ok(read)
     };
