@@ -82,10 +82,10 @@ pub(crate) fn lines(summary: &Summary) -> String {
         ("0.50:0.95", "medium", 100),
         ("0.50:0.95", "large", 100),
     ];
-    let line = |(i, (figure, (iou, area, limit))): (usize, (Option<f64>, (&str, &str, usize)))| {
-        let figure = figure.unwrap_or(-1.0);
+    let line = |(i, (figure, (iou, area, limit))): (usize, (f64, (&str, &str, usize)))| {
         let name = if i < 6 { "Average Precision  (AP)" } else { "Average Recall     (AR)" };
         format!(" {name} @[ IoU={iou:<9} | area={area:>6} | maxDets={limit:>3} ] = {figure:0.3}\n")
     };
-    summary.to_array().into_iter().zip(settings).enumerate().map(line).collect()
+    let figures = summary.to_array().map(|figure| figure.unwrap_or(-1.0));
+    figures.into_iter().zip(settings).enumerate().map(line).collect()
 }
