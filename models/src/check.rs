@@ -37,8 +37,9 @@ pub fn table() -> Vec<Entry> {
         check_layer!("ImageGpt, rope-mixed", "->",
             |init, pick| -> ImageGpt { image_gpt(init, pick, PositionConfig::RopeMixed { temperature: 10.0 }) },
             |model, cx, [], pick| model.loss(cx, &pick.indices(2 * model.places().len(), 3), &[1, 0], model.places(), 5.0)),
-        // Small multiples of the inputs are added to fixed predictions, so that no step changes who is matched to whom.
-        check_layer!("SetCriterion", "logits: b<4 q<6 3, boxes: b q 4 ->",
+        // Small multiples of the inputs are added to fixed predictions, so that no step changes who is matched to whom; NaN
+        // and infinities would.
+        check_layer!("SetCriterion", "logits: b<4 q<6 3 in finite, boxes: b q 4 in finite ->",
             |_, pick| -> SetCriterion { criterion(pick) },
             |criterion, _, [logits, boxes], pick| {
                 let (pictures, queries) = (logits.dims()[0], logits.dims()[1]);

@@ -18,6 +18,10 @@ const SIZES: [usize; 10] = [1, 1, 2, 2, 2, 3, 3, 4, 5, 7];
 const RUNS: [usize; 6] = [0, 1, 1, 2, 2, 3];
 /// Longer than any vector register of a kernel's inner loop, and no multiple of one.
 const LONG: usize = 37;
+/// A row so long that a sum of its numbers, one by one, loses digits.
+const ROW: usize = 4095;
+/// Scales of values in every other case: what is right from −2 to 2 may be wrong beyond.
+const SCALES: [f64; 3] = [1.0 / 64.0, 8.0, 64.0];
 
 /// One input of a case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -35,6 +39,8 @@ pub struct Case {
     sizes: BTreeMap<String, usize>,
     run: Vec<usize>,
     operands: Vec<Operand>,
+    /// What values are multiplied by, as far as their domain allows.
+    scale: f64,
     /// Values are small round numbers.
     round: bool,
     /// Inputs of one shape and domain are one variable, used several times.
@@ -58,6 +64,9 @@ impl fmt::Display for Case {
             _ => format!("{layout}/{missing}/{ones}"),
         };
         list(f, "layouts", self.operands.iter().map(operand).collect())?;
+        if self.scale != 1.0 {
+            write!(f, " scale={}", self.scale)?;
+        }
         let flags = [(self.round, " round"), (self.shared, " shared"), (self.twice, " twice")];
         flags.iter().filter(|(on, _)| *on).try_for_each(|(_, word)| f.write_str(word))
     }
@@ -73,6 +82,7 @@ impl FromStr for Case {
             sizes: BTreeMap::new(),
             run: Vec::new(),
             operands: Vec::new(),
+            scale: 1.0,
             round: false,
             shared: false,
             twice: false,
@@ -100,6 +110,9 @@ impl FromStr for Case {
                         let mut next = || parts.next().map_or(Ok(0), number);
                         case.operands.push(Operand { layout, missing: next()?, ones: next()? });
                     }
+                }
+                "scale" => {
+                    case.scale = value.parse().map_err(|_| format!("{value:?}: no scale"))?;
                 }
                 "round" => case.round = true,
                 "shared" => case.shared = true,
@@ -151,7 +164,8 @@ impl Case {
         };
         let operands = spec.inputs.iter().map(&mut operand).collect();
         let (shared, twice) = (rng.random_ratio(1, 4), rng.random_ratio(1, 4));
-        Self { seed, sizes, run, operands, round: false, shared, twice }
+        let scale = if rng.random() { 1.0 } else { SCALES[rng.random_range(0..SCALES.len())] };
+        Self { seed, sizes, run, operands, scale, round: false, shared, twice }
     }
 
     /// The same case with these sizes instead of its own, as far as they are allowed: one for all names, and the axes of
@@ -162,6 +176,39 @@ impl Case {
             self.run = run.iter().map(|&size| spec.bounds("*").clamp(size)).collect();
         }
         self
+    }
+
+    /// The same case with values from −2 to 2, or what else their domain says.
+    pub fn unscaled(self) -> Self {
+        Self { scale: 1.0, ..self }
+    }
+
+    /// The same case with values of many digits, around 1.
+    pub(crate) fn with_all_digits(self) -> Self {
+        Self { round: false, ..self.unscaled() }
+    }
+
+    /// Whether values are larger or smaller than usual.
+    pub(crate) fn is_scaled(&self) -> bool {
+        self.scale != 1.0
+    }
+
+    /// The same case with one long axis, wherever the bounds allow one, and short ones else.
+    pub(crate) fn lengthened(&self, spec: &Spec) -> Self {
+        let mut case = self.clone().resized(spec, 2, &[2]);
+        let allowed = |name: &str| spec.bounds(name).clamp(ROW) == ROW;
+        let mut names: Vec<&str> = self.sizes.keys().map(String::as_str).collect();
+        names.extend(spec.bounds.contains_key("*").then_some("*"));
+        names.retain(|name| allowed(name));
+        if names.is_empty() {
+            return self.clone();
+        }
+        match names[(self.seed >> 4) as usize % names.len()] {
+            "*" => case.run = vec![ROW],
+            name => *case.sizes.get_mut(name).expect("one of them") = ROW,
+        }
+        case.operands.iter_mut().for_each(|operand| (operand.missing, operand.ones) = (0, 0));
+        case
     }
 
     /// The same case with a variable of its own for each input.
@@ -231,7 +278,8 @@ impl Case {
         inputs
             .map(|(i, (input, operand))| {
                 let shape = self.shape(&input.axes, i);
-                let values = values(input.domain, shape.elements(), i, self.round, &mut rng);
+                let scale = if input.traits.moderate { 1.0 } else { self.scale };
+                let values = values(input.domain, shape.elements(), i, scale, self.round, &mut rng);
                 operand.layout.lay_out(&Tensor::from_vec(shape, values))
             })
             .collect()
@@ -270,6 +318,7 @@ impl Case {
         }
         with(&|case| case.shared = false);
         with(&|case| case.twice = false);
+        with(&|case| case.scale = 1.0);
         with(&|case| case.round = true);
         cases
     }
@@ -287,6 +336,7 @@ fn values(
     domain: Domain,
     count: usize,
     input: usize,
+    scale: f64,
     round: bool,
     rng: &mut ChaCha8Rng,
 ) -> Vec<f64> {
@@ -294,16 +344,20 @@ fn values(
     if domain == Domain::Distinct {
         (1..count).for_each(|i| places.swap(i, rng.random_range(0..=i)));
     }
+    // The last three domains keep their distances, so only larger scales are for them, and in steps of ½.
+    let large = scale.max(1.0);
     let mut value = |place: usize| {
         let sign = if rng.random() { 1.0 } else { -1.0 };
         let (whole, fraction) = (f64::from(rng.random_range(1..3)), rng.random_range(0.0..1.0));
+        let halves = matches!(domain, Domain::OffHalves | Domain::AtHalves);
+        let whole = if halves { whole * large } else { whole };
         let exact = match domain {
-            Domain::Any if round => sign * whole,
-            Domain::Any => sign * 2.0 * fraction,
-            Domain::Positive if round => whole,
-            Domain::Positive => 0.5 + 2.0 * fraction,
-            Domain::Nonzero if round => sign * whole,
-            Domain::Nonzero => sign * (0.5 + 1.5 * fraction),
+            Domain::Any if round => scale * sign * whole,
+            Domain::Any => scale * sign * 2.0 * fraction,
+            Domain::Positive if round => scale * whole,
+            Domain::Positive => scale * (0.5 + 2.0 * fraction),
+            Domain::Nonzero if round => scale * sign * whole,
+            Domain::Nonzero => scale * sign * (0.5 + 1.5 * fraction),
             Domain::OffHalves if round => sign * (whole / 2.0 - 0.25),
             Domain::OffHalves => sign * (whole / 2.0 - 0.25 + 0.3 * (fraction - 0.5)),
             Domain::AtHalves if round => sign * whole / 2.0,
@@ -313,7 +367,8 @@ fn values(
             }
             Domain::Distinct => {
                 let jitter = if round { 0.0 } else { 0.02 * (fraction - 0.5) };
-                0.25 * (place as f64 - (count / 2) as f64) + 0.0625 * input as f64 + jitter
+                large
+                    * (0.25 * (place as f64 - (count / 2) as f64) + 0.0625 * input as f64 + jitter)
             }
         };
         f64::from(exact as f32)

@@ -10,15 +10,39 @@ use tensor::{Float, Shape, Tensor};
 use super::case::Case;
 use super::gradient::{Effort, Subject};
 use super::layout::Layout;
+use super::magnitudes::{Change, change_of, changed, siblings};
 use super::parametric::Parametric;
 use super::pick::Pick;
-use super::precision;
+use super::precision::{self, Measure};
 use super::report::{Argument, Example, Place, Report, Verdict};
 use super::run::{Call, Run, catching, cotangent, run};
-use super::spec::Spec;
+use super::spec::{Domain, Spec, Traits};
+use super::special::{Fault, Law};
 use crate::Var;
 
 type Operation<E> = Box<dyn Fn(&[Var<E>], &mut Pick<'_>) -> Var<E>>;
+
+/// Runs of a case on given inputs and a given gradient of the output; the error is the message of a panic.
+pub(crate) struct Runs<'a> {
+    pub(crate) double: &'a OneRun<'a, f64>,
+    pub(crate) single: &'a OneRun<'a, f32>,
+}
+
+type OneRun<'a, E> = dyn Fn(&[Tensor<f64>], &Tensor<f64>) -> Result<Run<E>, String> + 'a;
+
+/// Runs in double precision that tell the size of results.
+const SIBLINGS: u64 = 3;
+
+/// What excuses a difference of single from double precision.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Strictness {
+    /// That it is gone nearby, or that a rounding of the inputs alone makes as large a one.
+    Usual,
+    /// The same, but a value is to be right here.
+    Here,
+    /// Nothing.
+    Accurate,
+}
 
 /// What is checked, made for one case: it takes the inputs of the specification and then the parameters.
 struct Prepared {
@@ -158,7 +182,8 @@ impl Entry {
             summary.worst_single = summary.worst_single.max(report.worst_single);
             match report.verdict {
                 Verdict::Pass => {}
-                Verdict::Inconclusive => summary.discards += 1,
+                // Larger scales are tried for what they show.
+                Verdict::Inconclusive => summary.discards += usize::from(!case.is_scaled()),
                 _ => {
                     summary.failure = Some(self.shrink(case, report));
                     break;
@@ -168,7 +193,8 @@ impl Entry {
         summary
     }
 
-    /// Checks the gradients of one case against differences, then single precision against double.
+    /// Checks the gradients of one case against differences, then single precision against double on these inputs and on
+    /// others of other magnitudes, then what becomes of NaN and infinities.
     pub fn check(&self, case: &Case) -> Report {
         let prepared = match catching(|| (self.prepare)(case)) {
             Ok(prepared) => prepared,
@@ -180,13 +206,95 @@ impl Entry {
         let call = |x: &[Var<f64>]| self.apply(&prepared.double, case, x);
         let subject = self.subject(case, &prepared.parameters, &call);
         let mut report = subject.check();
+        if case.is_scaled() && matches!(report.verdict, Verdict::NotFinite { .. }) {
+            report.verdict = Verdict::Inconclusive; // beyond the range of double precision
+        }
         if report.passed() {
-            match self.compare_precisions(case, &prepared, &subject.inputs) {
+            match self.compare_precisions(case, &prepared, &subject.inputs, Strictness::Usual) {
                 Ok(worst) => report.worst_single = worst,
                 Err(verdict) => report.verdict = verdict,
             }
         }
+        if report.passed()
+            && let Err(fault) = self.laws(case, &prepared, &subject.inputs)
+        {
+            let (verdict, inputs) = *fault;
+            report.verdict = verdict;
+            for (argument, input) in report.inputs.iter_mut().zip(inputs) {
+                (argument.shape, argument.values) = (input.dims().to_vec(), input.to_vec());
+            }
+        }
         report
+    }
+
+    /// The laws of magnitudes and of NaN and infinities.
+    ///
+    /// # Errors
+    /// The first failure, and the inputs on which it is.
+    fn laws(&self, case: &Case, prepared: &Prepared, inputs: &[Tensor<f64>]) -> Result<(), Fault> {
+        let inputs = &inputs.iter().map(Tensor::copy).collect::<Vec<_>>()[..];
+        let given: Vec<(Domain, Traits)> =
+            self.spec.inputs.iter().map(|input| (input.domain, input.traits)).collect();
+        if !given.is_empty() {
+            let change = change_of(case.seed());
+            let is_long = change == Change::Long;
+            let case = &if is_long { case.lengthened(&self.spec) } else { case.clone() };
+            let (made, drawn); // a long case has other parameters
+            let (prepared, inputs) = match is_long {
+                true => {
+                    made = (self.prepare)(case);
+                    drawn = all_inputs(case.tensors(&self.spec), &made.parameters);
+                    (&made, &drawn[..])
+                }
+                false => (prepared, inputs),
+            };
+            let changed = changed(change, inputs, &given, case.seed());
+            let accurate = given.iter().any(|(_, traits)| traits.accurate);
+            let strictness = match change {
+                Change::Offset | Change::Equal | Change::Long if accurate => Strictness::Accurate,
+                Change::Offset | Change::Equal | Change::Long => Strictness::Here,
+                _ => Strictness::Usual,
+            };
+            match self.compare_precisions(case, prepared, &changed, strictness) {
+                Ok(_) | Err(Verdict::Inconclusive) => {}
+                Err(verdict) => return Err(Fault::new((verdict, changed))),
+            }
+        }
+        let layouts = case.layouts().into_iter().chain(std::iter::repeat(Layout::Contiguous));
+        let layouts = layouts.map(|l| if l == Layout::Expanded { Layout::Contiguous } else { l });
+        let layouts: Vec<Layout> = layouts.take(inputs.len()).collect();
+        fn lay_out<E: Float>(inputs: &[Tensor<f64>], layouts: &[Layout]) -> Vec<Tensor<E>> {
+            inputs.iter().zip(layouts).map(|(x, layout)| layout.lay_out(&x.cast())).collect()
+        }
+        let double = |x: &[Var<f64>]| self.apply(&prepared.double, case, x);
+        let single = |x: &[Var<f32>]| self.apply(&prepared.single, case, x);
+        let shape = run(&double, inputs, |shape| cotangent(shape, case.seed()));
+        let shape = shape.map_err(|message| (Verdict::Panicked { message }, inputs.to_vec()))?;
+        // x − x has a limit, and what it does with an infinity is right.
+        let claims = !case.shared;
+        let bounded = |(domain, traits): &(Domain, Traits)| {
+            let (limits, apart) = (traits.limits && claims, traits.apart && claims);
+            (*domain, Traits { limits, apart, ..*traits })
+        };
+        let given = given.iter().map(bounded).collect();
+        let law = Law {
+            runs: &Runs {
+                double: &|inputs, u| run(&double, &lay_out(inputs, &layouts), |_| u.copy()),
+                single: &|inputs, u| run(&single, &lay_out(inputs, &layouts), |_| u.cast()),
+            },
+            names: &self.names(prepared),
+            given,
+            inputs,
+            cotangent: &cotangent(shape.value.shape(), case.seed()),
+            seed: case.seed(),
+        };
+        law.check()
+    }
+
+    /// The names of the inputs, then those of the parameters.
+    fn names(&self, prepared: &Prepared) -> Vec<String> {
+        let given = self.spec.inputs.iter().map(|input| input.name.clone());
+        given.chain(prepared.parameters.iter().map(|(name, _)| name.clone())).collect()
     }
 
     fn subject<'a>(
@@ -212,27 +320,35 @@ impl Entry {
             arguments: given.chain(parameters.iter().map(own)).collect(),
             call,
             inputs: all_inputs(inputs, parameters),
+            stopped: self.spec.inputs.iter().map(|input| input.traits.stopped).collect(),
             output: self.spec.output.as_ref().map(|axes| case.shape(axes, 0)),
             seed: case.seed(),
             effort: self.effort,
+            coarse: case.is_scaled(),
             example: Some(example),
         }
     }
 
     /// An error that is gone as soon as the inputs move is that of a branch that rounding decides, where the function has
-    /// a kink of some order; it decides nothing.
+    /// a kink of some order; it decides nothing. A value has no such excuse where all is about the place.
     fn compare_precisions(
         &self,
         case: &Case,
         prepared: &Prepared,
         inputs: &[Tensor<f64>],
+        strictness: Strictness,
     ) -> Result<f64, Verdict> {
-        let here = self.compare_precisions_at(case, prepared, inputs, None);
+        let accurate = strictness == Strictness::Accurate;
+        let here = self.compare_precisions_at(case, prepared, inputs, accurate, None);
         let Err(Verdict::Imprecise { what, at, .. }) = &here else { return here };
+        if strictness != Strictness::Usual && what == "value" {
+            return here;
+        }
         let is_right = |inputs: Vec<Tensor<f64>>| {
             let layouts = case.layouts().into_iter().chain(std::iter::repeat(Layout::Contiguous));
             let inputs: Vec<_> = inputs.iter().zip(layouts).map(|(x, l)| l.lay_out(x)).collect();
-            self.compare_precisions_at(case, prepared, &inputs, Some((what, at))).is_ok()
+            let only = Some((what.as_str(), at));
+            self.compare_precisions_at(case, prepared, &inputs, accurate, only).is_ok()
         };
         let gone = precision::nearby(inputs, case.seed()).into_iter().any(is_right);
         if gone { Err(Verdict::Inconclusive) } else { here }
@@ -243,21 +359,36 @@ impl Entry {
         case: &Case,
         prepared: &Prepared,
         inputs: &[Tensor<f64>],
+        accurate: bool,
         only: Option<(&str, &Place)>,
     ) -> Result<f64, Verdict> {
         let u = |shape| cotangent(shape, case.seed());
         let panicked = |message| Verdict::Panicked { message };
-        let double = |inputs: &[Tensor<f64>]| {
+        let double = |inputs: &[Tensor<f64>], seed| {
+            let u = |shape| cotangent(shape, seed);
             run(&|x| self.apply(&prepared.double, case, x), inputs, u).map_err(panicked)
         };
-        let [one, other] = precision::rounded(inputs, case.seed());
-        let nudged = [double(&one)?, double(&other)?];
+        let exact = double(inputs, case.seed())?;
         let single = self.run_single(case, prepared, inputs, u).map_err(panicked)?;
-        let given = self.spec.inputs.iter().map(|input| input.name.clone());
-        let own = prepared.parameters.iter().map(|(name, _)| name.clone());
-        let names: Vec<String> = given.chain(own).collect();
-        let weight = if case.twice { 3.0 } else { 1.0 };
-        precision::compare(&names, &single, &double(inputs)?, &nudged, weight, only)
+        let given: Vec<(Domain, Traits)> =
+            self.spec.inputs.iter().map(|input| (input.domain, input.traits)).collect();
+        let mut runs = vec![exact];
+        for number in 1..=SIBLINGS {
+            let seed = case.seed().wrapping_add(number);
+            runs.push(match accurate {
+                true => double(inputs, seed)?,
+                false => double(&siblings(inputs, &given, seed), seed)?,
+            });
+        }
+        let mut nudged = Vec::new();
+        if !accurate {
+            for inputs in precision::rounded(inputs, case.seed()) {
+                nudged.push(double(&inputs, case.seed())?);
+            }
+        }
+        let sizes = Measure::sizes(&runs, inputs);
+        let measure = Measure { sizes, weight: if case.twice { 3.0 } else { 1.0 }, nudged };
+        precision::compare(&self.names(prepared), &single, &runs[0], &measure, only)
     }
 
     /// The inputs of a case: those of the specification, then the parameters.
@@ -314,7 +445,7 @@ impl Entry {
         let alike = |i: usize| {
             i < specs.len()
                 && inputs[i].shape() == inputs[0].shape()
-                && specs[i].domain == specs[0].domain
+                && (specs[i].domain, specs[i].traits) == (specs[0].domain, specs[0].traits)
         };
         let source = |i: usize| if case.shared && alike(i) { 0 } else { i };
         let inputs: Vec<Var<E>> = (0..inputs.len()).map(|i| inputs[source(i)].clone()).collect();
@@ -359,10 +490,10 @@ impl Entry {
         let worst = |size: usize| {
             let root = (size as f64).powf(1.0 / names as f64).round() as usize;
             let named = if has_run { size.min(8) } else { root };
-            let case = case.clone().resized(&self.spec, named, &[size]);
+            let case = case.clone().with_all_digits().resized(&self.spec, named, &[size]);
             let prepared = catching(|| (self.prepare)(&case)).ok()?;
             let inputs = all_inputs(case.tensors(&self.spec), &prepared.parameters);
-            match self.compare_precisions(&case, &prepared, &inputs) {
+            match self.compare_precisions(&case, &prepared, &inputs, Strictness::Usual) {
                 Ok(worst) => Some(worst),
                 Err(Verdict::Imprecise { single, double, allowed, .. }) => {
                     Some((single - double).abs() / allowed)
@@ -370,7 +501,9 @@ impl Entry {
                 Err(_) => None,
             }
         };
-        let [Some(small), Some(middle), Some(large)] = [64, 512, 4096].map(worst) else {
+        let all = [64, 512, 4096].map(worst);
+        eprintln!("GROW {all:?}");
+        let [Some(small), Some(middle), Some(large)] = all else {
             return false;
         };
         middle > 2.0 * small && large > 2.0 * middle

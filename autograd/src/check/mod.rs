@@ -29,6 +29,7 @@ mod diagnosis;
 mod entry;
 mod gradient;
 mod layout;
+mod magnitudes;
 mod numeric;
 mod parametric;
 mod pick;
@@ -36,6 +37,7 @@ mod precision;
 mod report;
 mod run;
 mod spec;
+mod special;
 #[cfg(any(test, feature = "proptest"))]
 mod strategy;
 mod table;
@@ -52,7 +54,7 @@ pub use report::{Argument, Example, Place, Report, Verdict};
 #[doc(hidden)]
 pub use run::catching;
 pub use run::{Run, cotangent};
-pub use spec::{Domain, Spec};
+pub use spec::{Domain, Spec, Traits};
 #[cfg(any(test, feature = "proptest"))]
 pub use strategy::{CaseTree, Cases, cases};
 pub use table::table;
@@ -86,6 +88,8 @@ pub fn function(
         |(name, input): &(String, Tensor<f64>)| Argument::new(name, input, Layout::of(input));
     let arguments = inputs.iter().map(argument).collect();
     let inputs = inputs.into_iter().map(|(_, input)| input).collect();
-    let (output, effort) = (None, Effort::default());
-    Subject { name, arguments, call, inputs, output, seed: 0, effort, example: None }.check()
+    let (output, effort, stopped) = (None, Effort::default(), Vec::new());
+    let (example, coarse) = (None, false);
+    Subject { name, arguments, call, inputs, stopped, output, seed: 0, effort, coarse, example }
+        .check()
 }

@@ -3,8 +3,8 @@
 
 use tensor::Tensor;
 
-/// The largest step, in units of the inputs' largest element.
-const FIRST_STEP: f64 = 1.0 / 32.0;
+/// The largest step, in units of the inputs' scale; no power of 2, or it would meet the period of many a function.
+const FIRST_STEP: f64 = 13.0 / 16.0 / 32.0;
 /// How often the step is halved at most.
 const HALVINGS: usize = 14;
 /// Columns of the tableau. Few enough that a large step that went over a kink is soon forgotten.
@@ -34,9 +34,9 @@ pub(crate) struct Line<'a> {
 }
 
 impl Line<'_> {
-    fn first_step(&self) -> f64 {
+    pub(crate) fn first_step(&self) -> f64 {
         let scale = if self.scale > 0.0 && self.scale.is_finite() { self.scale } else { 1.0 };
-        FIRST_STEP * scale.log2().round().exp2() // a power of 2, so that x ± h rounds little
+        FIRST_STEP * scale.log2().round().exp2() // few digits, so that x ± h rounds little
     }
 
     /// The derivative at step 0.

@@ -61,6 +61,28 @@ impl<T: CheckedOp> Parametric for T {
 /// check_op!("half", "* -> *", |[x], _| x.scale(E::from_f64(0.5))).assert();
 /// check_op!("sum", "*", |[x], pick| x.sum(&pick.axes(x))).assert();
 /// ```
+///
+/// Besides the gradients, each case tries two laws.
+///
+/// *NaN and infinities* are put into one element at a time, of each input and of the output's gradient. What depends on the
+/// element, as moving it through finite numbers shows, becomes NaN with it. At ±∞ it takes its limit, or is not finite; where
+/// there is no limit, it is not finite. What does not depend on it stays, or becomes NaN. A gradient that is a choice, as that of a
+/// maximum, may stay one. Both precisions agree.
+///
+/// *Magnitudes*: the inputs are multiplied by powers of ten from 10⁻³⁰ to 10³⁰, moved far from 0, made equal, or drawn along a
+/// row of 4,095 numbers. Single precision then has to agree with double precision to a few roundings beside the size of the
+/// results, unless a rounding of the inputs alone changes them more, or they are beyond its range.
+///
+/// An op that takes less, or claims more, says so after `in`, for each input: `finite`, `moderate`, `stopped`, `hides`, `limits`,
+/// `apart`, `accurate`; see [`Traits`](crate::check::Traits).
+///
+/// ```
+/// # use autograd::check_op;
+/// check_op!("gate", "x: * in moderate, gate: * in stopped moderate", |[x, gate], _| {
+///     x.mul(&gate.detach().sigmoid())
+/// })
+/// .assert();
+/// ```
 #[macro_export]
 macro_rules! check_op {
     ($name:expr, $spec:expr, |[$($input:ident),+ $(,)?], $pick:tt| $call:expr $(,)?) => {{

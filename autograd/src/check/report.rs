@@ -59,6 +59,32 @@ pub enum Verdict {
     NotFinite {
         /// The value, or a gradient.
         what: String,
+        /// Where, if it is a value or gradient of the case itself.
+        at: Option<Place>,
+        /// NaN or an infinity.
+        found: f64,
+    },
+    /// A gradient reaches an input that is declared `stopped`.
+    NotStopped {
+        /// The input.
+        input: String,
+        /// Where.
+        at: Place,
+        /// The gradient.
+        found: f64,
+    },
+    /// NaN or an infinity in an input does not come out as it should.
+    Swallowed {
+        /// The value, or a gradient.
+        what: String,
+        /// Where.
+        at: Place,
+        /// What it is, in words.
+        found: String,
+        /// What it should be, in words.
+        expected: String,
+        /// What was put into which input, in words.
+        put: String,
     },
     /// Two runs on the same inputs differ.
     NotDeterministic {
@@ -203,7 +229,9 @@ impl Report {
                     self.inputs.iter().map(|input| word(&input.name)).collect();
                 for (name, input) in names.iter().zip(&self.inputs) {
                     let Argument { shape, values, layout, .. } = input;
-                    let tensor = format!("Tensor::from_vec({shape:?}, vec!{values:?})");
+                    let values: Vec<String> = values.iter().copied().map(literal).collect();
+                    let values = values.join(", ");
+                    let tensor = format!("Tensor::from_vec({shape:?}, vec![{values}])");
                     let tensor = match layout {
                         Layout::Contiguous => tensor,
                         layout => format!("check::Layout::{layout:?}.lay_out(&{tensor})"),
@@ -294,14 +322,26 @@ impl fmt::Display for Verdict {
                 write!(f, "output of shape {found:?} instead of {expected:?}")
             }
             Verdict::Panicked { message } => write!(f, "panicked: {message}"),
-            Verdict::NotFinite { what } => write!(f, "{what} is not finite"),
+            Verdict::NotFinite { what, at, found } => {
+                write!(f, "{what} is {}", number(*found))?;
+                at.as_ref().map_or(Ok(()), |at| write!(f, " at {at}"))
+            }
+            Verdict::NotStopped { input, at, found } => {
+                write!(f, "a gradient reaches {input}, which is declared stopped: ")?;
+                write!(f, "{} at {at}", short(*found))
+            }
+            Verdict::Swallowed { what, at, found, expected, put } => {
+                write!(f, "{what} is {found} at {at} instead of {expected} with {put}")
+            }
             Verdict::NotDeterministic { what } => write!(f, "{what} differs from run to run"),
             Verdict::Modified { input } => write!(f, "{input} was written to"),
             Verdict::LayoutDependent { what, at, view, contiguous } => {
+                let [view, contiguous] = [view, contiguous].map(|x| number(*x));
                 write!(f, "{what} is {view} at {at}, but {contiguous} if all is contiguous")
             }
             Verdict::Imprecise { what, at, single, double, allowed, grows } => {
                 write!(f, "{what} in single precision wrong at {at}: ")?;
+                let [single, double] = [single, double].map(|x| number(*x));
                 write!(f, "{single} instead of {double} ± {allowed:.0e}")?;
                 if *grows {
                     f.write_str("; the error grows with the size: a sum loses digits")
@@ -311,6 +351,27 @@ impl fmt::Display for Verdict {
             }
             Verdict::Inconclusive => f.write_str("too noisy, or a kink"),
         }
+    }
+}
+
+/// A number as Rust's source has it.
+fn literal(x: f64) -> String {
+    match x {
+        _ if x.is_nan() => "f64::NAN".to_owned(),
+        f64::INFINITY => "f64::INFINITY".to_owned(),
+        f64::NEG_INFINITY => "f64::NEG_INFINITY".to_owned(),
+        _ => format!("{x:?}"),
+    }
+}
+
+/// All digits of a number, and words for what is none.
+pub(crate) fn number(x: f64) -> String {
+    match x {
+        _ if x.is_nan() => "not a number".to_owned(),
+        f64::INFINITY => "infinite".to_owned(),
+        f64::NEG_INFINITY => "−infinite".to_owned(),
+        _ if x != 0.0 && !(1e-5..1e16).contains(&x.abs()) => format!("{x:e}"),
+        _ => x.to_string(),
     }
 }
 

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 /// Shapes and values that an op takes, and the shape that it gives, such as `"x: * i, weight: o i, bias: o -> * o"`.
 ///
-/// Inputs are separated by commas. An input is its name and a colon (optional), its axes, and a domain of values after
-/// `in` (optional, see [`Domain`]). An axis is
+/// Inputs are separated by commas. An input is its name and a colon (optional), its axes, and words after `in` (optional):
+/// a domain of values (see [`Domain`]) and what is special about it (see [`Traits`]). An axis is
 ///
 /// - a name: the same size wherever it stands; `n>0` forbids that it is 0, `n>1` that it is 1 too, `n<8` that it is 8 or
 ///   more, `n>0<8` both;
@@ -51,6 +51,28 @@ pub(crate) struct Input {
     pub(crate) name: String,
     pub(crate) axes: Vec<Axis>,
     pub(crate) domain: Domain,
+    pub(crate) traits: Traits,
+}
+
+/// What is special about an input, in words that follow `in`, such as `x: * in positive stopped`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traits {
+    /// `stopped`: no gradient reaches it, on purpose.
+    pub stopped: bool,
+    /// `finite`: it is never NaN or infinite, so neither is put into it.
+    pub finite: bool,
+    /// `moderate`: it is never far from 1, so only up to ten times larger numbers are tried.
+    pub moderate: bool,
+    /// `hides`: −∞ hides an element, so that a result may be 0 or NaN where the limit is another.
+    pub hides: bool,
+    /// `limits`: at ±∞ value and gradients are their limits; without the word, NaN will do.
+    pub limits: bool,
+    /// `apart`: values that do not depend on an element stay as they are when it becomes NaN; without the word, they may become
+    /// NaN too, as where a factor 0 hides it.
+    pub apart: bool,
+    /// `accurate`: rounding is small beside the results even where a rounding of the inputs would change them more, as where
+    /// nearly equal numbers are subtracted.
+    pub accurate: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +93,7 @@ pub(crate) enum Factor {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Domain {
-    /// Any: −2 to 2.
+    /// Any: −2 to 2; in half of the cases, times 1/64, 8 or 64.
     #[default]
     Any,
     /// `positive`: 0.5 to 2.5, for ln and √x.
@@ -106,9 +128,9 @@ impl Spec {
             .enumerate()
             .map(|(i, input)| {
                 let (name, input) = input.split_once(':').unwrap_or((unnamed[i.min(2)], input));
-                let (axes, domain) = input.split_once(" in ").unwrap_or((input, "any"));
-                let axes = read_axes(axes, &mut bounds);
-                Input { name: name.to_string(), axes, domain: Domain::read(domain) }
+                let (axes, words) = input.split_once(" in ").unwrap_or((input, ""));
+                let (axes, (domain, traits)) = (read_axes(axes, &mut bounds), read_words(words));
+                Input { name: name.to_string(), axes, domain, traits }
             })
             .collect();
         Self { text: text.to_owned(), inputs, output, bounds }
@@ -175,19 +197,28 @@ fn read_name(text: &str, bounds: &mut BTreeMap<String, Bounds>) -> String {
     name.to_string()
 }
 
-impl Domain {
-    #[track_caller]
-    fn read(text: &str) -> Self {
-        match text.trim() {
-            "any" => Domain::Any,
-            "positive" => Domain::Positive,
-            "nonzero" => Domain::Nonzero,
-            "off_halves" => Domain::OffHalves,
-            "at_halves" => Domain::AtHalves,
-            "distinct" => Domain::Distinct,
+#[track_caller]
+fn read_words(text: &str) -> (Domain, Traits) {
+    let (mut domain, mut traits) = (Domain::Any, Traits::default());
+    for word in text.split_whitespace() {
+        match word {
+            "any" => domain = Domain::Any,
+            "positive" => domain = Domain::Positive,
+            "nonzero" => domain = Domain::Nonzero,
+            "off_halves" => domain = Domain::OffHalves,
+            "at_halves" => domain = Domain::AtHalves,
+            "distinct" => domain = Domain::Distinct,
+            "stopped" => traits.stopped = true,
+            "finite" => traits.finite = true,
+            "moderate" => traits.moderate = true,
+            "hides" => traits.hides = true,
+            "apart" => traits.apart = true,
+            "limits" => traits.limits = true,
+            "accurate" => traits.accurate = true,
             other => panic!("spec: {other:?} is no domain"),
         }
     }
+    (domain, traits)
 }
 
 impl fmt::Display for Domain {
@@ -221,6 +252,15 @@ mod tests {
         let least = |name: &str| spec.bounds[name].least;
         assert_eq!((least("h"), least("n"), least("*")), (2, 0, 0));
         assert_eq!(spec.output.map(|axes| axes.len()), Some(2));
+    }
+
+    #[test]
+    fn an_input_has_a_domain_and_traits() {
+        let spec = Spec::new("x: * in positive stopped, y: * in limits accurate -> *");
+        let traits = |i: usize| spec.inputs[i].traits;
+        assert_eq!((spec.inputs[0].domain, traits(0).stopped), (Domain::Positive, true));
+        assert_eq!(spec.inputs[1].domain, Domain::Any);
+        assert!(traits(1).limits && traits(1).accurate && !traits(1).stopped);
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! Heads are read through strides, wherever a projection left them.
 
 use tensor::{
-    Float, LANES, MatMut, MatRef, Packed, Simd, Tensor, dot_row, fold_lanes, gemm, par, sum_row,
+    Float, LANES, MatMut, MatRef, Packed, Shape, Simd, Tensor, dot_row, fold_lanes, gemm, par,
+    sum_row,
 };
 
 use super::rotate;
@@ -159,7 +160,13 @@ impl<E: Float> Task<E> {
         let fits = k.dims() == [batch, heads, nk, d] && v.shape() == k.shape();
         assert!(fits, "attention: q {}, k {}, v {}", q.shape(), k.shape(), v.shape());
         assert!(!options.causal || nq == nk, "attention: causal with {nq} queries and {nk} keys");
-        let mask = options.mask.as_ref().map(|mask| mask.value().expand([batch, heads, nq, nk]));
+        let mask = options.mask.as_ref().map(Var::value);
+        let scores = Shape::new(&[batch, heads, nq, nk]);
+        let covers = |mask: &Tensor<E>| mask.shape().broadcast(scores) == Some(scores);
+        if let Some(mask) = mask.filter(|mask| !covers(mask)) {
+            panic!("attention: a mask {} for scores {scores}", mask.shape());
+        }
+        let mask = mask.map(|mask| mask.expand(scores));
         let scale = E::from_f64(1.0 / (d as f64).sqrt());
         let most = if options.causal { CAUSAL_QUERIES } else { QUERIES };
         let tile_queries = nq.div_ceil(nq.div_ceil(most).max(1)).max(1);

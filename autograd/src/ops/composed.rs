@@ -2,13 +2,13 @@
 
 use tensor::{Float, Tensor};
 
-use super::{Attention, CrossEntropy};
-use crate::Var;
+use super::{Attention, CrossEntropy, root_mean_square};
+use crate::{Op, Var};
 
 /// [`Var::softmax`], composed.
 #[track_caller]
 pub fn softmax_composed<E: Float>(x: &Var<E>, axis: isize) -> Var<E> {
-    let Some(max) = largest(x, axis) else { return x.clone() };
+    let Some(max) = largest("softmax", x, axis) else { return x.clone() };
     let hidden = max.eq(&scalar(-E::INFINITY)); // rows of −∞ alone
     let e = shifted(&Var::where_(&hidden, &scalar(E::ZERO).into(), x), axis).exp();
     Var::where_(&hidden, &scalar(E::ZERO).into(), &e.div(&e.sum_keep(&[axis])))
@@ -17,7 +17,7 @@ pub fn softmax_composed<E: Float>(x: &Var<E>, axis: isize) -> Var<E> {
 /// [`Var::log_softmax`], composed.
 #[track_caller]
 pub fn log_softmax_composed<E: Float>(x: &Var<E>, axis: isize) -> Var<E> {
-    if largest(x, axis).is_none() {
+    if largest("log_softmax", x, axis).is_none() {
         return x.clone();
     }
     let shifted = shifted(x, axis);
@@ -30,19 +30,21 @@ fn scalar<E: Float>(x: E) -> Tensor<E> {
 
 /// The largest elements along `axis`, which stays with size 1; NaN where there is one. `None` if the axis is empty.
 #[track_caller]
-fn largest<E: Float>(x: &Var<E>, axis: isize) -> Option<Tensor<E>> {
-    let axis = x.shape().axis(axis) as isize;
+fn largest<E: Float>(op: &str, x: &Var<E>, axis: isize) -> Option<Tensor<E>> {
+    let axis = x.shape().axis_for(op, axis) as isize;
     (x.value().dim(axis) > 0).then(|| x.value().max(axis).unsqueeze(axis))
 }
 
-/// x − max x along `axis`, and its limit where that is +∞: 0 there and −∞ elsewhere, NaN if there are several.
+/// x − max x along `axis`, and its limit where that is +∞: 0 there and −∞ elsewhere, NaN if there are several. The maximum
+/// is a constant, so the derivative is 1.
 #[track_caller]
 fn shifted<E: Float>(x: &Var<E>, axis: isize) -> Var<E> {
-    let Some(max) = largest(x, axis) else { return x.clone() };
+    let Some(max) = largest("softmax", x, axis) else { return x.clone() };
     let top = x.value().eq(&scalar(E::INFINITY));
     let several = top.sum_keep(&[axis]).gt(&scalar(E::ONE));
     let limit = Tensor::where_(&several, &scalar(super::softmax::nan()), &scalar(E::ZERO));
-    Var::where_(&top, &limit.into(), &x.sub(&max.into()))
+    let shifted = Tensor::where_(&top, &limit, &(x.value() - &max));
+    Op::new("shifted", shifted).wrt(x, |g| g).record()
 }
 
 /// [`Var::gelu`], composed: x·½(1 + erf(x/√2)), which is 0 from −40 down.
@@ -60,10 +62,11 @@ pub fn layer_norm_composed<E: Float>(
     bias: &Var<E>,
     eps: f64,
 ) -> Var<E> {
-    let scale = E::from_f64(1.0 / x.value().dim(-1) as f64);
-    let centred = x.sub(&x.sum_keep(&[-1]).scale(scale));
-    let variance = centred.square().sum_keep(&[-1]).scale(scale);
-    centred.div(&variance.add_scalar(E::from_f64(eps)).sqrt()).mul(weight).add(bias)
+    let n = E::from_f64(x.value().dim(-1) as f64);
+    let n = Var::constant(scalar(n));
+    let centred = x.sub(&x.div(&n).sum_keep(&[-1])); // the sum may be out of range
+    let centred = centred.sub(&centred.sum_keep(&[-1]).div(&n)); // what the rounding of the mean has left
+    centred.div(&root_mean_square(&centred, eps)).mul(weight).add(bias)
 }
 
 /// [`linear`](crate::linear), composed.
@@ -139,7 +142,8 @@ pub fn attention_weights<E: Float>(q: &Var<E>, k: &Var<E>, options: &Attention<E
     let scores = products.add(&mask);
     // A query whose keys are all hidden has no weights; one whose scores are all −∞ without that has no limit.
     let weights = softmax_composed(&scores, -1);
-    let is_hidden = |x: &Var<E>| largest(x, -1).map(|max| max.eq(&scalar(-E::INFINITY)));
+    let is_hidden =
+        |x: &Var<E>| largest("attention", x, -1).map(|max| max.eq(&scalar(-E::INFINITY)));
     let given = is_hidden(&mask.expand(scores.shape()));
     let (Some(lost), Some(given)) = (is_hidden(&scores), given) else { return weights };
     Var::where_(&lost.gt(&given), &scalar(super::softmax::nan()).into(), &weights)
@@ -158,6 +162,8 @@ pub fn self_attention_composed<E: Float>(
     let &[batch, n, packed] = qkv.dims() else {
         panic!("self_attention: [B, N, 3·H·D] expected, found {}", qkv.shape())
     };
+    let divides = heads > 0 && packed.is_multiple_of(3 * heads);
+    assert!(divides, "self_attention: {packed} features are not 3 times {heads} heads");
     let parts = qkv.reshape([batch, n, 3, heads, packed / (3 * heads)]).permute(&[2, 0, 3, 1, 4]);
     let part = |i: usize| parts.narrow(0, i, 1).squeeze(0);
     attention_composed(&part(0), &part(1), &part(2), options)

@@ -35,6 +35,7 @@ pub fn cross_entropy<E: Float>(
     targets: &[usize],
     options: &CrossEntropy,
 ) -> Var<E> {
+    assert!(logits.shape().rank() > 0, "cross_entropy: logits [… C] expected, found []");
     let classes = logits.value().dim(-1);
     let rows = logits.shape().elements() / classes.max(1);
     let masses = Masses::new(options, classes, rows, targets);

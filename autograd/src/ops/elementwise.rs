@@ -249,3 +249,39 @@ fn bell<E: Float>(x: E, simd: Simd) -> E {
     let root = E::ONE + u;
     u / (root * root)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Tape;
+
+    #[test]
+    fn functions_with_kinks_keep_nan_in_value_and_gradient() {
+        type Function = fn(&Var<f32>) -> Var<f32>;
+        let functions: [Function; 3] = [Var::relu, Var::abs, |x| x.clamp(0.0, 1.0)];
+        for f in functions {
+            let tape = Tape::new();
+            let x = tape.leaf(Tensor::from_vec([2], vec![f32::NAN, 0.5]));
+            let y = f(&x);
+            assert!(y.value().to_vec()[0].is_nan() && y.value().to_vec()[1] == 0.5);
+            let g = tape.backward(&y.sum_all()).get(&x).expect("tracked").to_vec();
+            assert!(g[0].is_nan() && g[1] == 1.0, "{g:?}");
+        }
+    }
+
+    #[test]
+    fn functions_take_their_limits() {
+        let inf = f32::INFINITY;
+        type Elementwise = fn(&Var<f32>) -> Var<f32>;
+        let limits: [(Elementwise, [f32; 2]); 4] = [
+            (Var::gelu, [0.0, inf]),
+            (Var::tanh, [-1.0, 1.0]),
+            (Var::sigmoid, [0.0, 1.0]),
+            (Var::relu, [0.0, inf]),
+        ];
+        for (f, expected) in limits {
+            let y = f(&Var::constant(Tensor::from_vec([2], vec![-inf, inf])));
+            assert_eq!(y.value().to_vec(), expected);
+        }
+    }
+}

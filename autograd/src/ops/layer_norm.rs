@@ -1,6 +1,6 @@
 //! Layer normalisation (Ba, Kiros and Hinton 2016) over the last axis.
 
-use tensor::{Float, Simd, Tensor, par, sum_row};
+use tensor::{Float, Simd, Tensor, par, sum_row, sum_row_by};
 
 use crate::{Op, Var};
 
@@ -11,8 +11,8 @@ const ROWS: usize = 256;
 /// w `[n]`, b `[n]`.
 ///
 /// dw = Σ g·x̂ and db = Σ g over all leading axes; with h = g·w, dx = (h − mean h − x̂·mean(h·x̂)) / √(var x + eps).
-/// Saved: x, and mean and 1/√(var + eps) of each row. The composed twin is
-/// [`layer_norm_composed`](crate::layer_norm_composed).
+/// Saved: x, and mean and 1/√(var + eps) of each row. The mean is kept in two parts, so that equal numbers give b, however large
+/// they are, and squares may be out of range. The composed twin is [`layer_norm_composed`](crate::layer_norm_composed).
 ///
 /// # Panics
 /// If the sizes disagree.
@@ -26,7 +26,7 @@ pub fn layer_norm<E: Float>(x: &Var<E>, weight: &Var<E>, bias: &Var<E>, eps: f64
     let (source, w, b) =
         (x.value().contiguous(), weight.value().contiguous(), bias.value().contiguous());
     let rows = source.len() / n.max(1);
-    let mut statistics = vec![(E::ZERO, E::ZERO); rows];
+    let mut statistics = vec![Statistics::default(); rows];
     let work = par::work(&[source.len(), par::ELEMENT]);
     let value = {
         let (x, w, b) = (source.data(), w.data(), b.data());
@@ -37,7 +37,7 @@ pub fn layer_norm<E: Float>(x: &Var<E>, weight: &Var<E>, bias: &Var<E>, eps: f64
                 |_| {
                     let rows = x[first * n..].chunks(n.max(1));
                     for (out, x) in statistics.iter_mut().zip(rows) {
-                        *out = row_statistics(x, eps);
+                        *out = Statistics::of(x, eps);
                     }
                 },
             );
@@ -49,9 +49,9 @@ pub fn layer_norm<E: Float>(x: &Var<E>, weight: &Var<E>, bias: &Var<E>, eps: f64
                     #[inline(always)]
                     |_| {
                         let rows = out.chunks_mut(n.max(1)).zip(x[start..].chunks(n.max(1)));
-                        for ((out, x), &(mean, rstd)) in rows.zip(&statistics[start / n.max(1)..]) {
+                        for ((out, x), row) in rows.zip(&statistics[start / n.max(1)..]) {
                             for (((out, x), w), b) in out.iter_mut().zip(x).zip(w).zip(b) {
-                                *out = (*x - mean) * rstd * *w + *b;
+                                *out = row.normalized(*x) * *w + *b;
                             }
                         }
                     },
@@ -83,17 +83,113 @@ pub fn layer_norm<E: Float>(x: &Var<E>, weight: &Var<E>, bias: &Var<E>, eps: f64
     Op::new("layer_norm", value).wrt_all([x, weight, bias], vjp).record()
 }
 
-/// Mean and 1/√(variance + eps) of a row, in two passes.
-#[inline(always)]
-fn row_statistics<E: Float>(x: &[E], eps: E) -> (E, E) {
+/// Of a row.
+#[derive(Clone, Copy, Default)]
+struct Statistics<E> {
+    mean: E,
+    /// What the rounding of the mean has left.
+    rest: E,
+    /// 1/√(variance + eps).
+    rstd: E,
+}
+
+impl<E: Float> Statistics<E> {
+    /// In three passes.
+    #[inline(always)]
+    fn of(x: &[E], eps: E) -> Self {
+        let n = E::from_f64(x.len() as f64);
+        let mut mean = sum_row(x) * (E::ONE / n);
+        if !mean.is_finite() {
+            mean = mean_of_large(x);
+        }
+        let rest = sum_row_by(
+            x,
+            #[inline(always)]
+            |x| x - mean,
+        ) / n;
+        let root = root_mean_square_of(
+            x,
+            eps,
+            #[inline(always)]
+            |x| x - mean - rest,
+        );
+        Self { mean, rest, rstd: E::ONE / root }
+    }
+
+    /// x̂ = (x − mean)/√(variance + eps).
+    #[inline(always)]
+    fn normalized(self, x: E) -> E {
+        (x - self.mean - self.rest) * self.rstd
+    }
+}
+
+/// The mean of numbers whose sum is out of range.
+#[cold]
+#[inline(never)]
+fn mean_of_large<E: Float>(x: &[E]) -> E {
     let scale = E::ONE / E::from_f64(x.len() as f64);
-    let mean = sum_row(x) * scale;
-    let variance = sum_by(
-        x.len(),
+    sum_row_by(x, |x| x * scale)
+}
+
+/// √(Σ f(xᵢ)²/n + eps), also where the squares are out of range.
+#[inline(always)]
+fn root_mean_square_of<E: Float>(x: &[E], eps: E, f: impl Fn(E) -> E) -> E {
+    let scale = E::ONE / E::from_f64(x.len() as f64);
+    let squares = sum_row_by(
+        x,
         #[inline(always)]
-        |i| (x[i] - mean) * (x[i] - mean),
-    ) * scale;
-    (mean, E::ONE / (variance + eps).sqrt())
+        |x| f(x) * f(x),
+    );
+    let sum = squares * scale + eps;
+    if sum >= E::from_f64(1e-24) && sum < E::INFINITY { sum.sqrt() } else { in_units(x, eps, f) }
+}
+
+/// The same in units of the largest number.
+#[cold]
+#[inline(never)]
+fn in_units<E: Float>(x: &[E], eps: E, f: impl Fn(E) -> E) -> E {
+    let unit = x.iter().fold(eps.sqrt(), |max, x| Float::max(max, f(*x).abs()));
+    if unit == E::ZERO || !unit.is_finite() {
+        return unit;
+    }
+    let scale = E::ONE / E::from_f64(x.len() as f64);
+    let squares = sum_row_by(x, |x| (f(x) / unit) * (f(x) / unit));
+    unit * (squares * scale + eps / unit / unit).sqrt()
+}
+
+/// √(Σ xᵢ²/n + eps) over the last axis, which stays with size 1: x [… n] → [… 1]; squares may be out of range. With r = the root,
+/// dxᵢ = g·xᵢ/(n·r).
+///
+/// # Panics
+/// If x is a scalar.
+#[track_caller]
+pub fn root_mean_square<E: Float>(x: &Var<E>, eps: f64) -> Var<E> {
+    let rank = x.shape().rank();
+    assert!(rank > 0, "root_mean_square: at least one axis expected, found {}", x.shape());
+    let (source, n) = (x.value().contiguous(), x.value().dim(-1));
+    let root = Tensor::build(x.shape().with(rank - 1, 1), |out| {
+        let (x, eps) = (source.data(), E::from_f64(eps));
+        let work = par::work(&[x.len(), par::ELEMENT]);
+        par::for_chunks(out, ROWS, work, |first, out| {
+            E::vectorize(
+                #[inline(always)]
+                |_| {
+                    for (i, out) in out.iter_mut().enumerate() {
+                        let row = &x[(first + i) * n..(first + i + 1) * n];
+                        *out = root_mean_square_of(
+                            row,
+                            eps,
+                            #[inline(always)]
+                            |x| x,
+                        );
+                    }
+                },
+            );
+        });
+    });
+    let (saved, scale) = (root.clone(), E::ONE / E::from_f64(n as f64));
+    let vjp = move |g: Tensor<E>| &source / &saved * &(g * scale);
+    Op::new("root_mean_square", root).wrt(x, vjp).record()
 }
 
 /// Replaces the rows of `g` by those of dx and adds [dw, db] of these rows to `sums`.
@@ -103,14 +199,14 @@ fn backward_rows<E: Float>(
     sums: &mut [E],
     x: &[E],
     w: &[E],
-    statistics: &[(E, E)],
+    statistics: &[Statistics<E>],
     simd: Simd,
 ) {
     let n = w.len();
     let scale = E::ONE / E::from_f64(n as f64);
     let (dw, db) = sums.split_at_mut(n);
-    for ((g, x), &(mean, rstd)) in g.chunks_mut(n.max(1)).zip(x.chunks(n.max(1))).zip(statistics) {
-        // In the forward pass: x̂ = (x − mean)·rstd, y = x̂·w + b.
+    for ((g, x), row) in g.chunks_mut(n.max(1)).zip(x.chunks(n.max(1))).zip(statistics) {
+        // In the forward pass: y = x̂·w + b.
         let (mut h_sum, mut hx_sum) = ([E::ZERO; 16], [E::ZERO; 16]);
         let mut at = 0;
         while at < n {
@@ -118,7 +214,7 @@ fn backward_rows<E: Float>(
             let lanes = h_sum.iter_mut().zip(&mut hx_sum).zip(&g[at..end]).zip(&x[at..end]);
             let lanes = lanes.zip(&w[at..end]).zip(dw[at..end].iter_mut().zip(&mut db[at..end]));
             for (((((h_sum, hx_sum), g), x), w), (dw, db)) in lanes {
-                let (x_hat, h) = ((*x - mean) * rstd, *g * *w);
+                let (x_hat, h) = (row.normalized(*x), *g * *w);
                 *h_sum += h;
                 *hx_sum = h.mul_add(x_hat, *hx_sum, simd);
                 *dw = g.mul_add(x_hat, *dw, simd);
@@ -128,28 +224,9 @@ fn backward_rows<E: Float>(
         }
         let (h_mean, hx_mean) = (sum_row(&h_sum) * scale, sum_row(&hx_sum) * scale);
         for ((g, x), w) in g.iter_mut().zip(x).zip(w) {
-            let x_hat = (*x - mean) * rstd;
-            *g = (*g * *w - h_mean - x_hat * hx_mean) * rstd;
+            *g = (*g * *w - h_mean - row.normalized(*x) * hx_mean) * row.rstd;
         }
     }
-}
-
-/// Σ f(i) for i in 0..n, with sixteen running sums.
-#[inline(always)]
-fn sum_by<E: Float>(n: usize, f: impl Fn(usize) -> E) -> E {
-    let mut sums = [E::ZERO; 16];
-    let whole = n / 16 * 16;
-    let mut at = 0;
-    while at < whole {
-        for (lane, sum) in sums.iter_mut().enumerate() {
-            *sum += f(at + lane);
-        }
-        at += 16;
-    }
-    for i in whole..n {
-        sums[i - whole] += f(i);
-    }
-    sum_row(&sums)
 }
 
 #[cfg(test)]
@@ -169,6 +246,36 @@ mod tests {
         let s = 1.25f64.sqrt();
         let expected = [-1.5 / s, -0.5 / s, 0.5 / s, 1.5 / s, -1.0, -1.0, 1.0, 1.0];
         y.iter().zip(expected).for_each(|(y, e)| assert!((y - e).abs() < 1e-14, "{y} {e}"));
+    }
+
+    #[test]
+    fn equal_numbers_give_the_bias_however_large_they_are() {
+        let (one, zero) = (Var::constant(Tensor::ones([100])), Var::constant(Tensor::zeros([100])));
+        for x in [2.61122f32, 1e-30, 16_777_217.0, -1e30, 3e38] {
+            let x = Var::constant(Tensor::full([1, 100], x));
+            for twin in [layer_norm, crate::layer_norm_composed] {
+                let y = twin(&x, &one, &zero, 1e-5).into_value().to_vec();
+                assert!(y.iter().all(|y| y.abs() < 1e-6), "{y:?} of {x:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn squares_may_be_out_of_range() {
+        let near = |a: &[f32], b: [f32; 2]| {
+            assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-6 * b.abs()), "{a:?} {b:?}");
+        };
+        let (one, zero) = (Var::constant(Tensor::ones([2])), Var::constant(Tensor::zeros([2])));
+        for (size, eps) in [(1e25f32, 1e-5), (3e38, 0.0), (1e-25, 0.0), (1.0, 0.0)] {
+            let row = [size, -size];
+            let tape = Tape::new();
+            let x = tape.leaf(Tensor::from_vec([1, 2], row.to_vec()));
+            near(&layer_norm(&x, &one, &zero, eps).into_value().to_vec(), [1.0, -1.0]);
+            let r = root_mean_square(&x, eps);
+            near(&r.value().to_vec(), [size; 2]);
+            let g = tape.backward(&r.sum_all());
+            near(&g.get(&x).expect("tracked").to_vec(), [0.5, -0.5]);
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub use attention::{Attention, attention, self_attention};
 pub use composed::*;
 pub use conv::{conv2d, max_pool2d};
 pub use cross_entropy::{CrossEntropy, cross_entropy};
-pub use layer_norm::layer_norm;
+pub use layer_norm::{layer_norm, root_mean_square};
 pub use linear::{linear, linear_add, linear_gelu};
 pub use rotate::rotate;
 pub use shape::concat;

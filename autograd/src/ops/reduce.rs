@@ -65,6 +65,7 @@ impl<E: Float> Var<E> {
     #[track_caller]
     pub fn max(&self, axis: isize) -> Self {
         let (shape, axis) = (self.shape(), self.shape().axis_for("max", axis));
+        let value = self.value().max(axis as isize);
         let places = self.value().argmax(axis as isize);
         let vjp = move |g: Tensor<E>| {
             // Rows of the tensor with `axis` moved to the end, one place and one gradient for each.
@@ -79,7 +80,7 @@ impl<E: Float> Var<E> {
             back[axis..].rotate_right(1);
             rows.permute(&back)
         };
-        Op::new("max", self.value().max(axis as isize)).wrt(self, vjp).record()
+        Op::new("max", value).wrt(self, vjp).record()
     }
 }
 

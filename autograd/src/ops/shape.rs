@@ -33,7 +33,7 @@ impl<E: Float> Var<E> {
     /// The `len` places from `start` on along `axis`; the gradient is 0 elsewhere.
     #[track_caller]
     pub fn narrow(&self, axis: isize, start: usize, len: usize) -> Self {
-        let (shape, axis) = (self.shape(), self.shape().axis(axis));
+        let (shape, axis) = (self.shape(), self.shape().axis_for("narrow", axis));
         let vjp = move |g: Tensor<E>| {
             let before = Tensor::zeros(shape.with(axis, start));
             let after = Tensor::zeros(shape.with(axis, shape[axis] - start - len));
@@ -48,13 +48,10 @@ impl<E: Float> Var<E> {
     /// If the sizes do not add up to the size of the axis.
     #[track_caller]
     pub fn split(&self, axis: isize, sizes: &[usize]) -> Vec<Self> {
-        let total: usize = sizes.iter().sum();
-        assert_eq!(
-            total,
-            self.value().dim(axis),
-            "split: {sizes:?} along axis {axis} of {}",
-            self.shape()
-        );
+        let place = self.shape().axis_for("split", axis);
+        let total = sizes.iter().try_fold(0usize, |sum, &size| sum.checked_add(size));
+        let fits = total == Some(self.dims()[place]);
+        assert!(fits, "split: {sizes:?} along axis {axis} of {}", self.shape());
         let mut start = 0;
         let mut part = |&size: &usize| {
             start += size;

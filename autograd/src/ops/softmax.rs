@@ -15,7 +15,7 @@ impl<E: Float> Var<E> {
     /// [`softmax_composed`](crate::softmax_composed).
     #[track_caller]
     pub fn softmax(&self, axis: isize) -> Self {
-        let y = along_last(self.value(), axis, softmax_row);
+        let y = along_last("softmax", self.value(), axis, softmax_row);
         let vjp = {
             let y = y.clone();
             move |g: Tensor<E>| {
@@ -43,6 +43,7 @@ impl<E: Float> Var<E> {
     #[track_caller]
     pub fn log_softmax(&self, axis: isize) -> Self {
         let y = along_last(
+            "log_softmax",
             self.value(),
             axis,
             #[inline(always)]
@@ -195,11 +196,12 @@ pub(crate) fn larger<E: Float>(max: &mut [E], x: &[E]) {
 /// Applies `f` to each row along `axis` of a copy of `x`.
 #[track_caller]
 fn along_last<E: Float>(
+    op: &str,
     x: &Tensor<E>,
     axis: isize,
     f: impl Fn(&mut [E], Simd) + Sync + Send,
 ) -> Tensor<E> {
-    let size = x.dim(axis);
+    let size = x.dims()[x.shape().axis_for(op, axis)];
     let mut rows = x.transpose(axis, -1).copy();
     let work = par::work(&[rows.len(), par::FUNCTION]);
     par::for_chunks(rows.data_mut(), ROWS * size, work, |_, rows| {

@@ -70,9 +70,16 @@ fn mutants_are_told_apart_by_their_verdicts_and_named_by_their_patterns() {
         Verdict::Wrong { diagnosis, .. } => diagnosis.clone(),
         _ => None,
     };
-    let expected: [(&str, Expected); 9] = [
+    let expected: [(&str, Expected); 11] = [
         ("severed", |v| matches!(v, Verdict::Severed { .. } | Verdict::Wrong { .. })),
-        ("layout", |v| matches!(v, Verdict::LayoutDependent { .. } | Verdict::NotFinite { .. })),
+        ("layout", |v| {
+            matches!(
+                v,
+                Verdict::LayoutDependent { .. } | Verdict::NotFinite { .. } | Verdict::Wrong { .. }
+            )
+        }),
+        ("nan", |v| matches!(v, Verdict::Swallowed { .. })),
+        ("magnitude", |v| matches!(v, Verdict::Imprecise { .. })),
         ("precision", |v| matches!(v, Verdict::Imprecise { .. } | Verdict::NotFinite { .. })),
         ("state", |v| matches!(v, Verdict::NotDeterministic { .. })),
         ("shape", |v| matches!(v, Verdict::Panicked { .. } | Verdict::OutputShape { .. })),
@@ -188,4 +195,24 @@ fn what_is_left_of_a_shrunken_case_is_needed() {
         9,
         "the smallest number that has such elements: {found}"
     );
+}
+
+#[test]
+fn a_test_for_nan_and_infinities_compiles_and_infinite_gradients_are_said_in_words() {
+    let x = T::from_vec([3], vec![f64::NAN, f64::NEG_INFINITY, 1.0]);
+    let test = check::op("relu", |[x]| x.relu(), [x]).test();
+    assert!(test.contains("vec![f64::NAN, f64::NEG_INFINITY, 1.0]"), "{test}");
+    let found = check::op("sqrt", |[x]| x.sqrt(), [T::from_vec([2], vec![1.0, 0.0])]).to_string();
+    assert!(found.starts_with("sqrt: gradient of x is ") && found.contains("infinite at [1]"));
+}
+
+#[test]
+fn an_input_that_is_stopped_on_purpose_is_declared_so() {
+    let gate = |spec: &'static str| {
+        autograd::check_op!("gate", spec, |[x, gate], _| x.mul(&gate.detach().sigmoid()))
+    };
+    gate("* in moderate, * in stopped moderate").assert();
+    assert!(gate("* in moderate, * in moderate").run(CASES, 0).failure.is_some());
+    let failure = gate("* in stopped, * in stopped").run(CASES, 0).failure.expect("not stopped");
+    assert!(matches!(failure.verdict, Verdict::NotStopped { .. }), "{failure}");
 }

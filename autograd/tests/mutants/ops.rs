@@ -339,6 +339,82 @@ pub(crate) fn all() -> Vec<Mutant> {
                 if size_of::<E>() == 8 { x.gelu() } else { x.mul(&x.scale(e(1.702)).sigmoid()) }
             };
 
+        "nan": "a relu that maps NaN to 0", "" =>
+            "relu", "* in off_halves -> *", |[x], _| {
+                let v = x.value().clone();
+                op(x, v.map(|x, _| if x > E::ZERO { x } else { E::ZERO }), move |g| g * &v.gt(&Tensor::scalar(E::ZERO)))
+            };
+        "nan": "a maximum that drops NaN", "numpy's fmax" =>
+            "max", "* n>1 in distinct", |[x], _| {
+                let v = x.value().map(|x, _| if x.is_nan() { -E::INFINITY } else { x });
+                let (shape, best) = (x.shape(), v.max(-1).unsqueeze(-1));
+                let places = v.eq(&best);
+                op(x, best.squeeze(-1), move |g| g.unsqueeze(-1).expand(shape) * &places)
+            };
+        "nan": "a softmax of NaN that is all zeros", "" =>
+            "softmax", "* n>1", |[x], _| {
+                let p = x.softmax(-1);
+                let lost = Tensor::from_fn(p.shape(), |i| E::ONE - if p.value().contiguous().data()[i].is_nan() { E::ONE } else { E::ZERO });
+                Var::where_(&lost, &p, &Var::constant(Tensor::scalar(E::ZERO)))
+            };
+        "nan": "a GELU that is 0 at infinity", "" =>
+            "gelu", "* -> *", |[x], _| {
+                let (v, y) = (x.value().clone(), x.detach().gelu().into_value());
+                let y = y.map(|y, _| if y.is_finite() || y.is_nan() { y } else { E::ZERO });
+                op(x, y, move |g| g.into_zip(&v, "gelu", |g, x, simd| g * x.gelu_derivative(simd)))
+            };
+        "nan": "a tanh whose kernel of one precision loses infinity", "" =>
+            "tanh", "* -> *", |[x], _| {
+                let double = size_of::<E>() == 8;
+                let bounded = x.value().map(|x, _| if double || x.is_finite() || x.is_nan() { x } else { E::ZERO });
+                let y = bounded.tanh();
+                let s = y.square();
+                op(x, y, move |g| &g - &(&g * &s))
+            };
+        "nan": "a gradient of NaN that is dropped", "" =>
+            "square", "* -> *", |[x], _| {
+                let s = x.value().clone();
+                op(x, s.square(), move |g| g.into_zip(&s, "square", |g, x, _| { let d = g * x; if d.is_nan() { E::ZERO } else { d + d } }))
+            };
+
+        "magnitude": "a softmax that does not subtract its maximum, at usual logits", "" =>
+            "softmax", "* n>1", |[x], _| { let p = x.exp(); p.div(&p.sum_keep(&[-1])) };
+        "magnitude": "a layer norm whose squares overflow", "" =>
+            "layer norm", "* n>1", |[x], _| {
+                let x = x.sub(&x.mean(&[-1]).unsqueeze(-1));
+                x.div(&x.square().sum_keep(&[-1]).scale(e(1.0 / last(&x) as f64)).add_scalar(e(0.25)).sqrt())
+            };
+        "magnitude": "a quotient that squares its divisor", "" =>
+            "div", "*, * in nonzero", |[a, b], _| {
+                let (x, y, z) = (a.value().clone(), b.value().clone(), b.value().clone());
+                op2(a, b, &x / &y, move |g| g / &z, move |g| -(g * &x / &y.square()))
+            };
+        "magnitude": "a sum in one chain", "" =>
+            "sum", "n>0 ->", |[x], _| {
+                let (shape, chain) = (x.shape(), x.value().to_vec().into_iter().fold(E::ZERO, |sum, x| sum + x));
+                op(x, Tensor::scalar(chain), move |g| g.expand(shape))
+            };
+        "magnitude": "a logarithm of softmax, its maximum added before it is taken away", "" =>
+            "log-softmax", "* n>1 in accurate", |[x], _| {
+                let max = Var::constant(x.value().max(-1).unsqueeze(-1));
+                x.sub(&x.sub(&max).exp().sum_keep(&[-1]).ln().add(&max))
+            };
+        "magnitude": "a factor of 2 on values of 1e-15", "" =>
+            "double", "* -> *", |[x], _| {
+                let double = size_of::<E>() == 8;
+                x.scale(e(1e-15)).scale(e(if double { 1.0 } else { 2.0 }))
+            };
+        "magnitude": "a norm of numbers whose squares vanish", "" =>
+            "norm", "* n>0 in nonzero -> * 1", |[x], _| x.square().sum_keep(&[-1]).sqrt();
+
+        "scale": "a tanh that is wrong from 3 on", "" =>
+            "tanh", "* -> *", |[x], _| {
+                let (v, y) = (x.value().clone(), x.value().tanh());
+                op(x, y, move |g| g.into_zip(&v, "tanh", |g, x, simd| if x.abs() > e(3.0) { E::ZERO } else { let t = x.tanh(simd); g * (E::ONE - t * t) }).scale(E::ONE))
+            };
+        "scale": "a factor of 2 on a gradient of 1e-15", "" =>
+            "scaled square", "* -> *", |[x], _| { let s = x.value().scale(e(1e-15)); op(x, &s * x.value(), move |g| g * &s) };
+
         "state": "a value that counts its calls", "" =>
             "counter", "* n>0", |[x], _| x.scale(call_number());
         "state": "a gradient that counts its calls", "" =>

@@ -34,13 +34,13 @@ pub fn table() -> Vec<Entry> {
                 if pick.coin() { Conv2d::new(init, inputs, outputs, kernel, options) } else { Conv2d::without_bias(init, inputs, outputs, kernel, options) }
             },
             |conv, cx, [x], _| conv.forward(cx, x)),
-        check_layer!("GroupNorm", "x: b<4 g>0<4*c>0<4 h>0<5 w>0<5 -> b g*c h w",
+        check_layer!("GroupNorm", "x: b<4 g>0<4*c>0<4 h>0<5 w>0<5 in accurate -> b g*c h w",
             |init, pick| -> GroupNorm { GroupNorm::new(init, pick.case().size("g") * pick.case().size("c"), pick.case().size("g"), EPS) },
             |norm, cx, [x], _| norm.forward(cx, x)),
         check_layer!("FrozenBatchNorm", "x: b<4 c>0<6 h>0<5 w>0<5 -> b c h w",
             |init, pick| -> FrozenBatchNorm { FrozenBatchNorm::new(init, pick.case().size("c")) },
             |norm, cx, [x], _| norm.forward(cx, x)),
-        check_layer!("LayerNorm", "x: * n>0 -> * n",
+        check_layer!("LayerNorm", "x: * n>0 in accurate -> * n",
             |init, pick| -> LayerNorm { LayerNorm::with_eps(init, pick.case().size("n"), EPS) },
             |norm, cx, [x], _| norm.forward(cx, x)),
         check_layer!("RmsNorm", "x: * n>0 -> * n",
@@ -49,7 +49,7 @@ pub fn table() -> Vec<Entry> {
         check_layer!("Norm", "x: * n>0 -> * n",
             |init, pick| -> Norm { Norm::new(init, if pick.coin() { NormKind::Layer } else { NormKind::Rms }, pick.case().size("n"), EPS) },
             |norm, cx, [x], _| norm.forward(cx, x)),
-        check_layer!("LayerNorm, usual ε", "x: * n>1 in distinct -> * n",
+        check_layer!("LayerNorm, usual ε", "x: * n>1 in distinct accurate -> * n",
             |init, pick| -> LayerNorm { LayerNorm::new(init, pick.case().size("n")) },
             |norm, cx, [x], _| norm.forward(cx, x)),
         check_layer!("Embedding", "n -> n d>0",
@@ -67,36 +67,36 @@ pub fn table() -> Vec<Entry> {
         check_layer!("Mlp", "x: * d>0 -> * d",
             |init, pick| -> Mlp { Mlp::new(init, pick.case().size("d"), 3, 0.25) },
             |mlp, cx, [x], _| mlp.forward(cx, x)),
-        check_layer!("SelfAttention", "x: b<4 n>0<8 h>0<4*d>0<8 -> b n h*d",
+        check_layer!("SelfAttention", "x: b<4 n>0<8 h>0<4*d>0<8 in moderate -> b n h*d",
             |init, pick| -> SelfAttention { SelfAttention::new(init, heads(pick) * pick.case().size("d"), heads(pick)) },
             |attention, cx, [x], pick| attention.forward(cx, x, &looking(x.dims()[1], x.dims()[1], pick))),
-        check_layer!("SelfAttention, first queries", "x: b<4 m>0<4+n<5 h>0<4*d>0<8 -> b m h*d",
+        check_layer!("SelfAttention, first queries", "x: b<4 m>0<4+n<5 h>0<4*d>0<8 in moderate -> b m h*d",
             |init, pick| -> SelfAttention { SelfAttention::new(init, heads(pick) * pick.case().size("d"), heads(pick)) },
             |attention, cx, [x], pick| {
                 let (first, all) = (pick.case().size("m"), x.dims()[1]);
                 let options = Attention { causal: false, ..looking(all, all, pick) };
                 attention.forward_first(cx, x, first, &options)
             }),
-        check_layer!("SelfAttention, its weights", "x: b<4 n>0<8 h>0<4*d>0<8 -> b h n n",
+        check_layer!("SelfAttention, its weights", "x: b<4 n>0<8 h>0<4*d>0<8 in moderate -> b h n n",
             |init, pick| -> SelfAttention { SelfAttention::new(init, heads(pick) * pick.case().size("d"), heads(pick)) },
             |attention, cx, [x], pick| {
                 let causal = pick.coin();
                 attention.weights(cx, x, &Attention { causal, ..Attention::default() })
             }),
-        check_layer!("MultiHeadAttention", "q: b<4 n<8 h>0<4*d>0<8, k: b m>0<8 h*d, v: b m h*d -> b n h*d",
+        check_layer!("MultiHeadAttention", "q: b<4 n<8 h>0<4*d>0<8 in moderate, k: b m>0<8 h*d in moderate, v: b m h*d in moderate -> b n h*d",
             |init, pick| -> MultiHeadAttention { MultiHeadAttention::new(init, heads(pick) * pick.case().size("d"), heads(pick)) },
             |attention, cx, [q, k, v], pick| attention.forward(cx, [q, k, v], &looking(q.dims()[1], k.dims()[1], pick))),
-        check_layer!("Block", "x: b<4 n>0<8 h>0<4*d>0<8 -> b n h*d",
+        check_layer!("Block", "x: b<4 n>0<8 h>0<4*d>0<8 in moderate -> b n h*d",
             |init, pick| -> Block { block(init, pick) },
             |block, cx, [x], pick| block.forward(cx, x, &looking(x.dims()[1], x.dims()[1], pick))),
-        check_layer!("Block, first tokens", "x: b<4 m>0<4+n<5 h>0<4*d>0<8 -> b m h*d",
+        check_layer!("Block, first tokens", "x: b<4 m>0<4+n<5 h>0<4*d>0<8 in moderate -> b m h*d",
             |init, pick| -> Block { block(init, pick) },
             |block, cx, [x], pick| {
                 let (first, all) = (pick.case().size("m"), x.dims()[1]);
                 let options = Attention { causal: false, ..looking(all, all, pick) };
                 block.forward_first(cx, x, first, &options)
             }),
-        check_layer!("Block, its attention's weights", "x: b<4 n>0<8 h>0<4*d>0<8 -> b h n n",
+        check_layer!("Block, its attention's weights", "x: b<4 n>0<8 h>0<4*d>0<8 in moderate -> b h n n",
             |init, pick| -> Block { block(init, pick) },
             |block, cx, [x], pick| {
                 let causal = pick.coin();
@@ -123,7 +123,7 @@ pub fn table() -> Vec<Entry> {
     ];
     table.extend(PositionConfig::all(1.0).into_iter().map(|config| {
         let name = format!("Position, {}", config.name());
-        entry(name, "x: b<3 n>0<7 4*h>0<3 -> b n 4*h", Encoder(config))
+        entry(name, "x: b<3 n>0<7 4*h>0<3 in moderate -> b n 4*h", Encoder(config))
     }));
     table
 }

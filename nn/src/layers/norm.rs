@@ -1,6 +1,6 @@
 //! The choice of a normalisation.
 
-use autograd::Var;
+use autograd::{Var, root_mean_square};
 use serde::{Deserialize, Serialize};
 use tensor::Float;
 
@@ -44,10 +44,7 @@ impl RmsNorm {
     #[track_caller]
     pub fn forward<E: Float>(&self, cx: &Context<'_, E>, x: &Var<E>) -> Var<E> {
         cx.expect_features("rms norm", self.weight, x, cx.param(self.weight).dims()[0]);
-        let n = E::from_f64(1.0 / x.value().dim(-1) as f64);
-        let mean = x.square().sum_keep(&[-1]).scale(n);
-        let root = mean.add_scalar(E::from_f64(self.eps)).sqrt();
-        x.div(&root).mul(&cx.param(self.weight))
+        x.div(&root_mean_square(x, self.eps)).mul(&cx.param(self.weight))
     }
 }
 
