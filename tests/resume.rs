@@ -320,10 +320,10 @@ fn a_full_disk_stops_a_run_that_goes_on_when_there_is_room() {
 
     // A folder that is gone is not made again behind anybody's back.
     let gone = folder.path().join("gone");
-    let mut endless = begin(&gone);
-    endless.args(["--set", "train.epochs=1000000"]).stdout(Stdio::null()).stderr(Stdio::piped());
-    let child = endless.spawn().expect("started");
-    while lines(&gone) < 3 {
+    let mut endless = begin_with(TINY[0], &["train.epochs=1000000"], folder.path(), &gone);
+    endless.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = endless.spawn().expect("started");
+    while lines(&gone) < 3 && child.try_wait().expect("a child").is_none() {
         std::thread::sleep(Duration::from_millis(1));
     }
     fs::rename(&gone, folder.path().join("elsewhere")).expect("moved");

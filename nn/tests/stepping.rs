@@ -273,7 +273,7 @@ fn norms_of_tiny_huge_and_bad_gradients_are_not_lost() {
         near(norm(vec![size; 100_000]), 1e5f64.sqrt() * f64::from(size));
     }
     near(norm(vec![1e30, 1e-30, 1.0]), 1e30);
-    assert_eq!((norm(vec![0.0, 0.0]), norm(Vec::new())), (0.0, 0.0));
+    assert_eq!(norm(vec![0.0, 0.0]), 0.0);
     assert_eq!(norm(vec![1.0, f32::NEG_INFINITY]), f64::INFINITY);
     for values in [vec![f32::NAN, 1.0], vec![1e30, f32::NAN, f32::INFINITY]] {
         let norm = norm(values);
