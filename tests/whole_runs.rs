@@ -209,7 +209,7 @@ fn a_command_says_which_run_it_needs_and_what_a_model_has_too_much() {
     let at = |name: &str| folder.path().join(name);
     pictures(&at("data"), 0, 28);
     let (run, data) = (at("run"), at("data"));
-    let set = [&CLASSIFIER[..8], &FOLDER[2..], &["data.kind=grey-folder"]].concat();
+    let set = [&CLASSIFIER[..6], &FOLDER[2..], &["data.kind=grey-folder"]].concat();
     let mut args = vec!["train", "--steps", "1", "--data", text(&data), "--out", text(&run)];
     set.iter().for_each(|pair| args.extend(["--set", pair]));
     let output = wavetape(&args);

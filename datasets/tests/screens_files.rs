@@ -261,9 +261,12 @@ fn a_folder_that_lacks_a_file_is_an_error_with_its_name() {
 #[test]
 fn a_file_that_is_no_hierarchy_is_refused_with_the_place() {
     let broken = refused("{\"activity\":{\"root\":{\n\"class\":}}}");
-    assert_eq!(broken, "1.json: expected value at line 2 column 9");
+    assert_eq!(
+        broken,
+        "1.json: a screen in Rico's format expected, in JSON: expected value at line 2 column 9"
+    );
     assert!(refused(&rooted("{")).contains("at line 1 column"));
-    assert!(refused("[1").starts_with("1.json: invalid type: integer `1`"), "{}", refused("[1"));
+    assert!(refused("[1").contains("in JSON: invalid type: integer `1`"), "{}", refused("[1"));
     let child = refused(&rooted(r#"{"children":[null,{"children":[5]}]}"#));
     assert_eq!(child, "1.json: node 0.1.0: expected a node or null; found 5");
     let root = refused(&rooted(r#""none""#));

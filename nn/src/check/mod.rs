@@ -98,7 +98,7 @@ pub fn entry(name: impl Into<String>, spec: &str, checked: impl CheckedLayer + '
 /// use nn::{Linear, check_layer};
 ///
 /// check_layer!(
-///     "linear", "* i -> * o",
+///     "linear", "* i>0 -> * o>0",
 ///     |init, pick| -> Linear { Linear::new(init, pick.case().size("i"), pick.case().size("o")) },
 ///     |linear, cx, [x], _| linear.forward(cx, x)
 /// )
