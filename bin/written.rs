@@ -112,7 +112,7 @@ impl Target {
     }
 }
 
-/// Whether a file is a picture that [`png`] has made.
+/// Whether a file is a picture that [`png()`] has made.
 fn is_ours(path: &Path) -> bool {
     let is_file = path.symlink_metadata().is_ok_and(|data| data.is_file());
     let Some(file) = File::open(path).ok().filter(|_| is_file) else { return false };
