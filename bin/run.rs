@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use nn::checkpoint::write_atomically;
 
 use crate::data::{CLASSES, Derived, VOCABULARY};
@@ -72,14 +72,12 @@ impl Run {
     /// The config of the run in a folder, in TOML.
     pub(crate) fn config(folder: &Path) -> Result<String> {
         let path = folder.join(CONFIG);
-        fs::read_to_string(&path).map_err(|error| {
-            let expected = format!("{}: the folder of a run expected", folder.display());
-            match error.kind() {
-                ErrorKind::NotFound if folder.is_dir() => anyhow!("{expected}; it has no {CONFIG}"),
-                ErrorKind::NotFound => anyhow!("{expected}; there is no such folder"),
-                _ => anyhow!(error).context(path.display().to_string()).context(expected),
-            }
-        })
+        if !path.exists() {
+            let found =
+                if folder.is_dir() { "it has no config.toml" } else { "there is no such folder" };
+            bail!("{}: the folder of a run expected; {found}", folder.display());
+        }
+        Ok(datasets::read_text(&path)?)
     }
 
     /// The run's name: that of its folder, however it was typed.

@@ -216,6 +216,14 @@ fn a_command_says_which_run_it_needs_and_what_a_model_has_too_much() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}");
     assert!(told.contains("model.classes = 10, and the data have 2 classes"), "{told}");
+    #[cfg(unix)]
+    {
+        let pipe = at("pipe");
+        fs::create_dir(&pipe).expect("made");
+        let made = Command::new("mkfifo").arg(pipe.join("config.toml")).status();
+        assert!(made.expect("mkfifo").success());
+        refused(&["eval", text(&pipe)], "config.toml"); // and not waited for
+    }
     let needed = [("generate", "generator"), ("detect", "detector"), ("caption", "captioner")];
     for (command, needed) in needed {
         let message = format!("is the run of a classifier; that of a {needed} expected");
