@@ -142,7 +142,7 @@ fn what_the_system_says_of_a_file_is_told_once() {
             &["train", "--recipe", "none.toml"],
             "none.toml: cannot be read: No such file or directory",
         ),
-        (&["inspect", text(&binary)], "a recipe in TOML expected: stream did not contain"),
+        (&["inspect", text(&binary)], "picture.png: byte 0: expected text in UTF-8"),
         (
             &["train", "--resume", "none"],
             "none: the folder of a run expected; there is no such folder",

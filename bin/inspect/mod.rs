@@ -130,9 +130,8 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
 fn model(what: &Path) -> Result<ModelConfig> {
     let name = what.display().to_string();
     if what.exists() {
-        let text = datasets::read_text(what).with_context(|| {
-            format!("{name}: the folder of a run, a .safetensors file or a recipe in TOML expected")
-        })?;
+        let text = datasets::read_text(what)
+            .context("the folder of a run, a .safetensors file or a recipe in TOML expected")?;
         return ModelConfig::of_file(&name, &text);
     }
     match RECIPES.iter().find(|(known, _)| *known == name) {
