@@ -29,18 +29,19 @@ pub(crate) fn measure(train: &Images, test: &Images) -> Result<Baselines> {
     let dims = channels * height * width;
     let mut counts = vec![1u32; dims * 256];
     for i in 0..train.len() {
-        let bytes = train.image(i).iter().enumerate();
+        let image = train.image(i)?;
+        let bytes = image.iter().enumerate();
         bytes.for_each(|(at, &byte)| counts[at * 256 + usize::from(byte)] += 1);
     }
     let total = (train.len() + 256) as f64;
     let (mut bits, mut file_bits) = (0.0, 0.0);
     for i in 0..test.len() {
-        let image = test.image(i);
+        let image = test.image(i)?;
         let of = |(at, &byte): (usize, &u8)| {
             -(f64::from(counts[at * 256 + usize::from(byte)]) / total).log2()
         };
         bits += image.iter().enumerate().map(of).sum::<f64>();
-        file_bits += 8.0 * png_size(image, [channels, height, width])? as f64;
+        file_bits += 8.0 * png_size(&image, [channels, height, width])? as f64;
     }
     let all = (test.len().max(1) * dims) as f64;
     Ok(Baselines::Bytes { histogram: bits / all, png: file_bits / all })

@@ -15,7 +15,7 @@ use tensor::Tensor;
 
 use crate::data::Classes;
 use crate::picture::planes;
-use crate::recipe::TrainConfig;
+use crate::recipe::{DataConfig, TrainConfig};
 use crate::task::{self, Score, StepResult, Tally};
 
 /// A model and how its loss is computed.
@@ -130,7 +130,7 @@ impl Classifier {
         let indices: Vec<usize> = (0..count).map(|i| i * images.len() / count).collect();
         let options = Options::eval(count, loader.options().normalize.clone());
         let chosen = Loader::new(images.subset(&indices).into(), options)?;
-        let batch = chosen.epoch(0, 0).next().context("a batch of them all")?;
+        let batch = chosen.epoch(0, 0).next().context("a batch of them all")??;
         let probabilities = self.probabilities(params, &batch.images)?;
         Ok(Seen { indices, batch, probabilities })
     }
@@ -139,9 +139,9 @@ impl Classifier {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub(crate) fn read(&self, path: &Path) -> Result<Vec<u8>> {
+    pub(crate) fn read(&self, path: &Path, data: &DataConfig) -> Result<Vec<u8>> {
         let config = self.model.config();
-        planes(path, config.channels, [config.image_size; 2])
+        planes(path, config.channels, data.fitted([config.image_size; 2]))
     }
 
     /// Such bytes as the model's input [1, C, H, W].
@@ -171,6 +171,7 @@ impl Classifier {
         let sum = CrossEntropy { normalizer: Some(1.0), ..CrossEntropy::default() };
         let (mut ranks, mut losses) = (Vec::new(), 0.0);
         for batch in loader.epoch(0, 0) {
+            let batch = batch?;
             let (size, len) = (self.micro_batch.max(1), batch.labels.len());
             let part = |part: usize| {
                 let range = part * size..len.min((part + 1) * size);

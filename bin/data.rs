@@ -1,20 +1,23 @@
 //! The images that a recipe asks for.
 
 mod boxes;
+mod found;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use datasets::detection::Id;
+use datasets::image_folder::{self, Listing, Part};
 use datasets::screens::{self, Vocabulary};
-use datasets::{Images, Normalize, Split, cifar10, idx, image_folder, sample};
+use datasets::{Images, Normalize, Split, cifar10, idx, sample};
 use nn::Params;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::boxes::{normalize, reading};
+pub(crate) use self::found::{Found, annotations};
 use crate::asked::Asked;
-use crate::output;
+use crate::output::{self, counted};
 use crate::recipe::{DataConfig, DataKind, ModelConfig, Recipe};
 use crate::run::Run;
 use crate::source::{Source, fingerprint};
@@ -103,6 +106,8 @@ pub(crate) struct Data {
     pub(crate) train: Option<Source>,
     pub(crate) eval: Source,
     pub(crate) derived: Derived,
+    /// What `eval` is: for validation, where the test set is kept for later, or the test set.
+    pub(crate) split: Part,
 }
 
 /// One of them.
@@ -120,12 +125,7 @@ impl Classes {
 
     /// A class for people.
     pub(crate) fn name(&self, class: usize) -> String {
-        let shown = |class: &Class| {
-            // A name comes from a file: it may hold what a terminal would obey.
-            let escaped =
-                |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
-            class.name.chars().map(escaped).collect()
-        };
+        let shown = |class: &Class| output::escaped(&class.name);
         self.0.get(class).map_or(format!("class {class}"), shown)
     }
 
@@ -147,7 +147,7 @@ pub(crate) fn load(
     if let ModelConfig::Detr(model) = &recipe.model {
         return boxes::boxes(recipe, model, asked, past, parts);
     }
-    let Read { train, eval, derived } = images(recipe, asked, past, parts)?;
+    let Read { train, eval, derived, split } = images(recipe, asked, past, parts)?;
     if let (Some(train), None) = (&train, &past.derived) {
         task.fit(params, train, recipe.seed)?;
     }
@@ -166,7 +166,7 @@ pub(crate) fn load(
     let train = train.map(loader).transpose()?.map(Source::Images);
     let options = datasets::Options::eval(500, normalize.clone());
     let eval = Source::Images(datasets::Loader::new(Arc::new(eval), options)?);
-    Ok(Data { train, eval, derived })
+    Ok(Data { train, eval, derived, split })
 }
 
 /// Refuses to say which images were held out of other training images than there were.
@@ -247,7 +247,9 @@ pub(crate) fn screens(
     };
     let eval = Source::Screens(screens::Loader::new(eval, Arc::clone(&vocabulary), options)?);
     let derived = Derived { normalize: None, names: Names::Words(vocabulary) };
-    Ok(Some(Data { train: train.map(Source::Screens), eval, derived }))
+    let is_dev = part == screens::Part::Dev;
+    let split = if is_dev { Part::Validation } else { Part::Test };
+    Ok(Some(Data { train: train.map(Source::Screens), eval, derived, split }))
 }
 
 /// Training images, and those that are held out of them, if any are to be.
@@ -270,6 +272,7 @@ struct Read {
     train: Option<Images>,
     eval: Images,
     derived: Derived,
+    split: Part,
 }
 
 /// Training images where they are needed, and images to evaluate on: those held out, or those of the test set; at the size that is
@@ -302,11 +305,18 @@ fn images(recipe: &Recipe, asked: Asked, past: &Past, parts: Parts) -> Result<Re
         || past.derived.is_none()
         || (is_classifier && normalize.is_none());
 
+    let mut listing = listing(config, past)?;
+    let scored = match &listing {
+        _ if holds_out => Part::Validation,
+        Some(listing) if listing.has(Part::Validation) && !asked.test => Part::Validation,
+        _ => Part::Test,
+    };
+    let mut read = |part, size| read(config, config.kind, part, size, listing.as_mut());
     let (mut train, mut held, mut of_whole) = (None, None, None);
     if reads_train {
-        let whole = read(config, config.kind, Split::Train, asked.test, None)?;
+        let whole = read(Part::Train, None)?;
         check(&whole, expected)?;
-        of_whole = Some(Normalize::of(&whole));
+        of_whole = Some(Normalize::of(&whole)?);
         let kept;
         (kept, held) = held_out(whole, config.hold_out, *seed)?;
         if holds_out {
@@ -316,7 +326,7 @@ fn images(recipe: &Recipe, asked: Asked, past: &Past, parts: Parts) -> Result<Re
     }
     let normalize = match (normalize, &train, &past.derived) {
         _ if !is_classifier => None,
-        (None, Some(train), None) => Some(Normalize::of(train)),
+        (None, Some(train), None) => Some(Normalize::of(train)?),
         (None, _, Some(_)) => {
             output::note(format_args!(
                 "this run's checkpoint is of an older program and does not hold mean and deviation of its training images: they are computed again from those in {}",
@@ -347,11 +357,11 @@ fn images(recipe: &Recipe, asked: Asked, past: &Past, parts: Parts) -> Result<Re
     let mut eval = match held {
         Some(held) if holds_out && from_file.is_none() => held,
         _ if holds_out => {
-            let whole = read(config, config.kind, Split::Train, asked.test, from_file)?;
+            let whole = read(Part::Train, from_file)?;
             held_out(whole, config.hold_out, *seed)?.1.context("images that are held out")?
         }
         // Names decide which class is which: the test set may lack some.
-        _ => read(config, config.kind, Split::Test, asked.test, from_file)?,
+        _ => read(scored, from_file)?,
     };
     if let Some(size) = from_file {
         (expected[1], expected[2]) = (size, size);
@@ -359,9 +369,9 @@ fn images(recipe: &Recipe, asked: Asked, past: &Past, parts: Parts) -> Result<Re
     eval = eval.with_classes(&classes)?;
     check(&eval, expected)?;
     if let (Some(size), None) = (size, from_file) {
-        eval = eval.resized(size, size);
+        eval = eval.resized(size, size)?;
     }
-    Ok(Read { train, eval, derived })
+    Ok(Read { train, eval, derived, split: scored })
 }
 
 fn check_classes(found: usize, expected: usize) -> Result<()> {
@@ -381,15 +391,69 @@ fn report_classes(found: usize, model: usize) {
     }
 }
 
-/// Images of a split, those of a folder at a size other than `data.resize` if one is asked for; `test` says that a folder for
-/// validation is not meant, even if there is one.
+/// The labelled pictures of a folder, if the recipe names one; a test set is held out of them if they have none. A new run is told.
+fn listing(config: &DataConfig, past: &Past) -> Result<Option<Listing>> {
+    if !config.kind.is_folder() {
+        return Ok(None);
+    }
+    let dir = folder(config)?;
+    let context = || advice(config.kind, dir);
+    let mut listing = Listing::of(dir).with_context(context)?;
+    let is_new = past.derived.is_none();
+    let count = |listing: &Listing, part| {
+        let is_meant = |entry: &&image_folder::Entry| entry.part == Some(part);
+        listing.entries().iter().filter(is_meant).count()
+    };
+    if !listing.is_split() {
+        let held = listing.hold_out(config.test_share, config.skip_broken);
+        held.map_err(hinted).with_context(context)?;
+        if is_new {
+            let [train, test] = [Part::Train, Part::Test].map(|part| count(&listing, part));
+            output::note(format_args!(
+                "{}: no test set: {test} of {} are held out (data.test_share)",
+                dir.display(),
+                counted(train + test, "picture")
+            ));
+        }
+    } else if is_new && listing.entries().len() <= AT_ONCE {
+        report_copies(&mut listing, config)?;
+    }
+    Ok(Some(listing))
+}
+
+/// Labelled pictures that are looked through before training.
+const AT_ONCE: usize = 10_000;
+
+/// Says how many pictures are trained on and scored, too.
+fn report_copies(listing: &mut Listing, config: &DataConfig) -> Result<()> {
+    let doubles = listing.doubles(config.skip_broken).map_err(hinted)?;
+    let entries = listing.entries();
+    let is_train = |&&i: &&usize| entries[i].part == Some(Part::Train);
+    let across = doubles.iter().filter_map(|group| {
+        let train = group.iter().find(is_train)?;
+        Some((train, group.iter().find(|i| !is_train(i))?))
+    });
+    let across: Vec<_> = across.collect();
+    if let Some((train, other)) = across.first() {
+        let [train, other] = [train, other].map(|&&i| listing.name(&entries[i]));
+        output::note(format_args!(
+            "warning: {} of the training set {} in another part, too, such as {train} and {other}",
+            counted(across.len(), "picture"),
+            if across.len() == 1 { "is" } else { "are" },
+        ));
+    }
+    Ok(())
+}
+
+/// Images of a part, those of a folder at a size other than `data.resize` if one is asked for.
 fn read(
     config: &DataConfig,
     kind: DataKind,
-    split: Split,
-    test: bool,
+    part: Part,
     size: Option<usize>,
+    listing: Option<&mut Listing>,
 ) -> Result<Images> {
+    let split = if part == Part::Train { Split::Train } else { Split::Test };
     if kind == DataKind::Sample {
         return Ok(sample::fashion(split));
     }
@@ -399,17 +463,19 @@ fn read(
         DataKind::Mnist => idx::folder(dir, split, &idx::DIGITS),
         DataKind::Cifar10 => cifar10::folder(dir, split),
         DataKind::GreyFolder | DataKind::ColourFolder => {
-            let part =
-                dir.join(if split == Split::Train { "train" } else { config.scored_folder(test) });
-            let size = size.or(config.resize).map_or(image_folder::Size::Equal, |size| {
-                image_folder::Size::Resized { height: size, width: size }
-            });
-            let (channels, skip_broken) = (kind.channels(), config.skip_broken);
-            let reading = image_folder::Reading { size, channels, skip_broken };
-            let read = image_folder::read(&part, &reading);
+            let size = size.or(config.resize);
+            let size = size.map_or(image_folder::Size::Equal, |size| config.fitted([size; 2]));
+            let reading = image_folder::Reading {
+                skip_broken: config.skip_broken,
+                cache: config.cache_mb << 20,
+                at_once: AT_ONCE,
+                ..image_folder::Reading::new(size, kind.channels())
+            };
+            let listing = listing.context("the pictures of a folder, listed")?;
+            let read = image_folder::read(listing, Some(part), &reading);
             if let Some(skipped) = read.as_ref().ok().map(Images::skipped).filter(|s| !s.is_empty())
             {
-                output::note_left_out(format_args!("{}: {skipped}", part.display()));
+                output::note_left_out(format_args!("{}: {skipped}", dir.display()));
             }
             read
         }
@@ -430,7 +496,7 @@ fn folder(config: &DataConfig) -> Result<&Path> {
 }
 
 /// An error that says what to do about a broken picture.
-fn hinted(error: datasets::Error) -> anyhow::Error {
+pub(crate) fn hinted(error: datasets::Error) -> anyhow::Error {
     let is_broken = matches!(error, datasets::Error::Broken { .. });
     let error = anyhow::Error::from(error);
     match is_broken {
@@ -459,12 +525,15 @@ mod tests {
         let set = ["data.hold_out=5000".to_owned()];
         let changes = Changes { set: &set, ..Changes::default() };
         let text = Recipe::text("vit-sample").expect("a recipe");
-        let recipe = Recipe::resolve("vit-sample", text, &changes).expect("sound");
+        let recipe = Recipe::resolve("vit-sample", &text, &changes).expect("sound");
         let read = images(&recipe, Asked::default(), &Past::default(), Parts::All);
-        let Read { train, eval, derived } = read.expect("the sample");
+        let Read { train, eval, derived, .. } = read.expect("the sample");
         let train = train.expect("read");
         assert_eq!((train.len(), eval.len()), (1000, 5000));
-        assert_eq!(derived.normalize, Some(Normalize::of(&train)));
-        assert_ne!(derived.normalize, Some(Normalize::of(&sample::fashion(Split::Train))));
+        assert_eq!(derived.normalize, Some(Normalize::of(&train).expect("in memory")));
+        assert_ne!(
+            derived.normalize,
+            Some(Normalize::of(&sample::fashion(Split::Train)).expect("in memory"))
+        );
     }
 }

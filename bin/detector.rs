@@ -291,7 +291,7 @@ mod tests {
         let set: Vec<String> = set.into_iter().map(str::to_owned).collect();
         let text = Recipe::text("detr-scenes").expect("a recipe");
         let changes = Changes { set: &set, ..Changes::default() };
-        let recipe = Recipe::resolve("detr-scenes", text, &changes).expect("a recipe");
+        let recipe = Recipe::resolve("detr-scenes", &text, &changes).expect("a recipe");
         let (Task::Detect(detector), params) = Task::new(&recipe).expect("a model") else {
             panic!("a detector")
         };

@@ -19,6 +19,7 @@ use crate::config::Bounds;
 use crate::generator::Generator;
 use crate::output::{self, counted};
 use crate::picture::planes;
+use crate::recipe::DataConfig;
 use crate::task::Task;
 use crate::trained::Trained;
 use crate::written::Target;
@@ -128,7 +129,8 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     };
 
     let params = state.evaluated();
-    let (pictures, kept) = (pictures(args, generator, params, size)?, kept(args, size));
+    let pictures = pictures(args, generator, params, size, &trained.recipe.data)?;
+    let kept = kept(args, size);
     let each = args.count;
     let prompts: Vec<Vec<usize>> = match pictures.is_empty() {
         true => vec![Vec::new(); each],
@@ -208,11 +210,12 @@ fn pictures(
     generator: &Generator,
     params: &Params,
     size: [usize; 2],
+    data: &DataConfig,
 ) -> Result<Vec<Vec<usize>>> {
     let config = generator.model.config();
     let channels = if config.palette > 0 { config.palette } else { config.channels };
     let read = |path: &PathBuf| -> Result<Vec<usize>> {
-        let bytes = planes(path, channels, size)?;
+        let bytes = planes(path, channels, data.fitted(size))?;
         let bytes = bytes.into_iter().map(f32::from).collect();
         let pixels = Tensor::from_vec([1, channels, size[0], size[1]], bytes);
         Ok(generator.tokens(params, &pixels))

@@ -56,7 +56,7 @@ impl Generator {
     pub(crate) fn fit(&self, params: &mut Params, images: &Images, seed: u64) -> Result<()> {
         let Some(id) = self.model.palette() else { return Ok(()) };
         let &ImageGptConfig { vocab, palette, .. } = self.model.config();
-        let colours = datasets::palette(images, vocab, seed);
+        let colours = datasets::palette(images, vocab, seed)?;
         let found = colours.len() / palette;
         if found < vocab {
             bail!(
@@ -140,6 +140,7 @@ impl Generator {
     pub(crate) fn score(&self, params: &Params, loader: &Loader) -> Result<Score> {
         let mut losses: Vec<f64> = Vec::new();
         for batch in loader.epoch(0, 0) {
+            let batch = batch?;
             let one = |i: usize| {
                 let loss = self.loss(&Context::eval(params), &batch, i..i + 1, 1.0);
                 f64::from(loss.value().item())
@@ -218,11 +219,15 @@ mod tests {
         assert!(error.to_string().contains("set model.vocab = 3"), "{error}");
         generator.fit(&mut params, &images(4), 0).expect("four colours");
         let picture = images(4);
-        let bytes: Vec<f32> = picture.image(0).iter().map(|&byte| f32::from(byte)).collect();
+        let bytes: Vec<f32> =
+            picture.image(0).expect("in memory").iter().map(|&byte| f32::from(byte)).collect();
         let tokens = generator.tokens(&params, &Tensor::from_vec([1, 3, 2, 2], bytes));
         let pixels = generator.pixels(&params, &tokens);
         for (i, pixel) in pixels.into_iter().enumerate() {
-            assert_eq!(pixel, [0, 4, 8].map(|plane| picture.image(0)[plane + i]));
+            assert_eq!(
+                pixel,
+                [0, 4, 8].map(|plane| picture.image(0).expect("in memory")[plane + i])
+            );
         }
     }
 

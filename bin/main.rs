@@ -7,6 +7,7 @@ mod bench;
 mod caption;
 mod caption_baselines;
 mod captioner;
+mod choose;
 mod classifier;
 mod coco;
 mod compare;
@@ -39,6 +40,7 @@ mod source;
 mod state;
 mod study;
 mod suggest;
+mod survey;
 mod sweep;
 mod system;
 mod table;
@@ -71,6 +73,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Data(survey::DataArgs),
     Train(Box<train::TrainArgs>),
     LrFind(lr_find::LrFindArgs),
     Eval(eval::EvalArgs),
@@ -103,6 +106,7 @@ fn run(cli: &Cli) -> Result<()> {
     // rayon's message is that of its source.
     pool.build_global().map_err(|error| anyhow!("threads cannot be started: {error}"))?;
     match &cli.command {
+        Command::Data(args) => survey::run(args),
         Command::Train(args) => train::run(args),
         Command::LrFind(args) => lr_find::run(args),
         Command::Eval(args) => eval::run(args),

@@ -38,6 +38,12 @@ pub(crate) fn note(line: impl Display) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
+/// Text from a file or a name, which may hold what a terminal would obey.
+pub(crate) fn escaped(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+    text.chars().map(shown).collect()
+}
+
 /// What was not read of the data, by the parts that were noted.
 static LEFT_OUT: Mutex<Vec<String>> = Mutex::new(Vec::new());
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use datasets::image_folder::Size;
 use datasets::picture::{Channels, Picture};
 use image::{DynamicImage, Rgb, RgbImage};
 
@@ -13,22 +14,17 @@ pub(crate) fn open(path: &Path) -> Result<DynamicImage> {
     Ok(datasets::picture::open(path)?)
 }
 
-/// A picture as a model of so many channels reads it, at this height and width: bytes, channel after channel, made as those of
-/// data sets are.
+/// A picture as a model of so many channels reads it, made this size: bytes, channel after channel, as those of data sets are.
 ///
 /// # Errors
 /// If it cannot be read, or pictures have no such channels.
-pub(crate) fn planes(path: &Path, channels: usize, [height, width]: [usize; 2]) -> Result<Vec<u8>> {
+pub(crate) fn planes(path: &Path, channels: usize, size: Size) -> Result<Vec<u8>> {
     let channels = match channels {
         1 => Channels::Grey,
         3 => Channels::Rgb,
         other => bail!("a model of 1 or 3 channels expected, not {other}"),
     };
-    let picture = Picture::read(path, channels)?;
-    Ok(match picture.shape[1..] == [height, width] {
-        true => picture.pixels,
-        false => picture.resized(height, width).pixels,
-    })
+    Ok(size.of(Picture::read(path, channels)?).pixels)
 }
 
 /// Bytes of one or three channels, one channel after the other, as a picture.

@@ -162,7 +162,8 @@ impl Model<'_> {
         let (params, draws) = (trained.state.evaluated(), args.out.is_some());
         match self {
             Model::Classifier(task, normalize) => {
-                let input = task.input(&task.read(file)?, normalize);
+                let bytes = task.read(file, &trained.recipe.data)?;
+                let input = task.input(&bytes, normalize);
                 let probabilities = task.probabilities(params, &input)?.to_vec();
                 let mut order: Vec<usize> = (0..probabilities.len()).collect();
                 order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));

@@ -4,7 +4,9 @@ mod changes;
 mod check;
 pub(crate) mod tables;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use models::{Decoding, SetCriterion};
@@ -19,7 +21,7 @@ use self::tables::is_default;
 pub(crate) use self::tables::{
     AugmentConfig, DataConfig, DataKind, ModelConfig, OptimizerConfig, ScenesConfig, TrainConfig,
 };
-use crate::{generator, suggest};
+use crate::{choose, generator, suggest};
 
 /// The recipes inside the program: name and text.
 pub(crate) const RECIPES: [(&str, &str); 9] = [
@@ -78,14 +80,19 @@ impl ModelConfig {
 }
 
 impl Recipe {
-    /// The recipe of this name inside the program.
-    pub(crate) fn text(name: &str) -> Result<&'static str> {
+    /// The recipe of this name inside the program, or one chosen for the data at this path.
+    pub(crate) fn text(name: &str) -> Result<Cow<'static, str>> {
         let known = RECIPES.map(|(name, _)| name);
-        let found = RECIPES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
-        found.with_context(|| {
-            let why = suggest::unknown("recipe", name, &known);
-            format!("recipe {why}; a file of one's own is given with --recipe FILE")
-        })
+        if let Some((_, text)) = RECIPES.iter().find(|(known, _)| *known == name) {
+            return Ok(Cow::Borrowed(text));
+        }
+        if Path::new(name).exists() {
+            return choose::recipe(Path::new(name)).map(Cow::Owned);
+        }
+        let why = suggest::unknown("recipe", name, &known);
+        bail!(
+            "recipe {why}; there is no folder of this name either; a file of one's own is given with --recipe FILE"
+        )
     }
 
     /// Parses a recipe and changes it.
@@ -211,7 +218,7 @@ mod tests {
     fn resolve(set: &[&str]) -> Result<Recipe> {
         let set: Vec<String> = set.iter().map(|pair| (*pair).to_owned()).collect();
         let changes = Changes { set: &set, ..Changes::default() };
-        Recipe::resolve("recipe `vit-sample`", Recipe::text("vit-sample")?, &changes)
+        Recipe::resolve("recipe `vit-sample`", &Recipe::text("vit-sample")?, &changes)
     }
 
     #[test]
@@ -283,7 +290,7 @@ mod tests {
         let refused = |set: &[&str]| format!("{:#}", resolve(set).expect_err("refused"));
         let set = ["train.epochs=7".to_owned()];
         let changes = Changes { epochs: Some(3), set: &set, ..Changes::default() };
-        let twice = Recipe::resolve("x", Recipe::text("vit-sample").expect("there"), &changes);
+        let twice = Recipe::resolve("x", &Recipe::text("vit-sample").expect("there"), &changes);
         let twice = format!("{:#}", twice.expect_err("two wishes"));
         assert!(twice.contains("contradict each other: train.epochs"), "{twice}");
         let twice = refused(&["train.epochs=3", "train.epochs=7"]);

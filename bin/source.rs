@@ -3,6 +3,8 @@
 use anyhow::{Result, bail};
 use datasets::{detection, screens};
 
+use crate::data;
+
 /// What makes batches; see [`datasets::Loader`], [`detection::Loader`] and [`screens::Loader`].
 #[derive(Debug)]
 pub(crate) enum Source {
@@ -49,12 +51,22 @@ impl Source {
     }
 
     /// The batches of an epoch, from `first` on.
-    pub(crate) fn epoch(&self, epoch: usize, first: usize) -> Box<dyn Iterator<Item = Batch>> {
+    pub(crate) fn epoch(
+        &self,
+        epoch: usize,
+        first: usize,
+    ) -> Box<dyn Iterator<Item = Result<Batch>>> {
         match self {
-            Source::Images(loader) => Box::new(loader.epoch(epoch, first).map(Batch::Images)),
-            Source::Boxes(loader) => Box::new(loader.epoch(epoch, first).map(Batch::Boxes)),
+            Source::Images(loader) => {
+                let batches = loader.epoch(epoch, first);
+                Box::new(batches.map(|batch| Ok(Batch::Images(batch.map_err(data::hinted)?))))
+            }
+            Source::Boxes(loader) => {
+                Box::new(loader.epoch(epoch, first).map(|batch| Ok(Batch::Boxes(batch))))
+            }
             Source::Screens(loader) => {
-                Box::new(loader.epoch(epoch, first).map(|batch| Batch::Screens(Box::new(batch))))
+                let batches = loader.epoch(epoch, first);
+                Box::new(batches.map(|batch| Ok(Batch::Screens(Box::new(batch)))))
             }
         }
     }

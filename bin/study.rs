@@ -162,7 +162,7 @@ impl Cell {
         let set: Vec<String> = base.set.iter().chain(set).cloned().collect();
         let (origin, text) = match &base.file {
             Some(file) => (file.display().to_string(), datasets::read_text(file)?),
-            None => (format!("recipe `{}`", base.name), Recipe::text(&base.name)?.to_owned()),
+            None => (format!("recipe `{}`", base.name), Recipe::text(&base.name)?.into_owned()),
         };
         let changes = Changes {
             data: base.data.as_deref(),

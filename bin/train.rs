@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use nn::Reading;
 use serde::Serialize;
@@ -33,14 +33,16 @@ use crate::tui::{Dashboard, View};
 #[command(after_help = "\
 Examples:
   wavetape train
+  wavetape train my-photos
   wavetape train vit-fashion --data /usr/share/datasets/fashion-mnist
   wavetape train --epochs 5 --set model.position.gamma=0.1 --set train.ema=0.99
   wavetape train --resume runs/vit-sample-001")]
 pub(crate) struct TrainArgs {
-    /// Recipe inside the program: vit-sample, vit-fashion, igpt-sample, igpt-fashion, igpt-digits, igpt-emoji,
-    /// detr-scenes, detr-bccd or caption-web.
-    #[arg(default_value = RECIPES[0].0, conflicts_with_all = ["file", "resume"])]
-    recipe: String,
+    /// Recipe inside the program: vit-sample (unless another is given), vit-fashion, igpt-sample, igpt-fashion, igpt-digits,
+    /// igpt-emoji, detr-scenes, detr-bccd or caption-web. Or a folder, table or COCO file of one's own data, for which a recipe is
+    /// chosen and printed; `wavetape data` says what is in it.
+    #[arg(value_name = "RECIPE|DATA", conflicts_with_all = ["file", "resume"])]
+    recipe: Option<String>,
     /// Recipe of one's own, a TOML file; the config.toml of a run is one.
     #[arg(long = "recipe", value_name = "FILE")]
     file: Option<PathBuf>,
@@ -215,9 +217,8 @@ fn dashboard(trainer: &Trainer, run: &Run, step: u64, stop: &Stop) -> Result<Das
 
 /// Trains, and prints the report.
 pub(crate) fn run(args: &TrainArgs) -> Result<()> {
-    let resolve = |origin: &str, text: &str| {
-        let TrainArgs { data, epochs, steps, seed, set, .. } = args;
-        let data = data.as_deref();
+    let resolve = |data: Option<&Path>, origin: &str, text: &str| {
+        let TrainArgs { epochs, steps, seed, set, .. } = args;
         let changes = Changes { data, epochs: *epochs, steps: *steps, seed: *seed, set };
         Recipe::resolve_with_notes(origin, text, &changes)
     };
@@ -228,10 +229,12 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
         }
         (None, Some(file)) => {
             let text = datasets::read_text(file)?;
-            (None, resolve(&file.display().to_string(), &text)?)
+            (None, resolve(args.data.as_deref(), &file.display().to_string(), &text)?)
         }
         (None, None) => {
-            (None, resolve(&format!("recipe `{}`", args.recipe), Recipe::text(&args.recipe)?)?)
+            let (name, data) = named(args)?;
+            let text = Recipe::text(&name)?;
+            (None, resolve(data, &format!("recipe `{name}`"), &text)?)
         }
     };
     dropped.iter().for_each(|why| output::note(format_args!("dropped: {why}")));
@@ -375,6 +378,30 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
     };
     drop(lock);
     report(&state, score)
+}
+
+/// The recipe that is meant, or the data for which one is to be chosen; and the folder of its data, if another than the recipe's.
+fn named(args: &TrainArgs) -> Result<(String, Option<&Path>)> {
+    let data = args.data.as_deref();
+    match (&args.recipe, data) {
+        (None, None) => Ok((RECIPES[0].0.to_owned(), None)),
+        // The first recipe has no folder.
+        (None, Some(data)) => {
+            let name = data
+                .to_str()
+                .with_context(|| format!("--data {}: must be UTF-8", data.display()))?;
+            if !data.exists() {
+                bail!("--data {name}: no such folder");
+            }
+            Ok((name.to_owned(), None))
+        }
+        (Some(name), Some(data))
+            if RECIPES.iter().all(|(known, _)| known != name) && Path::new(name).exists() =>
+        {
+            bail!("{name} and --data {} are two folders of data: one expected", data.display())
+        }
+        (Some(name), data) => Ok((name.clone(), data)),
+    }
 }
 
 /// The folder of a run, held against other processes.

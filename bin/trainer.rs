@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use datasets::image_folder::Part;
 use nn::{WarmupCosine, clip_scale};
 
 use crate::asked::Asked;
@@ -28,7 +29,7 @@ pub(crate) struct Trainer {
     pub(crate) eval: Source,
     pub(crate) derived: Derived,
     pub(crate) schedule: WarmupCosine,
-    asked: Asked,
+    split: Part,
     /// Steps of an epoch.
     steps: u64,
     /// Steps of the run: those of the schedule, and of the epochs after it.
@@ -84,7 +85,7 @@ impl Trainer {
         let screens = data::screens(&mut recipe, asked, past, parts)?;
         let (mut task, mut params) = Task::new(&recipe)?;
         task.ask(asked);
-        let Data { train, eval, derived } = match screens {
+        let Data { train, eval, derived, split } = match screens {
             Some(screens) => screens,
             None => data::load(&recipe, &task, &mut params, asked, past, parts)?,
         };
@@ -106,7 +107,8 @@ impl Trainer {
         let extra = (recipe.train.extra_epochs as u64).saturating_mul(steps);
         let total = total.saturating_add(extra);
         let state = State::new(params, &recipe);
-        Ok((Self { recipe, task, train, eval, derived, schedule, asked, steps, total }, state))
+        let trainer = Self { recipe, task, train, eval, derived, split, schedule, steps, total };
+        Ok((trainer, state))
     }
 
     /// The rate of a step, from 0; after the schedule its last one.
@@ -163,11 +165,11 @@ impl Trainer {
     fn step(
         &self,
         state: &mut State,
-        batches: &mut dyn Iterator<Item = Batch>,
+        batches: &mut dyn Iterator<Item = Result<Batch>>,
         sinks: &mut Sinks<'_>,
     ) -> Result<f64> {
         let number = state.counts.step;
-        let batch = batches.next().context("the data end before their epoch does")?;
+        let batch = batches.next().context("the data end before their epoch does")??;
         let StepResult { loss, tally, grads, right, counted } =
             self.task.differentiate(&state.params, &batch, number);
         let norm = grads.norm();
@@ -428,7 +430,7 @@ impl Trainer {
 
     /// What the images are that are scored: `test`, or `validation` if the recipe keeps the test set for later.
     pub(crate) fn split(&self) -> &'static str {
-        if self.recipe.data.validates() && !self.asked.test { "validation" } else { "test" }
+        self.split.name()
     }
 
     /// Whether an epoch, or the last part of one, was taken but is not in the log yet.

@@ -113,11 +113,12 @@ fn every_field_of_every_config_is_in_the_table_and_nothing_else() {
 #[test]
 fn the_words_of_every_choice_are_in_the_table_and_nothing_else() {
     let objects = ["sample", "fashion-mnist", "mnist"].map(str::to_owned).to_vec();
-    let of: [(&str, Vec<String>); 11] = [
+    let of: [(&str, Vec<String>); 12] = [
         ("data.scenes.objects", objects),
         ("data.screens.eval", words::<datasets::screens::Part>()),
         ("model.grouping", words::<models::Grouping>()),
         ("data.kind", words::<DataKind>()),
+        ("data.fit", words::<crate::recipe::tables::Fit>()),
         ("model.kind", kinds::<ModelConfig>()),
         ("model.pool", words::<models::Pool>()),
         ("model.norm", words::<nn::NormKind>()),

@@ -1,9 +1,11 @@
 //! Pictures with boxes that a recipe asks for: made-up scenes, and those in files.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use datasets::detection::{Id, scenes};
+use datasets::detection::{Format, Id, part_of, scenes};
+use datasets::image_folder::Part;
 use datasets::{Normalize, Split, detection, image_folder};
 use models::DetrConfig;
 
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::asked::Asked;
 use crate::output;
-use crate::recipe::{DataKind, Recipe, ScenesConfig};
+use crate::recipe::{DataConfig, DataKind, Recipe, ScenesConfig};
 use crate::source::Source;
 use crate::state::Past;
 
@@ -35,11 +37,13 @@ pub(super) fn boxes(
     parts: Parts,
 ) -> Result<Data> {
     let reads_train = parts == Parts::All || past.derived.is_none();
-    let (train, eval, derived) = match recipe.data.kind {
+    let (train, eval, derived, split) = match recipe.data.kind {
         DataKind::Scenes => {
             let (train, eval) = scenes(recipe, model, asked, past, reads_train)?;
             let names = Classes::new((1_u64..).map(Id::from), eval.classes());
-            (train, eval, Derived { normalize: None, names: Names::Classes(names) })
+            let holds_out = recipe.data.hold_out > 0 && !asked.test;
+            let split = if holds_out { Part::Validation } else { Part::Test };
+            (train, eval, Derived { normalize: None, names: Names::Classes(names) }, split)
         }
         _ => stored(recipe, model, asked, past, reads_train)?,
     };
@@ -67,7 +71,7 @@ pub(super) fn boxes(
     let train = train.map(loader).transpose()?.map(Source::Boxes);
     let options = detection::Options::eval(64, canvas(model, asked), normalize.clone());
     let eval = Source::Boxes(detection::Loader::new(eval, options)?);
-    Ok(Data { train, eval, derived })
+    Ok(Data { train, eval, derived, split })
 }
 
 /// Height and width of the images to evaluate on.
@@ -120,7 +124,7 @@ fn scenes(
     let made_of = detection::Scenes::new;
     let (mut of_train, mut held) = (None, None);
     if reads_train || holds_out {
-        let whole = read(data, objects, Split::Train, asked.test, None)?;
+        let whole = read(data, objects, Part::Train, None, None)?;
         let kept;
         (kept, held) = held_out(whole, data.hold_out, seed)?;
         let scenes = Arc::new(made_of(&kept, Split::Train, seed, base)?);
@@ -132,9 +136,7 @@ fn scenes(
     }
     let scenes = match held {
         Some(held) if holds_out => made_of(&held, Split::Train, seed, seen)?.validating(),
-        _ => {
-            made_of(&read(data, objects, Split::Test, asked.test, None)?, Split::Test, seed, seen)?
-        }
+        _ => made_of(&read(data, objects, Part::Test, None, None)?, Split::Test, seed, seen)?,
     };
     let eval = detection::Source::Scenes { scenes: Arc::new(scenes), len: test, fresh: false };
     Ok((of_train, eval))
@@ -148,29 +150,51 @@ fn stored(
     asked: Asked,
     past: &Past,
     reads_train: bool,
-) -> Result<(Option<detection::Source>, detection::Source, Derived)> {
+) -> Result<(Option<detection::Source>, detection::Source, Derived, Part)> {
     let (config, dir) = (&recipe.data, folder(&recipe.data)?);
-    let [train, eval] = config.parts();
-    let eval = if asked.test && config.validates() { "test".to_owned() } else { eval };
-    let read = |split: &String, canvas: [usize; 2]| -> Result<detection::Detection> {
+    let format = format(config.kind)?;
+    let Splits { train, eval } = Splits::of(config, dir, format);
+    let is_validation = |eval: &String| part_of(eval) == Some(Part::Validation);
+    let validates = eval.as_ref().is_some_and(is_validation);
+    let eval = if asked.test && validates { Some("test".to_owned()) } else { eval };
+    let split = if validates && !asked.test { Part::Validation } else { Part::Test };
+    let read = |split: Option<&str>, canvas: [usize; 2]| -> Result<detection::Detection> {
         let reading =
             detection::Reading { skip_broken: config.skip_broken, ..reading(model, canvas)? };
-        let read = match config.kind {
-            DataKind::Voc => detection::voc::read(dir, Some(split), None, &reading),
-            DataKind::Coco => {
-                let file = dir.join(format!("annotations/instances_{split}.json"));
-                detection::coco::read_pictures(&file, &dir.join(split), &reading)
-            }
-            DataKind::Yolo => detection::yolo::read(dir, split, &reading),
-            kind => bail!("images with boxes expected, not `{kind:?}`"),
-        };
+        let read = format.read(dir, split, &reading);
         let read = read.map_err(hinted).with_context(|| format!("reading {}", dir.display()))?;
         if !read.repairs().is_empty() {
-            output::note_left_out(format_args!("{split}: {}", read.repairs()));
+            let split = split.map(|split| format!("{split}: ")).unwrap_or_default();
+            output::note_left_out(format_args!("{split}{}", read.repairs()));
         }
         Ok(read)
     };
-    let train = reads_train.then(|| read(&train, model.image_size)).transpose()?;
+    let canvas = canvas(model, asked);
+    let (train, eval) = match &eval {
+        Some(eval) => {
+            let train =
+                reads_train.then(|| read(train.as_deref(), model.image_size)).transpose()?;
+            (train, read(Some(eval), canvas)?)
+        }
+        // There is no part to score on.
+        None => {
+            let (kept, held) =
+                read(train.as_deref(), model.image_size)?.hold_out(config.test_share);
+            if past.derived.is_none() {
+                let test = held.pictures().len();
+                output::note(format_args!(
+                    "{}: no test set: {test} of {} are held out (data.test_share)",
+                    dir.display(),
+                    output::counted(kept.pictures().len() + test, "picture")
+                ));
+            }
+            let held = match canvas == model.image_size {
+                true => held,
+                false => read(train.as_deref(), canvas)?.hold_out(config.test_share).1,
+            };
+            (reads_train.then_some(kept), held)
+        }
+    };
     let derived = match (&past.derived, &train) {
         (Some(derived), _) => derived.clone(),
         (None, Some(train)) => {
@@ -185,8 +209,41 @@ fn stored(
         Ok::<_, anyhow::Error>(detection::Source::Pictures(Arc::new(part.with_classes(&classes)?)))
     };
     let train = train.map(source).transpose()?;
-    let eval = source(read(&eval, canvas(model, asked))?)?;
-    Ok((train, eval, derived))
+    Ok((train, source(eval)?, derived, split))
+}
+
+/// The parts of pictures with boxes in files: none to train on is all of them, none to evaluate on what is held out of these.
+struct Splits {
+    train: Option<String>,
+    eval: Option<String>,
+}
+
+impl Splits {
+    /// Those that the recipe names, or those that there are.
+    fn of(config: &DataConfig, dir: &Path, format: Format) -> Self {
+        if let Some([train, eval]) = config.splits.clone() {
+            return Self { train: Some(train), eval: Some(eval) };
+        }
+        let there = format.splits(dir);
+        let find = |part| there.iter().find(|split| part_of(split) == Some(part)).cloned();
+        let [validation, test] = [Part::Validation, Part::Test].map(find);
+        let eval = match format {
+            Format::Voc => test.or(validation),
+            Format::Coco | Format::Yolo => validation.or(test),
+        };
+        // Where there is an eval part only, the error shall be that there is none to train on.
+        let usual = eval.as_ref().map(|_| "train".to_owned());
+        Self { train: find(Part::Train).or(usual), eval }
+    }
+}
+
+fn format(kind: DataKind) -> Result<Format> {
+    match kind {
+        DataKind::Voc => Ok(Format::Voc),
+        DataKind::Coco => Ok(Format::Coco),
+        DataKind::Yolo => Ok(Format::Yolo),
+        kind => bail!("images with boxes expected, not `{kind:?}`"),
+    }
 }
 
 /// How pictures are read for a model that sees them on a canvas of this height and width: there is no other way.

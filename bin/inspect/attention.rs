@@ -42,7 +42,7 @@ pub(super) fn draw(trained: &Trained, image: &str, out: &Path) -> Result<Attende
     let target = Target::new(out)?;
     let (model, params) = (&classifier.model, trained.state.evaluated());
     let bytes = match image.strip_prefix("test:") {
-        None => classifier.read(Path::new(image))?,
+        None => classifier.read(Path::new(image), &trained.recipe.data)?,
         Some(number) => {
             let trainer = trained.trainer(Parts::Scored)?;
             let images = trainer.eval.images()?;
@@ -50,7 +50,7 @@ pub(super) fn draw(trained: &Trained, image: &str, out: &Path) -> Result<Attende
             let number = number.parse().ok().filter(|&number: &usize| number <= last);
             let number = number
                 .with_context(|| format!("--attention {image}: test:0 to test:{last} expected"))?;
-            images.image(number).to_vec()
+            images.image(number)?.into_owned()
         }
     };
     let input = classifier.input(&bytes, &trained.normalize()?);

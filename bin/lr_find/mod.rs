@@ -100,11 +100,12 @@ fn sweep(
     optimizer: &mut AdamW,
     clip_norm: f64,
     rates: &[f64],
-    batches: impl Iterator<Item = Batch>,
+    batches: impl Iterator<Item = Result<Batch>>,
     mut seen: impl FnMut(usize, usize, f64),
-) -> Vec<f64> {
+) -> Result<Vec<f64>> {
     let (mut losses, mut watch) = (Vec::new(), Watch::default());
     for ((number, &rate), batch) in rates.iter().enumerate().zip(batches) {
+        let batch = batch?;
         let StepResult { loss, grads, .. } = task.differentiate(params, &batch, number as u64);
         let norm = grads.norm();
         if !(loss.is_finite() && norm.is_finite()) {
@@ -118,7 +119,7 @@ fn sweep(
         let scale = if clip_norm > 0.0 { clip_scale(norm, clip_norm) } else { 1.0 };
         optimizer.step(params, &grads, rate, scale);
     }
-    losses
+    Ok(losses)
 }
 
 /// Tests, draws, prints.
@@ -141,7 +142,7 @@ pub(crate) fn run(args: &LrFindArgs) -> Result<()> {
         }
         None => {
             let text = Recipe::text(&args.recipe)?;
-            Recipe::resolve_with_notes(&format!("recipe `{}`", args.recipe), text, &changes)?
+            Recipe::resolve_with_notes(&format!("recipe `{}`", args.recipe), &text, &changes)?
         }
     };
     dropped.iter().for_each(|why| output::note(format_args!("dropped: {why}")));
@@ -163,7 +164,7 @@ pub(crate) fn run(args: &LrFindArgs) -> Result<()> {
             let speed = images as f64 / start.elapsed().as_secs_f64();
             progress.step(step as u64 + 1, loss, &format!("rate {:.1e}", rates[step]), speed);
         },
-    );
+    )?;
     progress.finish();
     let points = curve::smooth(&rates, &losses);
     let suggestion = curve::suggest(&points);

@@ -23,11 +23,23 @@ pub(crate) struct DataConfig {
     /// Height and width to which pictures of an image folder are resized.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resize: Option<usize>,
+    /// What becomes of the sides of a picture whose ratio is not that of the size it is resized to.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) fit: Fit,
+    /// Share of the pictures that are the test set where a folder has neither that nor a validation set. A hash of a picture's file
+    /// decides, so that it is always on the same side, with all its copies; a class with two pictures has one on each.
+    #[serde(default = "fifth")]
+    pub(crate) test_share: f64,
+    /// MiB of pixels of labelled pictures that are kept in memory; what is beyond is read again in each epoch. More than 10,000
+    /// pictures are not decoded before training, but when they are needed.
+    #[serde(default = "gib")]
+    pub(crate) cache_mb: u64,
     /// Whether pictures that cannot be read are left out, counted and named, instead of being an error.
     #[serde(default)]
     pub(crate) skip_broken: bool,
     /// Parts of a data set with boxes: that to train on, and that to evaluate on. By default `train`, and `test` (VOC) or `val` (COCO,
-    /// YOLO). `val`, `valid`, `validation` and `dev` are a validation set; `eval --test` scores on `test` then.
+    /// YOLO), or whichever of the two there is. `val`, `valid`, `validation` and `dev` are a validation set; `eval --test` scores on
+    /// `test` then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) splits: Option<[String; 2]>,
     /// What scenes are made of, and how.
@@ -38,34 +50,33 @@ pub(crate) struct DataConfig {
     pub(crate) screens: Option<ScreensConfig>,
 }
 
-/// Names of the part of a data set that is for validation.
-const VALIDATION: [&str; 4] = ["val", "valid", "validation", "dev"];
-
 impl DataConfig {
-    /// Names of the parts of a data set with boxes in files: that to train on, and that to evaluate on.
-    pub(crate) fn parts(&self) -> [String; 2] {
-        let usual = if self.kind == DataKind::Voc { "test" } else { "val" };
-        self.splits.clone().unwrap_or_else(|| ["train".to_owned(), usual.to_owned()])
-    }
-
-    /// Whether evaluation uses a validation set and keeps the test set for later: images that are held out, or a part of this name.
-    pub(crate) fn validates(&self) -> bool {
-        let is_named = matches!(self.kind, DataKind::Voc | DataKind::Coco | DataKind::Yolo)
-            && VALIDATION.contains(&self.parts()[1].as_str());
-        let is_dev = self.screens.is_some_and(|screens| screens.eval == screens::Part::Dev);
-        self.hold_out > 0 || is_named || is_dev || self.scored_folder(false) != "test"
-    }
-
-    /// The folder of the images with classes that are scored, in that of the data: one for validation if there is any, or for
-    /// the test, if that is asked for, `test`.
-    pub(crate) fn scored_folder(&self, test: bool) -> &'static str {
-        let has_classes = matches!(self.kind, DataKind::GreyFolder | DataKind::ColourFolder);
-        let found = |name: &&&str| self.dir.as_ref().is_some_and(|dir| dir.join(name).is_dir());
-        match VALIDATION.iter().find(found) {
-            Some(name) if has_classes && !test => name,
-            _ => "test",
+    /// How pictures are made this height and width.
+    pub(crate) fn fitted(&self, [height, width]: [usize; 2]) -> image_folder::Size {
+        match self.fit {
+            Fit::Stretch => image_folder::Size::Resized { height, width },
+            Fit::Crop => image_folder::Size::Cropped { height, width },
         }
     }
+}
+
+/// How a picture gets another ratio of its sides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Fit {
+    /// All of it is shown, stretched.
+    #[default]
+    Stretch,
+    /// The largest part in the middle that has the ratio is shown.
+    Crop,
+}
+
+fn fifth() -> f64 {
+    0.2
+}
+
+fn gib() -> u64 {
+    1024
 }
 
 /// Made-up scenes of garments or digits; see [`datasets::detection::Scenes`].
@@ -119,8 +130,8 @@ pub(crate) enum DataKind {
     Mnist,
     /// CIFAR-10's binary files.
     Cifar10,
-    /// Pictures in `train/CLASS`, and in `val/CLASS` (or `valid`, `validation`, `dev`), `test/CLASS` or both, read in grey. With
-    /// both, `test` is for `eval --test`.
+    /// Labelled pictures, read in grey: in `train/CLASS`, and in `val/CLASS` (or `valid`, `validation`, `dev`), `test/CLASS` or both,
+    /// of which `test` is for `eval --test`; in `CLASS` alone (see `data.test_share`); or in a CSV or JSON Lines file of files and labels.
     GreyFolder,
     /// The same in colour.
     ColourFolder,
@@ -128,9 +139,9 @@ pub(crate) enum DataKind {
     Scenes,
     /// Pascal VOC: `Annotations`, `JPEGImages` and `ImageSets/Main/SPLIT.txt`.
     Voc,
-    /// COCO: `annotations/instances_SPLIT.json`, and pictures in `SPLIT`.
+    /// COCO: `annotations/instances_SPLIT.json`, and pictures in `SPLIT`; `SPLIT/_annotations.coco.json`; or one JSON file.
     Coco,
-    /// YOLO: `images/SPLIT` and `labels/SPLIT`.
+    /// YOLO: `images/SPLIT` and `labels/SPLIT`, or `SPLIT/images` and `SPLIT/labels`.
     Yolo,
     /// Rico with captions of widgets: `combined`, `split` and `widget_captions.csv`.
     Screens,

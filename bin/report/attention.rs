@@ -37,9 +37,10 @@ pub(super) fn write(html: &mut Html, model: &Model, extent: &Extent<'_>) -> Resu
     );
     html.element("div", &[("class", "pictures")], |html| {
         for (i, words) in seen.words(&model.classes).into_iter().enumerate() {
+            let Ok(image) = images.image(seen.indices[i]) else { continue };
             let shares = shares.narrow(0, i, 1).squeeze(0);
             let most = shares.to_vec().into_iter().fold(0.0, f32::max) * patches as f32;
-            let picture = in_colour(images.image(seen.indices[i]), images.shape());
+            let picture = in_colour(&image, images.shape());
             let columns = shares.dim(1);
             let rows: Vec<Vec<f32>> =
                 shares.to_vec().chunks(columns).map(<[f32]>::to_vec).collect();

@@ -24,7 +24,7 @@ pub(super) fn write(html: &mut Html, model: &Model, _: &Extent<'_>) -> Result<()
     else {
         return Ok(());
     };
-    let counts = count(&classifier.model, model.params(), loader);
+    let counts = count(&classifier.model, model.params(), loader)?;
     let names: Vec<String> = (0..counts.len()).map(|class| model.classes.name(class)).collect();
     let (all, right) = (sum(&counts), (0..counts.len()).map(|i| counts[i][i]).sum::<usize>());
     html.leaf(
@@ -44,10 +44,11 @@ fn sum(counts: &[Vec<usize>]) -> usize {
 }
 
 /// How often an image of the class of the row was given the class of the column. The result does not depend on the number of threads.
-fn count(model: &Vit, params: &Params, loader: &Loader) -> Vec<Vec<usize>> {
+fn count(model: &Vit, params: &Params, loader: &Loader) -> Result<Vec<Vec<usize>>> {
     let classes = model.config().classes;
     let mut counts = vec![vec![0; classes]; classes];
     for batch in loader.epoch(0, 0) {
+        let batch = batch?;
         let len = batch.labels.len();
         let part = |part: usize| {
             let start = part * PART;
@@ -59,7 +60,7 @@ fn count(model: &Vit, params: &Params, loader: &Loader) -> Vec<Vec<usize>> {
             counts[label][found] += 1;
         }
     }
-    counts
+    Ok(counts)
 }
 
 fn matrix(html: &mut Html, counts: &[Vec<usize>], names: &[String]) {

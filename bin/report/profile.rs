@@ -18,7 +18,7 @@ const ROWS: usize = 16;
 /// Takes a few steps on a copy of the run in memory, and writes the table of ops; see `wavetape bench --profile`.
 pub(super) fn write(html: &mut Html, model: &Model, extent: &Extent<'_>) -> Result<()> {
     let (true, Some(trainer)) = (extent.profile, &model.trainer) else { return Ok(()) };
-    let batch = trainer.train()?.epoch(0, 0).next().context("no batch to train on")?;
+    let batch = trainer.train()?.epoch(0, 0).next().context("no batch to train on")??;
     let (mut params, mut optimizer) = (model.state.params.clone(), model.state.optimizer.clone());
     let mut step = |number: usize| {
         let _span = span("step");

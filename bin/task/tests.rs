@@ -16,7 +16,7 @@ fn begun(recipe: &str, data: Option<&Path>, set: &[&str]) -> (Trainer, crate::st
     let set: Vec<String> = set.iter().map(|&pair| pair.to_owned()).collect();
     let changes = Changes { data, set: &set, ..Changes::default() };
     let text = Recipe::text(recipe).expect("a recipe");
-    let recipe = Recipe::resolve(recipe, text, &changes).expect("a recipe");
+    let recipe = Recipe::resolve(recipe, &text, &changes).expect("a recipe");
     Trainer::new(recipe, Asked::default(), &Past::default(), Parts::All).expect("a run")
 }
 
@@ -100,7 +100,7 @@ fn a_step_has_the_same_gradient_however_its_images_are_cut_into_batches_and_shar
             let set: Vec<&str> = set.iter().copied().chain(cut.iter().map(|s| &**s)).collect();
             let (trainer, state) = begun(recipe, data, &set);
             let mut batches = trainer.train().expect("read").epoch(0, 0);
-            let batch = batches.next().expect("images of a step");
+            let batch = batches.next().expect("images of a step").expect("sound");
             trainer.task.differentiate(&state.params, &batch, 0)
         };
         let whole = step([4, 1, 4]);
@@ -135,7 +135,9 @@ fn losses_of_several_steps_and_of_a_score_are_those_of_all_their_words_and_objec
         let Trainer { task, eval, .. } = &trainer;
         let train = trainer.train().expect("read");
         let of_batches = |size: usize| {
-            let step = |batch| task.differentiate(&state.params, &batch, 0).tally;
+            let step = |batch: Result<Batch>| {
+                task.differentiate(&state.params, &batch.expect("sound"), 0).tally
+            };
             let mut sum = Tally::default();
             let batches = in_batches(train, size).epoch(0, 0).take(4 / size);
             batches.for_each(|batch| sum += step(batch));
@@ -184,7 +186,7 @@ fn what_dropout_makes_infinite_is_traced_to_dropout() {
     let bias = state.params.iter_mut().find(|param| param.name == "blocks.0.attn.proj.bias");
     let bias = bias.expect("a parameter");
     bias.value = tensor::Tensor::full(bias.value.shape(), 2e38);
-    let batch = trainer.train().expect("read").epoch(0, 0).next().expect("a batch");
+    let batch = trainer.train().expect("read").epoch(0, 0).next().expect("a batch").expect("sound");
     let step = trainer.task.differentiate(&state.params, &batch, 3);
     assert!(!step.grads.norm().is_finite());
     let told = trainer.task.diagnose(&state.params, &batch, 3);

@@ -33,7 +33,9 @@ fn make(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
     for (split, name, of_each_class) in [(Split::Train, "train", 600), (Split::Test, "t10k", 100)] {
         let sample = first_of_each_class(&idx::folder(from, split, &idx::FASHION)?, of_each_class);
         let [_, height, width] = sample.shape();
-        let pixels: Vec<u8> = (0..sample.len()).flat_map(|i| sample.image(i).to_vec()).collect();
+        let pixels: Vec<u8> = (0..sample.len())
+            .flat_map(|i| sample.image(i).expect("images in memory").to_vec())
+            .collect();
         let labels: Vec<u8> = (0..sample.len()).map(|i| sample.label(i) as u8).collect();
 
         let images = idx::encode([sample.len(), height, width], &pixels);

@@ -1,6 +1,6 @@
 //! A hash by which data are known again.
 
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 /// Makes a hash of 64 bits (XXH3) from the parts of a data set. Each part counts with its length, so that none can be
 /// taken for the end of the one before. It is the same on all machines and in all versions of the program.
@@ -48,4 +48,9 @@ impl Fingerprint {
     pub(crate) fn finish(self) -> u64 {
         self.0.digest()
     }
+}
+
+/// The hash of the contents of a file.
+pub(crate) fn of_bytes(bytes: &[u8]) -> u64 {
+    xxh3_64(bytes)
 }

@@ -1,10 +1,13 @@
-//! Labelled images in memory.
+//! Labelled images, in memory or in files.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use rayon::prelude::*;
 
 use crate::detection::resample;
 use crate::fingerprint::Fingerprint;
-use crate::image_folder::Skipped;
+use crate::image_folder::{Pixels, Skipped};
 use crate::random::{self, Purpose};
 use crate::{Error, Repairs};
 
@@ -15,7 +18,7 @@ use crate::{Error, Repairs};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Images {
     shape: [usize; 3],
-    pixels: Vec<u8>,
+    pixels: Pixels,
     labels: Vec<u32>,
     classes: Vec<String>,
     skipped: Repairs<Skipped>,
@@ -44,6 +47,17 @@ impl Images {
             pixels.len(),
             labels.len(),
         );
+        Images::with(shape, Pixels::Memory(pixels), labels, classes)
+    }
+
+    /// The same, wherever the pixels are.
+    #[track_caller]
+    pub(crate) fn with(
+        shape: [usize; 3],
+        pixels: Pixels,
+        labels: Vec<u32>,
+        classes: Vec<String>,
+    ) -> Images {
         if let Some(label) = labels.iter().find(|&&label| label as usize >= classes.len()) {
             panic!("images: label {label} for {} classes", classes.len());
         }
@@ -81,13 +95,36 @@ impl Images {
 
     /// The pixels of image `i`, shape `[C, H, W]`.
     ///
+    /// # Errors
+    ///
+    /// If it is in a file that cannot be read, or is no longer the one that was listed. Images in memory have no errors.
+    ///
     /// # Panics
     ///
     /// If `i` is not below [`len`](Self::len).
     #[track_caller]
-    pub fn image(&self, i: usize) -> &[u8] {
-        let size = self.size();
-        &self.pixels[i * size..][..size]
+    pub fn image(&self, i: usize) -> Result<Cow<'_, [u8]>, Error> {
+        match &self.pixels {
+            Pixels::Memory(pixels) => {
+                let size = self.size();
+                Ok(Cow::Borrowed(&pixels[i * size..][..size]))
+            }
+            Pixels::Files(files) => files.image(i),
+        }
+    }
+
+    /// These images in memory; where they are in files and more than so many, as many of them, evenly spaced.
+    ///
+    /// # Errors
+    ///
+    /// As [`image`](Self::image).
+    pub fn in_memory(&self, most: usize) -> Result<Cow<'_, Images>, Error> {
+        let Pixels::Files(_) = &self.pixels else { return Ok(Cow::Borrowed(self)) };
+        let count = self.len().min(most);
+        let chosen: Vec<usize> = (0..count).map(|i| i * self.len() / count).collect();
+        let read = chosen.par_iter().map(|&i| self.image(i)).collect::<Result<Vec<_>, _>>()?;
+        let labels = chosen.iter().map(|&i| self.labels[i]).collect();
+        Ok(Cow::Owned(Images::new(self.shape, read.concat(), labels, self.classes.clone())))
     }
 
     /// The class of image `i`, an index into [`classes`](Self::classes).
@@ -132,13 +169,16 @@ impl Images {
         Ok(self)
     }
 
-    /// A hash of all that there is: shape, classes, labels and pixels. Other data have another one.
+    /// A hash of all that there is: shape, classes, labels and pixels, or the contents of the files. Other data have another one.
     pub fn fingerprint(&self) -> u64 {
         let mut hash = Fingerprint::of("images");
         hash.numbers(self.shape);
         hash.texts(&self.classes);
         hash.numbers(self.labels.iter().copied());
-        hash.bytes(&self.pixels);
+        match &self.pixels {
+            Pixels::Memory(pixels) => hash.bytes(pixels),
+            Pixels::Files(files) => hash.numbers(files.hashes()),
+        }
         hash.finish()
     }
 
@@ -149,10 +189,13 @@ impl Images {
     /// If an index is not below [`len`](Self::len).
     #[track_caller]
     pub fn subset(&self, indices: &[usize]) -> Images {
-        let mut pixels = Vec::with_capacity(indices.len() * self.size());
-        for &i in indices {
-            pixels.extend_from_slice(self.image(i));
-        }
+        let pixels = match &self.pixels {
+            Pixels::Memory(pixels) => {
+                let image = |&i: &usize| &pixels[i * self.size()..][..self.size()];
+                Pixels::Memory(indices.iter().map(image).collect::<Vec<_>>().concat())
+            }
+            Pixels::Files(files) => Pixels::Files(files.subset(indices)),
+        };
         let labels = indices.iter().map(|&i| self.labels[i]).collect();
         let (classes, skipped) = (self.classes.clone(), Repairs::default());
         Images { shape: self.shape, pixels, labels, classes, skipped }
@@ -176,22 +219,28 @@ impl Images {
 
     /// The images at another height and width, by a triangle filter, which averages where it shrinks.
     ///
+    /// # Errors
+    ///
+    /// As [`image`](Self::image).
+    ///
     /// # Panics
     ///
     /// If one of the two is 0.
-    #[must_use]
     #[track_caller]
-    pub fn resized(&self, height: usize, width: usize) -> Images {
+    pub fn resized(&self, height: usize, width: usize) -> Result<Images, Error> {
         assert!(height > 0 && width > 0, "images: a size without pixels: {height} × {width}");
         let [channels, h, w] = self.shape;
-        let planes = self.pixels.chunks_exact(h * w);
-        let pixels = planes.flat_map(|plane| resample::resized(plane, [h, w], [height, width]));
-        let (shape, pixels) = ([channels, height, width], pixels.collect());
+        let mut pixels = Vec::with_capacity(self.len() * channels * height * width);
+        for i in 0..self.len() {
+            for plane in self.image(i)?.chunks_exact(h * w) {
+                pixels.extend(resample::resized(plane, [h, w], [height, width]));
+            }
+        }
+        let (shape, pixels) = ([channels, height, width], Pixels::Memory(pixels));
         let (labels, classes) = (self.labels.clone(), self.classes.clone());
-        Images { shape, pixels, labels, classes, skipped: self.skipped.clone() }
+        Ok(Images { shape, pixels, labels, classes, skipped: self.skipped.clone() })
     }
 
-    /// The number of bytes of an image.
     fn size(&self) -> usize {
         self.shape.iter().product()
     }
@@ -219,14 +268,14 @@ mod tests {
 
     #[test]
     fn an_image_is_its_own_run_of_pixels() {
-        assert_eq!((six().image(2), six().label(3)), ([4, 5].as_slice(), 1));
+        assert_eq!((&*six().image(2).unwrap(), six().label(3)), (&[4, 5][..], 1));
         assert_eq!(six().count_by_class(), [3, 3]);
     }
 
     #[test]
     fn a_subset_keeps_the_order_of_the_choice() {
         let subset = six().subset(&[5, 0]);
-        assert_eq!(subset.image(0), [10, 11]);
+        assert_eq!(*subset.image(0).unwrap(), [10, 11]);
         assert_eq!((subset.label(0), subset.label(1)), (1, 0));
     }
 
@@ -234,9 +283,9 @@ mod tests {
     fn holding_out_divides_the_images_without_loss() {
         let (kept, held) = six().hold_out(2, 1);
         assert_eq!((kept.len(), held.len()), (4, 2));
-        let mut firsts: Vec<u8> = (0..4).map(|i| kept.image(i)[0]).collect();
+        let mut firsts: Vec<u8> = (0..4).map(|i| kept.image(i).unwrap()[0]).collect();
         assert!(firsts.is_sorted());
-        firsts.extend((0..2).map(|i| held.image(i)[0]));
+        firsts.extend((0..2).map(|i| held.image(i).unwrap()[0]));
         firsts.sort_unstable();
         assert_eq!(firsts, [0, 2, 4, 6, 8, 10]);
         assert_eq!(six().hold_out(2, 1), (kept, held));
@@ -247,12 +296,12 @@ mod tests {
         let classes = vec!["a".to_string()];
         let pixels = vec![10, 10, 30, 30, 10, 10, 30, 30, 0, 0, 0, 0, 80, 80, 80, 80];
         let images = Images::new([2, 2, 4], pixels, vec![0], classes);
-        let half = images.resized(1, 2);
+        let half = images.resized(1, 2).unwrap();
         assert_eq!((half.shape(), half.label(0)), ([2, 1, 2], 0));
-        let [left, right, both, same] = *half.image(0) else { panic!("four pixels") };
+        let [left, right, both, same] = *half.image(0).unwrap() else { panic!("four pixels") };
         assert!(10 <= left && left < right && right <= 30, "{left}, {right}");
         assert_eq!((both, same), (40, 40));
-        assert_eq!(images.resized(2, 4), images);
+        assert_eq!(images.resized(2, 4).unwrap(), images);
     }
 
     #[test]
@@ -260,7 +309,10 @@ mod tests {
         let names = ["zero", "odd", "even"].map(str::to_string);
         let mapped = six().with_classes(&names).unwrap();
         assert_eq!((0..6).map(|i| mapped.label(i)).collect::<Vec<_>>(), [2, 1, 2, 1, 2, 1]);
-        assert_eq!((mapped.classes(), mapped.image(3)), (&names[..], six().image(3)));
+        assert_eq!(
+            (mapped.classes(), mapped.image(3).unwrap()),
+            (&names[..], six().image(3).unwrap())
+        );
 
         let message = six().with_classes(&names[..2]).unwrap_err().to_string();
         assert_eq!(message, "unknown class \"even\"; the training set has \"zero\", \"odd\"");
@@ -280,7 +332,7 @@ mod tests {
         assert_eq!(six.fingerprint(), with(|_| ()));
         let others = [
             with(|images| images.labels.swap(0, 1)),
-            with(|images| images.pixels[11] = 12),
+            with(|images| images.pixels = Pixels::Memory((1..13).collect())),
             with(|images| images.shape = [1, 2, 1]),
             with(|images| images.classes[0] = "Even".to_string()),
         ];

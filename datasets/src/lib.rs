@@ -9,6 +9,7 @@ mod fingerprint;
 pub mod idx;
 pub mod image_folder;
 mod images;
+pub mod listing;
 mod loader;
 mod normalize;
 mod palette;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use tensor::Tensor;
 
 use crate::random::{self, Purpose};
@@ -83,7 +84,7 @@ impl Loader {
         options.augment.check(&images)?;
         let tables = options.normalize.tables();
         let mean = match options.augment.erase > 0.0 && !images.is_empty() {
-            true => options.normalize.normalized(&Normalize::of(&images).mean),
+            true => options.normalize.normalized(&Normalize::of(&images)?.mean),
             false => vec![0.0; channels],
         };
         Ok(Loader { images, options, tables, mean })
@@ -114,7 +115,7 @@ impl Loader {
     /// # Panics
     ///
     /// If the operating system cannot start a thread.
-    pub fn epoch(&self, epoch: usize, first: usize) -> Prefetch<Batch> {
+    pub fn epoch(&self, epoch: usize, first: usize) -> Prefetch<Result<Batch, Error>> {
         let loader = self.clone();
         let order = self.order(epoch);
         let batches = (first..self.batches()).map(move |index| loader.batch(&order, epoch, index));
@@ -131,21 +132,25 @@ impl Loader {
         }
     }
 
-    fn batch(&self, order: &[usize], epoch: usize, index: usize) -> Batch {
+    fn batch(&self, order: &[usize], epoch: usize, index: usize) -> Result<Batch, Error> {
         let Options { batch_size, seed, augment, .. } = &self.options;
         let start = index * batch_size;
         let indices = order[start..order.len().min(start + batch_size)].to_vec();
 
         let [channels, height, width] = self.images.shape();
         let shape = [indices.len(), channels, height, width];
+        // Those in files are decoded on all threads.
+        let read = indices.par_iter().map(|&i| self.images.image(i));
+        let pixels = read.collect::<Result<Vec<_>, _>>()?;
         let images = Tensor::build(shape, |out| {
-            for (&i, seen) in indices.iter().zip(out.chunks_exact_mut(channels * height * width)) {
+            let seen = out.chunks_exact_mut(channels * height * width);
+            for ((&i, pixels), seen) in indices.iter().zip(&pixels).zip(seen) {
                 let view = augment.view(*seed, epoch, i, [height, width]);
-                view.render(self.images.image(i), [height, width], &self.tables, &self.mean, seen);
+                view.render(pixels, [height, width], &self.tables, &self.mean, seen);
             }
         });
         let labels = indices.iter().map(|&i| self.images.label(i)).collect();
-        Batch { images, labels, indices, epoch, index }
+        Ok(Batch { images, labels, indices, epoch, index })
     }
 }
 
@@ -157,12 +162,14 @@ mod tests {
     fn what_is_erased_gets_the_mean_of_the_images_whether_bytes_are_normalised_or_not() {
         let bytes: Vec<u8> = (0..2 * 64).map(|i| if i % 4 == 0 { 200 } else { 40 }).collect();
         let images = Arc::new(Images::new([1, 8, 8], bytes, vec![0, 0], vec!["a".into()]));
-        for (normalize, mean) in [(Normalize::bytes(1), 80.0), (Normalize::of(&images), 0.0)] {
+        for (normalize, mean) in
+            [(Normalize::bytes(1), 80.0), (Normalize::of(&images).unwrap(), 0.0)]
+        {
             let [low, high] = [40, 200].map(|byte| normalize.tables()[0][byte]);
             let augment = Augment { erase: 1.0, ..Augment::default() };
             let options = Options { augment, ..Options::train(2, 0, normalize) };
             let loader = Loader::new(images.clone(), options).expect("valid");
-            let seen = loader.epoch(0, 0).next().expect("a batch").images.to_vec();
+            let seen = loader.epoch(0, 0).next().expect("a batch").unwrap().images.to_vec();
             let others: Vec<f32> = seen.into_iter().filter(|&x| x != low && x != high).collect();
             assert!(!others.is_empty());
             assert!(others.iter().all(|&x| (x - mean).abs() < 1e-3), "{others:?}");

@@ -40,17 +40,24 @@ impl Normalize {
         Normalize { mean: vec![0.0; channels], std: vec![1.0 / 255.0; channels] }
     }
 
-    /// The values of these images, without rounding before the last step.
+    /// The values of these images, without rounding before the last step; where they are in files and more than 4,096, of as many
+    /// of them, evenly spaced.
     ///
     /// Convention: a channel of one single value gets standard deviation 1, and so becomes 0.
+    ///
+    /// # Errors
+    ///
+    /// As [`Images::image`].
     ///
     /// # Panics
     ///
     /// If there is no image.
     #[track_caller]
-    pub fn of(images: &Images) -> Normalize {
-        let [channels, ..] = images.shape();
-        Normalize::of_pixels(channels, (0..images.len()).map(|i| images.image(i)))
+    pub fn of(images: &Images) -> Result<Normalize, Error> {
+        const MOST: usize = 4096;
+        let images = images.in_memory(MOST)?;
+        let pixels = (0..images.len()).map(|i| images.image(i)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Normalize::of_pixels(images.shape()[0], pixels.iter().map(|pixels| &**pixels)))
     }
 
     /// The values of pictures of shape `[C, H, W]`, the sizes of which may differ.
@@ -130,7 +137,7 @@ mod tests {
         // Two images [2, 1, 2]: channel 0 holds 0, 255, 255, 0 and channel 1 holds 51 throughout.
         let pixels = vec![0, 255, 51, 51, 255, 0, 51, 51];
         let images = Images::new([2, 1, 2], pixels, vec![0, 0], vec!["a".into()]);
-        let normalize = Normalize::of(&images);
+        let normalize = Normalize::of(&images).unwrap();
         assert_eq!(normalize, Normalize { mean: vec![0.5, 0.2], std: vec![0.5, 1.0] });
 
         let tables = normalize.tables();

@@ -8,7 +8,7 @@
 mod jpeg;
 
 use std::ffi::OsStr;
-use std::io::Cursor;
+use std::io::{BufReader, Cursor};
 use std::path::Path;
 
 use image::metadata::Orientation;
@@ -22,7 +22,7 @@ pub(crate) const EXTENSIONS: [&str; 8] =
     ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
 
 /// The most bytes of a file.
-const MAX_FILE: u64 = 1 << 28;
+pub(crate) const MAX_FILE: u64 = 1 << 28;
 
 /// The most pixels of a side: JPEG has no more.
 const MAX_SIDE: u32 = (1 << 16) - 1;
@@ -99,6 +99,24 @@ impl Picture {
         let pixels = planes.flat_map(|plane| resample::resized(plane, [h, w], [height, width]));
         Picture { shape: [channels, height, width], pixels: pixels.collect() }
     }
+
+    /// The largest part in the middle whose sides have the ratio of these, to whole pixels.
+    #[must_use]
+    pub fn cropped_to_ratio(&self, [height, width]: [usize; 2]) -> Picture {
+        let [channels, h, w] = self.shape;
+        // A side times the other's share, rounded; both are far below 2³².
+        let share = |side: usize, of: usize, to: usize| {
+            ((2 * side as u64 * of as u64 + to as u64) / (2 * to as u64).max(1)) as usize
+        };
+        let [new_h, new_w] = match (h as u64) * (width as u64) > (w as u64) * (height as u64) {
+            true => [share(w, height, width).clamp(1, h), w],
+            false => [h, share(h, width, height).clamp(1, w)],
+        };
+        let [top, left] = [(h - new_h) / 2, (w - new_w) / 2];
+        let rows = (0..channels * h).filter(|row| (top..top + new_h).contains(&(row % h)));
+        let rows = rows.flat_map(|row| &self.pixels[row * w + left..][..new_w]);
+        Picture { shape: [channels, new_h, new_w], pixels: rows.copied().collect() }
+    }
 }
 
 /// From interleaved colours to planes.
@@ -108,6 +126,23 @@ fn planes(image: &RgbImage) -> Vec<u8> {
         planes.extend(image.as_raw().iter().skip(channel).step_by(3));
     }
     planes
+}
+
+/// Height and width of a picture as it is to be seen, from the head of its file.
+///
+/// # Errors
+///
+/// A path that is no file, or a file that is none of these pictures.
+pub fn size(path: &Path) -> Result<[usize; 2], Error> {
+    let (file, _) = source::open(path)?;
+    let reader = ImageReader::new(BufReader::new(file)).with_guessed_format();
+    let reader = reader.map_err(|error| Error::io(path, error))?;
+    let broken = |error: ImageError| Error::broken(path, 0, PICTURE, error);
+    let mut decoder = reader.into_decoder().map_err(broken)?;
+    let (width, height) = decoder.dimensions();
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let [height, width] = [height, width].map(|side| side as usize);
+    Ok(if is_turned(orientation) { [width, height] } else { [height, width] })
 }
 
 /// Whether the name of a file ends as that of a picture: .bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff or .webp.
@@ -123,19 +158,17 @@ pub fn is_named_so(path: &Path) -> bool {
 /// A path that is no file; a file that is none of these pictures or is broken, cut off or too large: of more than 256 MiB,
 /// 2²⁶ pixels or 65,535 pixels a side, or decoded into more than 64 MiB and 20 times its length.
 pub fn open(path: &Path) -> Result<DynamicImage, Error> {
-    Ok(open_as(path, None)?.0)
+    of_bytes(path, &source::read(path, MAX_FILE)?)
+}
+
+/// The picture in these bytes, which are those of the file of this path.
+pub(crate) fn of_bytes(path: &Path, bytes: &[u8]) -> Result<DynamicImage, Error> {
+    Ok(decode(path, bytes, None)?.0)
 }
 
 /// The same. A photograph whose stated size is the one that it has before it is turned is left as it is stored, and this is told:
 /// whoever stated its size saw it so.
-pub(crate) fn open_as(
-    path: &Path,
-    stated: Option<[usize; 2]>,
-) -> Result<(DynamicImage, bool), Error> {
-    decode(path, &source::read(path, MAX_FILE)?, stated)
-}
-
-fn decode(
+pub(crate) fn decode(
     path: &Path,
     bytes: &[u8],
     stated: Option<[usize; 2]>,
@@ -226,9 +259,15 @@ fn decode_as(
 
 /// Whether the stated size is that of the picture as it is stored, and not as it is seen.
 fn is_as_stored(stored: [u32; 2], orientation: Orientation, stated: Option<[usize; 2]>) -> bool {
+    is_turned(orientation)
+        && stored[0] != stored[1]
+        && stated == Some(stored.map(|side| side as usize))
+}
+
+/// Whether height and width change places.
+fn is_turned(orientation: Orientation) -> bool {
     use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
-    let turned = matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH);
-    turned && stored[0] != stored[1] && stated == Some(stored.map(|side| side as usize))
+    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
 }
 
 const PICTURE: &str = "a sound picture in BMP, GIF, JPEG, PNG, TIFF or WebP";

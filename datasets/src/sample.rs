@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn the_sample_has_the_statistics_of_the_whole() {
-        let normalize = crate::Normalize::of(&fashion(Split::Train));
+        let normalize = crate::Normalize::of(&fashion(Split::Train)).unwrap();
         let whole = crate::Normalize::fashion_mnist();
         assert!((normalize.mean[0] - whole.mean[0]).abs() < 0.005, "{normalize:?}");
         assert!((normalize.std[0] - whole.std[0]).abs() < 0.005, "{normalize:?}");

@@ -4,14 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use datasets::detection::{Annotated, Detection, Fit, Id, Reading, coco, voc, yolo};
-use datasets::image_folder::{self, Channels, Size};
+use datasets::image_folder::{self, Channels, Listing, Part, Size};
 use image::{Rgb, RgbImage};
 
 const READING: Reading =
     Reading { channels: Channels::Grey, fit: Fit::Original, skip_broken: false };
-
-const FOLDER: image_folder::Reading =
-    image_folder::Reading { size: Size::Equal, channels: Channels::Grey, skip_broken: false };
 
 fn picture(root: &Path, name: &str) {
     let path = root.join(name);
@@ -36,12 +33,14 @@ fn a_class_folder_that_lacks_a_class_has_the_labels_of_the_training_set() {
     {
         picture(folder.path(), name);
     }
-    let read = |part| image_folder::read(&folder.path().join(part), &FOLDER).unwrap();
-    let train = read("train");
-    let test = read("test").with_classes(train.classes()).unwrap();
+    let mut listing = Listing::of(folder.path()).unwrap();
+    let reading = image_folder::Reading::new(Size::Equal, Channels::Grey);
+    let mut read = |part| image_folder::read(&mut listing, Some(part), &reading).unwrap();
+    let train = read(Part::Train);
+    let test = read(Part::Test).with_classes(train.classes()).unwrap();
     assert_eq!([test.label(0), test.label(1)], [1, 2]);
     assert_eq!(test.classes(), ["a", "b", "c"]);
-    let unknown = train.with_classes(read("test").classes()).unwrap_err().to_string();
+    let unknown = train.with_classes(read(Part::Test).classes()).unwrap_err().to_string();
     assert_eq!(unknown, "unknown class \"a\"; the training set has \"b\", \"c\"");
 }
 

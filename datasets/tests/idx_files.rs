@@ -61,7 +61,7 @@ fn both_splits_are_found_under_all_their_names() {
 
                 let images = idx::folder(folder.path(), split, &["a", "b", "c"]).unwrap();
                 assert_eq!((images.len(), images.shape()), (3, [1, 2, 2]));
-                assert_eq!((images.image(1), images.label(1)), (&[4, 5, 6, 7][..], 0));
+                assert_eq!((&*images.image(1).unwrap(), images.label(1)), (&[4, 5, 6, 7][..], 0));
             }
         }
     }

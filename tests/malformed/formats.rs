@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datasets::detection::{self, Fit, Reading};
-use datasets::image_folder::{self, Channels, Size};
+use datasets::image_folder::{self, Channels, Listing, Part, Size};
 use datasets::screens::{self, Vocabulary};
 use datasets::{Images, Normalize, Split, cifar10, idx};
 use image::{DynamicImage, ImageFormat, RgbImage};
@@ -54,10 +54,9 @@ fn picture(format: ImageFormat) -> Vec<u8> {
 }
 
 fn all_images(images: Images) -> Result<(), String> {
-    let normalize = Normalize::of(&images);
+    let normalize = told(Normalize::of(&images))?;
     let loader = datasets::Loader::new(Arc::new(images), datasets::Options::eval(4, normalize));
-    told(loader)?.epoch(0, 0).for_each(drop);
-    Ok(())
+    told(told(loader)?.epoch(0, 0).try_for_each(|batch| batch.map(drop)))
 }
 
 fn all_boxes(boxes: detection::Detection) -> Result<(), String> {
@@ -90,12 +89,20 @@ pub(crate) fn cifar10() -> Format {
     Format { cost: 200, ..Format::new("CIFAR-10", read, [("test_batch.bin", file)]) }
 }
 
+/// The pictures of a folder to train on, once decoded at once and once when they are asked for.
+fn listed(folder: &Path) -> Result<(), String> {
+    let size = Size::Cropped { height: 8, width: 8 };
+    let eager = image_folder::Reading::new(size, Channels::Rgb);
+    for reading in [eager, image_folder::Reading { at_once: 0, ..eager }] {
+        let mut listing = told(Listing::of(folder))?;
+        told(listing.hold_out(0.5, false))?;
+        all_images(told(image_folder::read(&mut listing, Some(Part::Train), &reading))?)?;
+    }
+    Ok(())
+}
+
 pub(crate) fn classes() -> Format {
-    let read = |folder: &Path| {
-        let size = Size::Resized { height: 8, width: 8 };
-        let reading = image_folder::Reading { size, channels: Channels::Rgb, skip_broken: false };
-        all_images(told(image_folder::read(&folder.join("train"), &reading))?)
-    };
+    let read = listed;
     let files = [
         ("train/a/1.png", picture(ImageFormat::Png)),
         ("train/b/2.jpg", picture(ImageFormat::Jpeg)),

@@ -1,11 +1,11 @@
 //! Pictures in memory with their objects.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use super::{Id, Object, Repairs, Truth};
 use crate::fingerprint::Fingerprint;
-use crate::{Error, Normalize};
+use crate::{Error, Normalize, listing};
 
 /// A picture of shape `[C, H, W]` as bytes, with the objects in it.
 #[derive(Clone, PartialEq)]
@@ -52,6 +52,8 @@ pub struct Detection {
     classes: Vec<String>,
     class_ids: Vec<Id>,
     repairs: Repairs,
+    /// Of the contents of each picture's file; none of pictures that come from elsewhere.
+    hashes: Vec<u64>,
 }
 
 impl Detection {
@@ -92,7 +94,42 @@ impl Detection {
                 assert!(finite, "detection: {name}: {bounds:?} of area {area}");
             }
         }
-        Detection { pictures, classes, class_ids, repairs }
+        Detection { pictures, classes, class_ids, repairs, hashes: Vec::new() }
+    }
+
+    pub(crate) fn with_hashes(self, hashes: Vec<u64>) -> Detection {
+        Detection { hashes, ..self }
+    }
+
+    /// Holds out pictures by the contents of their files, as [`Listing::hold_out`](crate::listing::Listing::hold_out) does: those
+    /// to train on, and those held out. Pictures that come from no file are all trained on.
+    #[must_use]
+    pub fn hold_out(self, share: f64) -> (Detection, Detection) {
+        let classes_of = |picture: &Annotated| {
+            picture.objects.iter().map(|object| object.class as u32).collect::<BTreeSet<u32>>()
+        };
+        let of_classes = self.pictures.iter().zip(&self.hashes).flat_map(|(picture, &hash)| {
+            let classes = classes_of(picture);
+            let no_object = classes.is_empty().then_some(u32::MAX);
+            classes.into_iter().chain(no_object).map(move |class| (hash, class))
+        });
+        let (hashes, labels): (Vec<u64>, Vec<u32>) = of_classes.unzip();
+        let held = listing::held_out(&hashes, &labels, share);
+        let Detection { pictures, classes, class_ids, repairs, hashes } = self;
+        let (mut kept, mut out) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
+        for (i, picture) in pictures.into_iter().enumerate() {
+            let hash = hashes.get(i).copied();
+            let side =
+                if hash.is_some_and(|hash| held.contains(&hash)) { &mut out } else { &mut kept };
+            side.0.push(picture);
+            side.1.extend(hash);
+        }
+        let part = |(pictures, hashes): (Vec<Annotated>, Vec<u64>)| {
+            let (classes, class_ids, repairs) =
+                (classes.clone(), class_ids.clone(), repairs.clone());
+            Detection { pictures, classes, class_ids, repairs, hashes }
+        };
+        (part(kept), part(out))
     }
 
     /// The pictures, in the order of the data set.

@@ -26,6 +26,7 @@ use super::{Id, Repair, Repairs};
 use crate::source::{self, MAX_BYTES};
 use crate::{Error, text};
 
+pub(super) use self::pictures::annotations;
 pub use self::pictures::read_pictures;
 
 /// Coordinates are at most this far from 0; what is beyond is taken for damage.

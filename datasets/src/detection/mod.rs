@@ -3,6 +3,7 @@
 mod annotated;
 mod augment;
 pub mod coco;
+mod format;
 mod id;
 mod loader;
 mod region;
@@ -14,11 +15,13 @@ mod stored;
 pub mod voc;
 pub mod yolo;
 
+pub use crate::listing::Part;
 pub use annotated::{Annotated, Detection};
 pub use augment::{Augment, View};
+pub use format::{Format, part_of};
 pub use id::Id;
 pub use loader::{Batch, Loader, Options, Source};
 pub use region::{Object, Region, Truth};
 pub use repairs::{Repair, Repairs};
 pub use scenes::Scenes;
-pub use stored::{Fit, Reading, read_picture};
+pub use stored::{Annotations, Fit, Reading, read_picture};

@@ -8,8 +8,8 @@ use rayon::prelude::*;
 use super::{Annotated, Detection, Id, Object, Region, Repair, Repairs, Truth};
 use crate::image_folder::{Channels, MAX_SIDE};
 use crate::picture::{self, Picture};
-use crate::source::MAX_BYTES;
-use crate::{Error, text};
+use crate::source::{self, MAX_BYTES};
+use crate::{Error, fingerprint, text};
 
 /// How pictures are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub fn read_picture(path: &Path, id: impl Into<Id>, reading: &Reading) -> Result
     let (id, name, picture, source) = (id.into(), text::name(path), path.into(), path.into());
     let (stated, fractions, objects, repairs) = (None, false, Vec::new(), Repairs::default());
     let draft = Draft { id, name, picture, source, stated, fractions, objects, repairs };
-    Ok(annotated(&draft, reading)?.0)
+    Ok(annotated(&draft, reading)?.picture)
 }
 
 /// What a file of annotations says about a picture.
@@ -112,20 +112,48 @@ pub(super) struct DraftObject {
     pub(super) crowd: bool,
 }
 
-/// Reads the pictures of these drafts. The errors and the repairs are those of the first files, on any number of threads.
-pub(super) fn read(
-    drafts: Vec<Draft>,
-    classes: Vec<String>,
-    class_ids: Vec<Id>,
+/// What files of annotations say, before any picture is read.
+#[derive(Debug)]
+pub struct Annotations {
+    pub(super) drafts: Vec<Draft>,
+    pub(super) classes: Vec<String>,
+    pub(super) class_ids: Vec<Id>,
+}
+
+impl Annotations {
+    /// The names of the classes.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// The file of each picture, and the class of each object on it.
+    pub fn pictures(&self) -> impl Iterator<Item = (&Path, Vec<usize>)> {
+        let classes = |draft: &Draft| draft.objects.iter().map(|object| object.class).collect();
+        self.drafts.iter().map(move |draft| (draft.picture.as_path(), classes(draft)))
+    }
+
+    /// Reads the pictures. The errors and the repairs are those of the first files, on any number of threads.
+    ///
+    /// # Errors
+    ///
+    /// A picture that is missing, broken or too large, unless these are left out; `Fit` that makes no sense; or more than 4 GiB
+    /// of pixels.
+    pub fn read(self, reading: &Reading) -> Result<Detection, Error> {
+        read(self, reading)
+    }
+}
+
+fn read(
+    Annotations { drafts, classes, class_ids }: Annotations,
     reading: &Reading,
 ) -> Result<Detection, Error> {
     reading.check()?;
     let (mut pictures, mut repairs) = (Vec::with_capacity(drafts.len()), Repairs::default());
-    let (mut bytes, mut count) = (0, 0);
+    let (mut hashes, mut bytes, mut count) = (Vec::with_capacity(drafts.len()), 0, 0);
     for chunk in drafts.chunks(CHUNK) {
         let results: Vec<_> = chunk.par_iter().map(|draft| annotated(draft, reading)).collect();
         for (result, draft) in results.into_iter().zip(chunk) {
-            let (mut picture, of_picture) = match result {
+            let Read { mut picture, repairs: of_picture, hash } = match result {
                 Ok(read) => read,
                 Err(error) if reading.skip_broken => {
                     repairs.add(Repair::Broken, error);
@@ -144,15 +172,26 @@ pub(super) fn read(
                 return Err(Error::record(&draft.picture, "the pixels", expected, found));
             }
             pictures.push(picture);
+            hashes.push(hash);
             repairs.append(&of_picture);
         }
     }
-    Ok(Detection::with(pictures, classes, class_ids, repairs))
+    Ok(Detection::with(pictures, classes, class_ids, repairs).with_hashes(hashes))
 }
 
-fn annotated(draft: &Draft, reading: &Reading) -> Result<(Annotated, Repairs), Error> {
+/// A picture that was read.
+struct Read {
+    picture: Annotated,
+    repairs: Repairs,
+    /// Of the contents of its file.
+    hash: u64,
+}
+
+fn annotated(draft: &Draft, reading: &Reading) -> Result<Read, Error> {
     let mut repairs = draft.repairs.clone();
-    let (decoded, as_stored) = picture::open_as(&draft.picture, draft.stated)?;
+    let bytes = source::read(&draft.picture, picture::MAX_FILE)?;
+    let hash = fingerprint::of_bytes(&bytes);
+    let (decoded, as_stored) = picture::decode(&draft.picture, &bytes, draft.stated)?;
     if as_stored {
         repairs.add(Repair::AsStored, text::name(&draft.picture));
     }
@@ -172,7 +211,8 @@ fn annotated(draft: &Draft, reading: &Reading) -> Result<(Annotated, Repairs), E
     let truth = draft.objects.iter().filter_map(|object| object.truth(draft.scale(original)));
     let (truth, id, name) = (truth.collect(), draft.id.clone(), draft.name.clone());
     let Picture { shape, pixels } = picture;
-    Ok((Annotated { id, name, original, shape, pixels, objects, truth }, repairs))
+    let picture = Annotated { id, name, original, shape, pixels, objects, truth };
+    Ok(Read { picture, repairs, hash })
 }
 
 impl Draft {

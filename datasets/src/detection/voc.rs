@@ -24,7 +24,7 @@ use std::path::Path;
 
 use roxmltree::{Document, Node, ParsingOptions};
 
-use super::stored::{self, Draft, DraftObject, Reading};
+use super::stored::{Annotations, Draft, DraftObject, Reading};
 use super::{Detection, Id, Repair, Repairs};
 use crate::text::MAX_TEXT;
 use crate::{Error, source, text};
@@ -50,6 +50,16 @@ pub fn read(
     classes: Option<&[&str]>,
     reading: &Reading,
 ) -> Result<Detection, Error> {
+    annotations(folder, split, classes, reading.skip_broken)?.read(reading)
+}
+
+/// What the XML files say; pictures may be missing if `skip_missing` says so.
+pub(super) fn annotations(
+    folder: &Path,
+    split: Option<&str>,
+    classes: Option<&[&str]>,
+    skip_missing: bool,
+) -> Result<Annotations, Error> {
     let annotations = folder.join("Annotations");
     let all = || text::names(&annotations, &["xml"]);
     let stems: Vec<String> = match split {
@@ -75,7 +85,7 @@ pub fn read(
         let pictures = folder.join("JPEGImages");
         let picture = match text::picture(&pictures, stem) {
             // Told when it is to be read.
-            Err(_) if reading.skip_broken => pictures.join(format!("{stem}.jpg")),
+            Err(_) if skip_missing => pictures.join(format!("{stem}.jpg")),
             found => found?,
         };
         let Parsed { stated, objects } = parse(&source)?;
@@ -103,7 +113,7 @@ pub fn read(
         drafts.push(Draft { id, name, picture, source, stated, fractions, objects, repairs });
     }
     let class_ids = (1..=classes.len() as u64).map(Id::from).collect();
-    stored::read(drafts, classes, class_ids, reading)
+    Ok(Annotations { drafts, classes, class_ids })
 }
 
 /// The names of a split.

@@ -19,7 +19,7 @@ mod names;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::stored::{self, Draft, DraftObject, Reading};
+use super::stored::{Annotations, Draft, DraftObject, Reading};
 use super::{Detection, Id, Repairs};
 use crate::Error;
 use crate::picture::EXTENSIONS;
@@ -40,7 +40,15 @@ use crate::text::{self, MAX_CLASSES};
 pub fn read(folder: &Path, split: &str, reading: &Reading) -> Result<Detection, Error> {
     let wrong = || Error::option("split", "the name of a folder", split);
     text::inside(folder, split).ok_or_else(wrong)?;
-    let [images, labels] = places(folder, split)?;
+    annotations(folder, Some(split))?.read(reading)
+}
+
+/// What the text files of a split say, or those of a data set without splits: pictures in `images`, with labels in `labels`.
+pub(super) fn annotations(folder: &Path, split: Option<&str>) -> Result<Annotations, Error> {
+    let [images, labels] = match split {
+        Some(split) => places(folder, split)?,
+        None => ["images", "labels"].map(|kind| folder.join(kind)),
+    };
     let (classes, names) = match find_names(folder, &labels)? {
         Some((classes, path)) => (classes, path),
         None => (numbers(folder, &labels)?, labels.clone()),
@@ -83,7 +91,7 @@ pub fn read(folder: &Path, split: &str, reading: &Reading) -> Result<Detection, 
         }
     }
     let class_ids = (1..=classes.len() as u64).map(Id::from).collect();
-    stored::read(drafts, classes, class_ids, reading)
+    Ok(Annotations { drafts, classes, class_ids })
 }
 
 /// The text files of a folder that annotate pictures; none if there is no folder.
@@ -174,6 +182,20 @@ fn places(folder: &Path, split: &str) -> Result<[PathBuf; 2], Error> {
     }
     let found = names.iter().flat_map(|name| [format!("images/{name}"), format!("{name}/images")]);
     Err(Error::Missing { folder: folder.to_owned(), names: found.collect() })
+}
+
+/// Whether all pictures are in `images`, and their labels in `labels`.
+pub(super) fn is_one(folder: &Path) -> bool {
+    let has = |kind: &str, extensions: &[&str]| {
+        text::names(&folder.join(kind), extensions).is_ok_and(|names| !names.is_empty())
+    };
+    has("images", &EXTENSIONS) && has("labels", &["txt"])
+}
+
+/// The splits that there are.
+pub(super) fn splits(folder: &Path) -> Vec<String> {
+    let is_there = |split: &&str| places(folder, split).is_ok_and(|[_, labels]| labels.is_dir());
+    ["train", "val", "test"].into_iter().filter(is_there).map(str::to_owned).collect()
 }
 
 /// The file that describes a data set, if there is one.

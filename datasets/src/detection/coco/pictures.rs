@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::super::stored::{self, Draft, DraftObject, Reading};
+use super::super::stored::{Annotations, Draft, DraftObject, Reading};
 use super::super::{Detection, Id};
 use super::{Annotation, Category, Image, read_instances};
 use crate::{Error, text};
@@ -16,8 +16,12 @@ use crate::{Error, text};
 ///
 /// What [`read_instances`] refuses; a picture without a name, with one that leads out of the folder, or that is missing,
 /// broken or too large; no category or one name for two; `Fit` that makes no sense; or more than 4 GiB of pixels.
-#[expect(clippy::missing_panics_doc, reason = "the categories of annotations were checked")]
 pub fn read_pictures(file: &Path, folder: &Path, reading: &Reading) -> Result<Detection, Error> {
+    annotations(file, folder)?.read(reading)
+}
+
+/// What a file of instances says.
+pub(in super::super) fn annotations(file: &Path, folder: &Path) -> Result<Annotations, Error> {
     let mut instances = read_instances(file)?;
     let mut of_file = std::mem::take(&mut instances.repairs);
     instances.categories.sort_by(|a, b| a.id.cmp(&b.id));
@@ -44,5 +48,5 @@ pub fn read_pictures(file: &Path, folder: &Path, reading: &Reading) -> Result<De
         Ok(Draft { id, name, picture, source, stated, fractions, objects, repairs })
     };
     let drafts = instances.images.into_iter().map(draft).collect::<Result<_, Error>>()?;
-    stored::read(drafts, classes, class_ids, reading)
+    Ok(Annotations { drafts, classes, class_ids })
 }

@@ -23,7 +23,10 @@ pub(super) fn sprites(images: &Images) -> Result<Vec<Sprite>, Error> {
     if channels != 1 {
         return Err(Error::option("scenes.images", "images of one channel", channels));
     }
-    let cut = |i| Sprite::cut(images.image(i), [height, width], images.label(i));
+    let cut = |i| {
+        let pixels = images.image(i).expect("images in memory");
+        Sprite::cut(&pixels, [height, width], images.label(i))
+    };
     let sprites: Vec<Sprite> = (0..images.len()).filter_map(cut).collect();
     match sprites.is_empty() {
         true => Err(Error::option("scenes.images", "an image that is not black", "none")),

@@ -1,0 +1,143 @@
+//! Makes folders of pictures in the layouts that people have, to try the program on.
+//!
+//! ```sh
+//! make=target/release/examples/make_pictures   # cargo build --release -p wavetape-datasets --example make_pictures
+//! $make crops VOC OUT    # each object of a data set in VOC's layout as a picture of its own size, in a folder per class
+//! $make yolo VOC OUT     # the same data set as Ultralytics' export: train/images, train/labels, valid/…, data.yaml
+//! $make coco VOC OUT     # the same as one COCO file beside a folder of pictures, without parts
+//! $make many N OUT       # N coloured pictures of 40 to 90 pixels a side in ten classes, as JPEG
+//! ```
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use datasets::detection::{Annotated, Detection, Fit, Reading, voc};
+use datasets::picture::{self, Channels};
+use image::{Rgb, RgbImage};
+use rayon::prelude::*;
+use serde_json::json;
+
+type Done = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// The pictures of a data set in VOC's layout, in parts of its own.
+fn read(folder: &Path) -> Result<Detection, datasets::Error> {
+    let reading = Reading { channels: Channels::Rgb, fit: Fit::Original, skip_broken: true };
+    voc::read(folder, None, None, &reading)
+}
+
+fn file(folder: &Path, picture: &Annotated) -> PathBuf {
+    folder.join("JPEGImages").join(&picture.name)
+}
+
+fn stem(picture: &Annotated) -> &str {
+    picture.name.rsplit_once('.').map_or(&picture.name, |(stem, _)| stem)
+}
+
+fn crops(folder: &Path, out: &Path) -> Done {
+    let data = read(folder)?;
+    for class in data.classes() {
+        fs::create_dir_all(out.join(class))?;
+    }
+    data.pictures().par_iter().try_for_each(|picture| {
+        let whole = picture::open(&file(folder, picture))?;
+        for (i, object) in picture.objects.iter().enumerate() {
+            let region = object.region;
+            let [left, top, right, bottom] =
+                [region.left, region.top, region.right, region.bottom].map(|edge| edge as u32);
+            // What is hardly to be seen, and five in six of what there is most of.
+            let class = &data.classes()[object.class];
+            if right < left + 12 || bottom < top + 12 || (class == "RBC" && i % 6 != 0) {
+                continue;
+            }
+            let name = out.join(class).join(format!("{}-{i}.png", stem(picture)));
+            whole.crop_imm(left, top, right - left, bottom - top).save(name)?;
+        }
+        Done::Ok(())
+    })
+}
+
+fn yolo(folder: &Path, out: &Path) -> Done {
+    let data = read(folder)?;
+    for (i, picture) in data.pictures().iter().enumerate() {
+        let part = out.join(if i % 5 == 0 { "valid" } else { "train" });
+        let (images, labels) = (part.join("images"), part.join("labels"));
+        fs::create_dir_all(&images)?;
+        fs::create_dir_all(&labels)?;
+        fs::copy(file(folder, picture), images.join(&picture.name))?;
+        let [height, width] = picture.original.map(|side| side as f32);
+        let mut lines = String::new();
+        for object in &picture.objects {
+            let r = object.region;
+            let centre = [(r.left + r.right) / 2.0 / width, (r.top + r.bottom) / 2.0 / height];
+            let size = [(r.right - r.left) / width, (r.bottom - r.top) / height];
+            let [x, y, w, h] = [centre[0], centre[1], size[0], size[1]];
+            writeln!(lines, "{} {x:.6} {y:.6} {w:.6} {h:.6}", object.class)?;
+        }
+        fs::write(labels.join(format!("{}.txt", stem(picture))), lines)?;
+    }
+    let names = data.classes().join(", ");
+    let count = data.classes().len();
+    let yaml =
+        format!("train: ../train/images\nval: ../valid/images\nnc: {count}\nnames: [{names}]\n");
+    Ok(fs::write(out.join("data.yaml"), yaml)?)
+}
+
+fn coco(folder: &Path, out: &Path) -> Done {
+    let data = read(folder)?;
+    let pictures = out.join("images");
+    fs::create_dir_all(&pictures)?;
+    let (mut images, mut annotations) = (Vec::new(), Vec::new());
+    for (id, picture) in data.pictures().iter().enumerate() {
+        fs::copy(file(folder, picture), pictures.join(&picture.name))?;
+        let [height, width] = picture.original;
+        images
+            .push(json!({ "id": id, "file_name": picture.name, "width": width, "height": height }));
+        for truth in &picture.truth {
+            annotations.push(json!({
+                "id": annotations.len() + 1, "image_id": id, "category_id": truth.class + 1,
+                "bbox": truth.bounds, "area": truth.area, "iscrowd": 0,
+            }));
+        }
+    }
+    let categories = data.classes().iter().enumerate();
+    let categories: Vec<_> =
+        categories.map(|(i, name)| json!({ "id": i + 1, "name": name })).collect();
+    let file = json!({ "images": images, "annotations": annotations, "categories": categories });
+    Ok(fs::write(out.join("annotations.json"), file.to_string())?)
+}
+
+fn many(count: u32, out: &Path) -> Done {
+    for class in 0..10 {
+        fs::create_dir_all(out.join(format!("class-{class}")))?;
+    }
+    (0..count).into_par_iter().try_for_each(|i| {
+        let class = i % 10;
+        let noise = i.wrapping_mul(2_654_435_761);
+        let (width, height) = (40 + noise % 51, 40 + (noise >> 8) % 51);
+        // Stripes whose direction and colour tell the class, and whose phase does not.
+        let picture = RgbImage::from_fn(width, height, |x, y| {
+            let wave = (x * (class % 5 + 1) + y * (class / 5 * 3 + 1) + noise) % 64;
+            Rgb([(wave * 4) as u8, (255 - wave * 3) as u8, (noise >> 16) as u8])
+        });
+        picture.save(out.join(format!("class-{class}/{i:06}.jpg")))?;
+        Done::Ok(())
+    })
+}
+
+fn main() -> Done {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [kind, from, out] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] else {
+        return Err("crops|yolo|coco VOC OUT, or many N OUT, expected".into());
+    };
+    let (folder, out) = (Path::new(from), Path::new(out));
+    fs::create_dir_all(out)?;
+    match kind {
+        "crops" => crops(folder, out),
+        "yolo" => yolo(folder, out),
+        "coco" => coco(folder, out),
+        "many" => many(from.parse()?, out),
+        _ => Err("crops, yolo, coco or many expected".into()),
+    }
+}
