@@ -52,7 +52,7 @@ pub(crate) fn recipe(path: &Path) -> Result<String> {
     };
     output::note(format_args!(
         "{}: {}; recipe chosen: {chosen}\nchange it with --set KEY=VALUE, or --print-config > FILE and --recipe FILE",
-        path.display(),
+        output::escaped(&path.display().to_string()),
         found.words(),
     ));
     *last = Some((path.to_owned(), text.clone()));

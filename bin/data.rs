@@ -399,6 +399,9 @@ fn listing(config: &DataConfig, past: &Past) -> Result<Option<Listing>> {
     let dir = folder(config)?;
     let context = || advice(config.kind, dir);
     let mut listing = Listing::of(dir).with_context(context)?;
+    if !listing.skipped().is_empty() {
+        output::note_left_out(format_args!("{}: {}", dir.display(), listing.skipped()));
+    }
     let is_new = past.derived.is_none();
     let count = |listing: &Listing, part| {
         let is_meant = |entry: &&image_folder::Entry| entry.part == Some(part);

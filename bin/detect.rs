@@ -91,9 +91,9 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
         _ => classes.0.iter().map(|class| class.id.clone()).collect(),
     };
     let names: Vec<String> = match &source {
-        Some(Source::Boxes(loader)) => {
-            (0..count).map(|i| loader.source().picture(i).name.clone()).collect()
-        }
+        Some(Source::Boxes(loader)) => (0..count)
+            .map(|i| Ok(loader.source().picture(i)?.name.clone()))
+            .collect::<Result<_>>()?,
         _ => args.images.iter().map(|path| stem(path)).collect(),
     };
     let numbers = numbers(&names);
@@ -104,7 +104,7 @@ pub(crate) fn run(args: &DetectArgs) -> Result<()> {
     let mut pictures = Vec::new();
     let picture = |i: usize| -> Result<(Annotated, RgbImage)> {
         if let Some(Source::Boxes(loader)) = &source {
-            let picture = loader.source().picture(i).into_owned();
+            let picture = loader.source().picture(i)?.into_owned();
             let drawn = in_colour(&picture.pixels, picture.shape);
             return Ok((picture, drawn));
         }
@@ -239,7 +239,7 @@ impl Folder {
 pub(crate) fn read(detector: &Detector, path: &Path, number: u64) -> Result<(Annotated, RgbImage)> {
     let config = detector.model.config();
     let picture = detection::read_picture(path, number, &reading(config, config.image_size)?)?;
-    let whole = Reading { channels: Channels::Rgb, fit: Fit::Original, skip_broken: false };
+    let whole = Reading::new(Channels::Rgb, Fit::Original);
     let whole = detection::read_picture(path, 0, &whole)?;
     Ok((picture, in_colour(&whole.pixels, whole.shape)))
 }

@@ -145,6 +145,7 @@ impl Detector {
         let ids: Vec<_> = (0..source.len()).map(|index| source.id(index)).collect();
         let ranks = Id::ranks(&ids);
         for batch in loader.epoch(0, 0) {
+            let batch = batch?;
             let of_batch = self.losses(params, &batch);
             task::check_loss(of_batch.mean(), &batch.indices)?;
             losses += of_batch;
@@ -295,7 +296,7 @@ mod tests {
         let (Task::Detect(detector), params) = Task::new(&recipe).expect("a model") else {
             panic!("a detector")
         };
-        let reading = Reading { channels: Channels::Rgb, fit: Fit::Within(64), skip_broken: false };
+        let reading = Reading::new(Channels::Rgb, Fit::Within(64));
         let read: Detection =
             coco::read_pictures(&file, folder.path(), &reading).expect("pictures");
         let class_ids = read.class_ids().to_vec();
@@ -303,7 +304,7 @@ mod tests {
         let loader = Loader::new(source, Options::eval(2, [32, 32], normalize(3))).expect("sound");
         let score = detector.score(&params, &loader).expect("a score");
 
-        let batch = loader.epoch(0, 0).next().expect("a batch");
+        let batch = loader.epoch(0, 0).next().expect("a batch").expect("sound");
         let found = detector.find(&params, &batch.images, &batch.sizes).expect("finite");
         let lines = found.iter().zip([[97.0, 83.0], [211.0, 193.0]]).zip(["b", "a"]);
         let lines = lines.flat_map(|((found, [width, height]), id)| {

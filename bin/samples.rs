@@ -58,7 +58,7 @@ impl Samples {
             (Task::Detect(detector), Source::Boxes(loader)) => {
                 let count = count.min(MOST_PICTURES);
                 let picture = |i: usize| {
-                    let picture = loader.source().picture(i);
+                    let picture = loader.source().picture(i)?;
                     Ok(Shown::found(detector, params, &picture, classes)?.picture)
                 };
                 let pictures = (0..count).map(picture).collect::<Result<Vec<_>>>()?;

@@ -62,7 +62,8 @@ impl Source {
                 Box::new(batches.map(|batch| Ok(Batch::Images(batch.map_err(data::hinted)?))))
             }
             Source::Boxes(loader) => {
-                Box::new(loader.epoch(epoch, first).map(|batch| Ok(Batch::Boxes(batch))))
+                let batches = loader.epoch(epoch, first);
+                Box::new(batches.map(|batch| Ok(Batch::Boxes(batch.map_err(data::hinted)?))))
             }
             Source::Screens(loader) => {
                 let batches = loader.epoch(epoch, first);

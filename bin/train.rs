@@ -385,7 +385,10 @@ fn named(args: &TrainArgs) -> Result<(String, Option<&Path>)> {
     let data = args.data.as_deref();
     match (&args.recipe, data) {
         (None, None) => Ok((RECIPES[0].0.to_owned(), None)),
-        // The first recipe has no folder.
+        // The first recipe has no folder, unless it is given one.
+        (None, Some(data)) if args.set.iter().any(|pair| pair.starts_with("data.kind")) => {
+            Ok((RECIPES[0].0.to_owned(), Some(data)))
+        }
         (None, Some(data)) => {
             let name = data
                 .to_str()

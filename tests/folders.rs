@@ -92,8 +92,8 @@ fn a_broken_picture_is_refused_with_advice_and_left_out_if_that_is_followed() {
     let told = String::from_utf8_lossy(&trained.stderr);
     assert_eq!(json(&trained)["metric"], "validation_accuracy");
     for expected in [
-        "1 broken picture skipped, in a/7.jpg",
-        "1 file skipped, not pictures by their names, in a/notes.csv",
+        "1 broken picture skipped, in train/a/7.jpg",
+        "1 file skipped, not pictures by their names, in train/a/notes.csv",
     ] {
         // At the start, and at the end.
         assert_eq!(told.matches(expected).count(), 2, "{told}");

@@ -10,8 +10,8 @@ use datasets::{Normalize, Split, detection, image_folder};
 use models::DetrConfig;
 
 use super::{
-    Classes, Data, Derived, Names, Parts, check_classes, check_held_out, folder, held_out, hinted,
-    read, report_classes,
+    AT_ONCE, Classes, Data, Derived, Names, Parts, check_classes, check_held_out, folder, held_out,
+    hinted, read, report_classes,
 };
 use crate::asked::Asked;
 use crate::output;
@@ -159,8 +159,12 @@ fn stored(
     let eval = if asked.test && validates { Some("test".to_owned()) } else { eval };
     let split = if validates && !asked.test { Part::Validation } else { Part::Test };
     let read = |split: Option<&str>, canvas: [usize; 2]| -> Result<detection::Detection> {
-        let reading =
-            detection::Reading { skip_broken: config.skip_broken, ..reading(model, canvas)? };
+        let reading = detection::Reading {
+            skip_broken: config.skip_broken,
+            cache: config.cache_mb << 20,
+            at_once: AT_ONCE,
+            ..reading(model, canvas)?
+        };
         let read = format.read(dir, split, &reading);
         let read = read.map_err(hinted).with_context(|| format!("reading {}", dir.display()))?;
         if !read.repairs().is_empty() {
@@ -249,11 +253,8 @@ fn format(kind: DataKind) -> Result<Format> {
 /// How pictures are read for a model that sees them on a canvas of this height and width: there is no other way.
 pub(crate) fn reading(model: &DetrConfig, canvas: [usize; 2]) -> Result<detection::Reading> {
     let longest = canvas[0].max(canvas[1]);
-    Ok(detection::Reading {
-        channels: channels(model)?,
-        fit: detection::Fit::Within(longest.saturating_mul(2)),
-        skip_broken: false,
-    })
+    let fit = detection::Fit::Within(longest.saturating_mul(2));
+    Ok(detection::Reading::new(channels(model)?, fit))
 }
 
 fn channels(model: &DetrConfig) -> Result<image_folder::Channels> {

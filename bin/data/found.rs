@@ -66,7 +66,13 @@ impl Found {
         if let Some(format) = format {
             return Ok(Self::Boxes(format));
         }
-        Ok(Self::Labelled(Listing::of(path).map_err(|error| advised(path, error))?.into()))
+        let listing = Listing::of(path).map_err(|error| advised(path, error))?;
+        if listing.is_split() && !listing.has(Part::Train) {
+            bail!(
+                "{shown}: no part to train on: a folder train, with a folder per class, expected"
+            );
+        }
+        Ok(Self::Labelled(listing.into()))
     }
 
     /// What it is, for people.

@@ -30,7 +30,7 @@ pub(crate) struct DataConfig {
     /// decides, so that it is always on the same side, with all its copies; a class with two pictures has one on each.
     #[serde(default = "fifth")]
     pub(crate) test_share: f64,
-    /// MiB of pixels of labelled pictures that are kept in memory; what is beyond is read again in each epoch. More than 10,000
+    /// MiB of pixels of pictures in files that are kept in memory; what is beyond is read again in each epoch. More than 10,000
     /// pictures are not decoded before training, but when they are needed.
     #[serde(default = "gib")]
     pub(crate) cache_mb: u64,

@@ -17,7 +17,7 @@ pub(super) fn write(html: &mut Html, model: &Model, extent: &Extent<'_>) -> Resu
     let count = extent.pictures.min(loader.source().len());
     let mut figures = Vec::new();
     for i in 0..count {
-        let picture = loader.source().picture(i);
+        let picture = loader.source().picture(i)?;
         let shown = Shown::found(detector, model.params(), &picture, &model.classes)?;
         let objects = picture.truth.iter().filter(|object| !object.crowd).count();
         let list: Vec<String> =

@@ -23,7 +23,7 @@ type Done = Result<(), Box<dyn Error + Send + Sync>>;
 
 /// The pictures of a data set in VOC's layout, in parts of its own.
 fn read(folder: &Path) -> Result<Detection, datasets::Error> {
-    let reading = Reading { channels: Channels::Rgb, fit: Fit::Original, skip_broken: true };
+    let reading = Reading { skip_broken: true, ..Reading::new(Channels::Rgb, Fit::Original) };
     voc::read(folder, None, None, &reading)
 }
 

@@ -14,7 +14,7 @@ pub use crate::listing::{Entry, Layout, Listing, Part, Skipped};
 pub use crate::picture::Channels;
 use crate::picture::{self, MAX_FILE, Picture};
 use crate::source::MAX_BYTES;
-use crate::{Error, Images, fingerprint, source};
+use crate::{Error, Images, Repairs, fingerprint, source};
 
 /// What becomes of pictures of different sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ pub fn read(listing: &mut Listing, part: Option<Part>, reading: &Reading) -> Res
     let is_little =
         (size as u64).saturating_mul(chosen.len() as u64) <= reading.cache.min(MAX_BYTES);
     let is_all = chosen.len() <= reading.at_once && is_little;
-    let mut skipped = listing.skipped().clone();
+    let mut skipped = Repairs::default();
     if reading.skip_broken && !is_all {
         let is_sound = |&i: &usize| sized(&listing.entries()[i].path, shape, reading).is_ok();
         let sound: Vec<bool> = chosen.par_iter().map(is_sound).collect();
@@ -189,7 +189,7 @@ fn decode(
     chosen: Vec<usize>,
     shape: [usize; 3],
     reading: &Reading,
-    skipped: &mut crate::Repairs<Skipped>,
+    skipped: &mut Repairs<Skipped>,
 ) -> Result<(Pixels, Vec<usize>), Error> {
     let size: usize = shape.iter().product();
     let mut pixels = vec![0; size * chosen.len()];
@@ -447,7 +447,7 @@ mod tests {
         assert_eq!((images.len(), images.count_by_class()), (3, vec![2, 1]));
         #[cfg(unix)]
         assert_eq!(
-            images.skipped().to_string(),
+            Listing::of(root).unwrap().skipped().to_string(),
             "2 files skipped, not pictures by their names, first in a/x.csv; a/y.txt\n\
              1 picture skipped outside of a class, in beside.png\n\
              1 dangling link skipped, in b/gone.png\n\

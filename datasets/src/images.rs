@@ -68,7 +68,7 @@ impl Images {
         Images { skipped, ..self }
     }
 
-    /// What the reader of a folder left out.
+    /// What the reader of a folder left out of what was [listed](crate::listing::Listing).
     pub fn skipped(&self) -> &Repairs<Skipped> {
         &self.skipped
     }

@@ -134,7 +134,7 @@ impl Listing {
     ///
     /// # Errors
     ///
-    /// No pictures in classes; parts without one to train on; parts inside of classes or further down; names that are not in
+    /// No pictures in classes; parts inside of classes or further down; names that are not in
     /// UTF-8; a table that is not one.
     pub fn of(path: &Path) -> Result<Listing, Error> {
         if table::is_named_so(path) {
@@ -210,10 +210,6 @@ impl Listing {
         if self.entries.iter().any(|entry| entry.part.is_some()) {
             // A row of a table that says no part, where others do.
             self.entries.iter_mut().for_each(|entry| entry.part = entry.part.or(Some(Part::Train)));
-        }
-        if self.is_split() && !self.has(Part::Train) {
-            let names = vec!["train, with a folder per class".to_owned()];
-            return Err(Error::Missing { folder: path.to_owned(), names });
         }
         Ok(self)
     }
@@ -420,8 +416,6 @@ mod tests {
         assert!(inside.contains("put train/CLASS in place of CLASS/train"), "{inside}");
         let two = refused(&["train/a/1.png", "val/a/2.png", "valid/a/3.png"]);
         assert_eq!(two, "DIR: part validation: expected one folder; found val and valid");
-        let no_train = refused(&["test/a/1.png"]);
-        assert!(no_train.contains("expected train, beside the other parts"), "{no_train}");
     }
 
     #[test]

@@ -8,7 +8,7 @@
 mod jpeg;
 
 use std::ffi::OsStr;
-use std::io::{BufReader, Cursor};
+use std::io::{BufRead, BufReader, Cursor, Seek};
 use std::path::Path;
 
 use image::metadata::Orientation;
@@ -135,14 +135,29 @@ fn planes(image: &RgbImage) -> Vec<u8> {
 /// A path that is no file, or a file that is none of these pictures.
 pub fn size(path: &Path) -> Result<[usize; 2], Error> {
     let (file, _) = source::open(path)?;
-    let reader = ImageReader::new(BufReader::new(file)).with_guessed_format();
+    Ok(head(path, BufReader::new(file), None)?.0)
+}
+
+/// Height and width of a picture as [`decode`] makes it, and whether it is left as it is stored.
+pub(crate) fn head(
+    path: &Path,
+    file: impl BufRead + Seek,
+    stated: Option<[usize; 2]>,
+) -> Result<([usize; 2], bool), Error> {
+    let reader = ImageReader::new(file).with_guessed_format();
     let reader = reader.map_err(|error| Error::io(path, error))?;
     let broken = |error: ImageError| Error::broken(path, 0, PICTURE, error);
     let mut decoder = reader.into_decoder().map_err(broken)?;
     let (width, height) = decoder.dimensions();
+    if width.min(height) == 0 || u64::from(width) * u64::from(height) > MAX_PIXELS {
+        let found = format_args!("{height} × {width} pixels");
+        return Err(Error::broken(path, 0, format_args!("1 to {MAX_PIXELS} pixels"), found));
+    }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let as_stored = is_as_stored([height, width], orientation, stated);
     let [height, width] = [height, width].map(|side| side as usize);
-    Ok(if is_turned(orientation) { [width, height] } else { [height, width] })
+    let is_turned = is_turned(orientation) && !as_stored;
+    Ok((if is_turned { [width, height] } else { [height, width] }, as_stored))
 }
 
 /// Whether the name of a file ends as that of a picture: .bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff or .webp.

@@ -7,8 +7,7 @@ use datasets::detection::{Annotated, Detection, Fit, Id, Reading, coco, voc, yol
 use datasets::image_folder::{self, Channels, Listing, Part, Size};
 use image::{Rgb, RgbImage};
 
-const READING: Reading =
-    Reading { channels: Channels::Grey, fit: Fit::Original, skip_broken: false };
+const READING: Reading = Reading::new(Channels::Grey, Fit::Original);
 
 fn picture(root: &Path, name: &str) {
     let path = root.join(name);

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use tempfile::TempDir;
 
-const PLAIN: Reading = Reading { channels: Channels::Rgb, fit: Fit::Original, skip_broken: false };
+const PLAIN: Reading = Reading::new(Channels::Rgb, Fit::Original);
 
 fn write(folder: &Path, name: &str, contents: impl AsRef<[u8]>) {
     let path = folder.join(name);
@@ -585,4 +585,49 @@ proptest! {
         write(root, "instances.json", damaged(INSTANCES));
         let _ = coco::read_pictures(&root.join("instances.json"), root, &PLAIN);
     }
+}
+
+#[test]
+fn pictures_that_are_decoded_when_they_are_needed_are_those_that_are_decoded_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for i in 0..6u8 {
+        let picture =
+            RgbImage::from_fn(20 + u32::from(i), 30, |x, y| Rgb([x as u8 * 9, y as u8, i]));
+        fs::create_dir_all(root.join("images/all")).unwrap();
+        fs::create_dir_all(root.join("labels/all")).unwrap();
+        picture.save(root.join(format!("images/all/{i}.png"))).unwrap();
+        let line = format!("{} 0.5 0.4 0.3 0.2\n0 0.9 0.9 0.4 0.4\n", i % 2);
+        fs::write(root.join(format!("labels/all/{i}.txt")), line).unwrap();
+    }
+    let eager = Reading { fit: Fit::Within(16), ..PLAIN };
+    let at_once = yolo::read(root, "all", &eager).unwrap();
+    // Heads only; decoded for the sake of broken ones; and as many kept as there is room for.
+    let lazily = Reading { at_once: 0, ..eager };
+    for reading in [
+        lazily,
+        Reading { skip_broken: true, cache: 0, ..lazily },
+        Reading { cache: 1200, ..eager },
+    ] {
+        let lazy = yolo::read(root, "all", &reading).unwrap();
+        assert!(lazy.pictures().iter().any(|picture| picture.pixels.is_empty()));
+        assert_eq!(lazy.repairs(), at_once.repairs());
+        for i in (0..6).chain([3, 3]) {
+            assert_eq!(lazy.picture(i).unwrap(), at_once.picture(i).unwrap());
+        }
+        let [(kept, held), (lazily_kept, lazily_held)] =
+            [at_once.clone(), lazy].map(|read| read.hold_out(0.5));
+        for (lazy, eager) in [(lazily_kept, kept), (lazily_held, held)] {
+            assert_eq!(lazy.pictures().len(), eager.pictures().len());
+            for i in 0..eager.pictures().len() {
+                assert_eq!(lazy.picture(i).unwrap(), eager.picture(i).unwrap());
+            }
+        }
+    }
+    let lazy = yolo::read(root, "all", &lazily).unwrap();
+    let before = lazy.fingerprint();
+    fs::copy(root.join("images/all/1.png"), root.join("images/all/0.png")).unwrap();
+    let changed = lazy.picture(0).unwrap_err().to_string();
+    assert!(changed.contains("expected the picture that was there"), "{changed}");
+    assert_ne!(yolo::read(root, "all", &lazily).unwrap().fingerprint(), before);
 }

@@ -63,12 +63,11 @@ fn all_boxes(boxes: detection::Detection) -> Result<(), String> {
     let normalize = Normalize { mean: vec![0.5; 3], std: vec![0.25; 3] };
     let options = detection::Options::eval(4, [16, 16], normalize);
     let source = detection::Source::Pictures(Arc::new(boxes));
-    told(detection::Loader::new(source, options))?.epoch(0, 0).for_each(drop);
-    Ok(())
+    let loader = told(detection::Loader::new(source, options))?;
+    told(loader.epoch(0, 0).try_for_each(|batch| batch.map(drop)))
 }
 
-const READING: Reading =
-    Reading { channels: Channels::Rgb, fit: Fit::Within(16), skip_broken: false };
+const READING: Reading = Reading::new(Channels::Rgb, Fit::Within(16));
 
 pub(crate) fn idx() -> Format {
     let images = idx::encode([3, 4, 5], &(0..60).collect::<Vec<u8>>());

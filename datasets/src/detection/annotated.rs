@@ -1,11 +1,13 @@
 //! Pictures in memory with their objects.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
+use super::stored::File;
 use super::{Id, Object, Repairs, Truth};
 use crate::fingerprint::Fingerprint;
-use crate::{Error, Normalize, listing};
+use crate::{Error, listing};
 
 /// A picture of shape `[C, H, W]` as bytes, with the objects in it.
 #[derive(Clone, PartialEq)]
@@ -52,8 +54,8 @@ pub struct Detection {
     classes: Vec<String>,
     class_ids: Vec<Id>,
     repairs: Repairs,
-    /// Of the contents of each picture's file; none of pictures that come from elsewhere.
-    hashes: Vec<u64>,
+    /// That of each picture; none of pictures that come from elsewhere.
+    files: Vec<File>,
 }
 
 impl Detection {
@@ -66,20 +68,26 @@ impl Detection {
     #[track_caller]
     pub fn new(pictures: Vec<Annotated>, classes: Vec<String>) -> Detection {
         let class_ids = (1..=classes.len() as u64).map(Id::from).collect();
-        Detection::with(pictures, classes, class_ids, Repairs::default())
+        Detection::with(pictures, classes, class_ids, Repairs::default(), Vec::new())
     }
 
     #[track_caller]
-    pub(crate) fn with(
+    pub(super) fn with(
         pictures: Vec<Annotated>,
         classes: Vec<String>,
         class_ids: Vec<Id>,
         repairs: Repairs,
+        files: Vec<File>,
     ) -> Detection {
+        let is_stored = !files.is_empty();
         for Annotated { name, shape, pixels, objects, truth, .. } in &pictures {
             let [channels, height, width] = *shape;
             let fits = shape.iter().product::<usize>() == pixels.len() && !pixels.is_empty();
-            assert!(fits, "detection: {name}: {} pixels of shape {shape:?}", pixels.len());
+            assert!(
+                fits || is_stored,
+                "detection: {name}: {} pixels of shape {shape:?}",
+                pixels.len()
+            );
             let expected = pictures[0].shape[0];
             assert_eq!(channels, expected, "detection: {name}: channels, and those of the first");
             for Object { region, class } in objects {
@@ -94,11 +102,7 @@ impl Detection {
                 assert!(finite, "detection: {name}: {bounds:?} of area {area}");
             }
         }
-        Detection { pictures, classes, class_ids, repairs, hashes: Vec::new() }
-    }
-
-    pub(crate) fn with_hashes(self, hashes: Vec<u64>) -> Detection {
-        Detection { hashes, ..self }
+        Detection { pictures, classes, class_ids, repairs, files }
     }
 
     /// Holds out pictures by the contents of their files, as [`Listing::hold_out`](crate::listing::Listing::hold_out) does: those
@@ -108,31 +112,54 @@ impl Detection {
         let classes_of = |picture: &Annotated| {
             picture.objects.iter().map(|object| object.class as u32).collect::<BTreeSet<u32>>()
         };
-        let of_classes = self.pictures.iter().zip(&self.hashes).flat_map(|(picture, &hash)| {
+        let of_classes = self.pictures.iter().zip(&self.files).flat_map(|(picture, file)| {
             let classes = classes_of(picture);
             let no_object = classes.is_empty().then_some(u32::MAX);
-            classes.into_iter().chain(no_object).map(move |class| (hash, class))
+            classes.into_iter().chain(no_object).map(move |class| (file.hash, class))
         });
         let (hashes, labels): (Vec<u64>, Vec<u32>) = of_classes.unzip();
         let held = listing::held_out(&hashes, &labels, share);
-        let Detection { pictures, classes, class_ids, repairs, hashes } = self;
+        let Detection { pictures, classes, class_ids, repairs, files } = self;
+        let mut files = files.into_iter();
         let (mut kept, mut out) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
-        for (i, picture) in pictures.into_iter().enumerate() {
-            let hash = hashes.get(i).copied();
-            let side =
-                if hash.is_some_and(|hash| held.contains(&hash)) { &mut out } else { &mut kept };
+        for picture in pictures {
+            let file = files.next();
+            let is_held = file.as_ref().is_some_and(|file| held.contains(&file.hash));
+            let side = if is_held { &mut out } else { &mut kept };
             side.0.push(picture);
-            side.1.extend(hash);
+            side.1.extend(file);
         }
-        let part = |(pictures, hashes): (Vec<Annotated>, Vec<u64>)| {
+        let part = |(pictures, files): (Vec<Annotated>, Vec<File>)| {
             let (classes, class_ids, repairs) =
                 (classes.clone(), class_ids.clone(), repairs.clone());
-            Detection { pictures, classes, class_ids, repairs, hashes }
+            Detection { pictures, classes, class_ids, repairs, files }
         };
         (part(kept), part(out))
     }
 
-    /// The pictures, in the order of the data set.
+    /// A picture with its pixels.
+    ///
+    /// # Errors
+    ///
+    /// If it is not kept in memory, and its file cannot be read or is no longer the one that was there.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such picture.
+    #[track_caller]
+    pub fn picture(&self, index: usize) -> Result<Cow<'_, Annotated>, Error> {
+        let picture = &self.pictures[index];
+        match self.files.get(index).filter(|_| picture.pixels.is_empty()) {
+            None => Ok(Cow::Borrowed(picture)),
+            Some(file) => {
+                let pixels = file.pixels(picture.shape)?;
+                Ok(Cow::Owned(Annotated { pixels, ..picture.clone() }))
+            }
+        }
+    }
+
+    /// The pictures, in the order of the data set; those that are not kept in memory have no pixels here: see
+    /// [`picture`](Self::picture).
     pub fn pictures(&self) -> &[Annotated] {
         &self.pictures
     }
@@ -198,12 +225,16 @@ impl Detection {
         let mut hash = Fingerprint::of("detection");
         hash.texts(&self.classes);
         self.class_ids.iter().for_each(|id| hash.text(&id.to_string()));
-        for Annotated { id, name, original, shape, pixels, objects, truth } in &self.pictures {
+        for (i, picture) in self.pictures.iter().enumerate() {
+            let Annotated { id, name, original, shape, pixels, objects, truth } = picture;
             hash.text(&id.to_string());
             hash.text(name);
             hash.numbers(*original);
             hash.numbers(*shape);
-            hash.bytes(pixels);
+            match self.files.get(i).filter(|_| pixels.is_empty()) {
+                None => hash.bytes(pixels),
+                Some(file) => hash.number(file.hash),
+            }
             hash.numbers([objects.len()]);
             for Object { region, class } in objects {
                 hash.floats([region.left, region.top, region.right, region.bottom]);
@@ -216,17 +247,6 @@ impl Detection {
             }
         }
         hash.finish()
-    }
-
-    /// The mean and the standard deviation of each channel of all pixels.
-    ///
-    /// # Panics
-    ///
-    /// If there is no picture.
-    #[track_caller]
-    pub fn normalize(&self) -> Normalize {
-        let channels = self.pictures.first().map_or(0, |picture| picture.shape[0]);
-        Normalize::of_pixels(channels, self.pictures.iter().map(|p| p.pixels.as_slice()))
     }
 }
 

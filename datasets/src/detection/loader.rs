@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use tensor::Tensor;
 
 use super::{Annotated, Augment, Detection, Id, Object, Scenes, Truth};
@@ -13,7 +14,7 @@ use crate::{Error, Normalize, Prefetch};
 /// Where a [`Loader`] takes pictures from.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// Pictures in memory.
+    /// Pictures in memory or in files.
     Pictures(Arc<Detection>),
     /// `len` scenes that are made when they are needed.
     Scenes {
@@ -114,13 +115,17 @@ impl Source {
 
     /// The picture with an index from [`Batch::indices`].
     ///
+    /// # Errors
+    ///
+    /// As [`Detection::picture`].
+    ///
     /// # Panics
     ///
     /// If there is no such picture.
-    pub fn picture(&self, index: usize) -> Cow<'_, Annotated> {
+    pub fn picture(&self, index: usize) -> Result<Cow<'_, Annotated>, Error> {
         match self {
-            Source::Pictures(detection) => Cow::Borrowed(&detection.pictures()[index]),
-            Source::Scenes { scenes, .. } => Cow::Owned(scenes.scene(index as u64)),
+            Source::Pictures(detection) => detection.picture(index),
+            Source::Scenes { scenes, .. } => Ok(Cow::Owned(scenes.scene(index as u64))),
         }
     }
 }
@@ -253,7 +258,7 @@ impl Loader {
     /// # Panics
     ///
     /// If the operating system cannot start a thread.
-    pub fn epoch(&self, epoch: usize, first: usize) -> Prefetch<Batch> {
+    pub fn epoch(&self, epoch: usize, first: usize) -> Prefetch<Result<Batch, Error>> {
         let loader = self.clone();
         let order = self.order(epoch);
         let batches = (first..self.batches()).map(move |index| loader.batch(&order, epoch, index));
@@ -273,7 +278,7 @@ impl Loader {
         order
     }
 
-    fn batch(&self, order: &[usize], epoch: usize, index: usize) -> Batch {
+    fn batch(&self, order: &[usize], epoch: usize, index: usize) -> Result<Batch, Error> {
         let Options { batch_size, seed, canvas, augment, normalize, .. } = &self.options;
         let start = index * batch_size;
         let indices = order[start..order.len().min(start + batch_size)].to_vec();
@@ -281,17 +286,19 @@ impl Loader {
         let channels = self.source.channels();
         let [height, width] = *canvas;
         let (mut sizes, mut objects, mut truth) = (Vec::new(), Vec::new(), Vec::new());
+        let read = indices.par_iter().map(|&i| self.source.picture(i));
+        let pictures = read.collect::<Result<Vec<_>, _>>()?;
         let images = Tensor::build([indices.len(), channels, height, width], |out| {
-            for (&i, out) in indices.iter().zip(out.chunks_exact_mut(channels * height * width)) {
-                let picture = self.source.picture(i);
+            let out = out.chunks_exact_mut(channels * height * width);
+            for ((&i, picture), out) in indices.iter().zip(&pictures).zip(out) {
                 let [_, h, w] = picture.shape;
                 let view = augment.view(*seed, epoch, i, [h, w], *canvas);
-                view.render(&picture, normalize, *canvas, out);
+                view.render(picture, normalize, *canvas, out);
                 sizes.push(view.size);
                 objects.push(view.objects(&picture.objects));
                 truth.push(picture.truth.clone());
             }
         });
-        Batch { images, sizes, objects, truth, indices, epoch, index }
+        Ok(Batch { images, sizes, objects, truth, indices, epoch, index })
     }
 }

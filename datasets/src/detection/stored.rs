@@ -1,15 +1,15 @@
 //! From annotations of any format to pictures in memory.
 
 use std::collections::HashSet;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use super::{Annotated, Detection, Id, Object, Region, Repair, Repairs, Truth};
-use crate::image_folder::{Channels, MAX_SIDE};
+use crate::image_folder::{Channels, MAX_SIDE, Size};
 use crate::picture::{self, Picture};
-use crate::source::{self, MAX_BYTES};
-use crate::{Error, fingerprint, text};
+use crate::{Error, fingerprint, source, text};
 
 /// How pictures are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,11 @@ pub struct Reading {
     pub fit: Fit,
     /// Whether pictures that cannot be read are left out instead of being an error.
     pub skip_broken: bool,
+    /// The most bytes of pixels that are kept in memory.
+    pub cache: u64,
+    /// The most pictures that are decoded at once, so that one that is broken is noticed before training. What is not kept is decoded
+    /// each time that it is needed.
+    pub at_once: usize,
 }
 
 /// What becomes of the size of a picture when it is read.
@@ -43,6 +48,11 @@ pub enum Fit {
 const CHUNK: usize = 16;
 
 impl Reading {
+    /// Pictures as many in memory as may be: 1 GiB, and 10,000 at once.
+    pub const fn new(channels: Channels, fit: Fit) -> Reading {
+        Reading { channels, fit, skip_broken: false, cache: 1 << 30, at_once: 10_000 }
+    }
+
     fn check(&self) -> Result<(), Error> {
         let sides = match self.fit {
             Fit::Original => return Ok(()),
@@ -78,7 +88,8 @@ pub fn read_picture(path: &Path, id: impl Into<Id>, reading: &Reading) -> Result
     let (id, name, picture, source) = (id.into(), text::name(path), path.into(), path.into());
     let (stated, fractions, objects, repairs) = (None, false, Vec::new(), Repairs::default());
     let draft = Draft { id, name, picture, source, stated, fractions, objects, repairs };
-    Ok(annotated(&draft, reading)?.picture)
+    let read = annotated(&draft, reading, Looked::Decoded)?;
+    Ok(read.picture)
 }
 
 /// What a file of annotations says about a picture.
@@ -136,8 +147,7 @@ impl Annotations {
     ///
     /// # Errors
     ///
-    /// A picture that is missing, broken or too large, unless these are left out; `Fit` that makes no sense; or more than 4 GiB
-    /// of pixels.
+    /// A picture that is missing, broken or too large, unless these are left out; or `Fit` that makes no sense.
     pub fn read(self, reading: &Reading) -> Result<Detection, Error> {
         read(self, reading)
     }
@@ -149,11 +159,14 @@ fn read(
 ) -> Result<Detection, Error> {
     reading.check()?;
     let (mut pictures, mut repairs) = (Vec::with_capacity(drafts.len()), Repairs::default());
-    let (mut hashes, mut bytes, mut count) = (Vec::with_capacity(drafts.len()), 0, 0);
+    let (mut files, mut bytes, mut count) = (Vec::with_capacity(drafts.len()), 0, 0);
+    let is_few = drafts.len() <= reading.at_once;
     for chunk in drafts.chunks(CHUNK) {
-        let results: Vec<_> = chunk.par_iter().map(|draft| annotated(draft, reading)).collect();
-        for (result, draft) in results.into_iter().zip(chunk) {
-            let Read { mut picture, repairs: of_picture, hash } = match result {
+        let looked = if is_few || reading.skip_broken { Looked::Decoded } else { Looked::Head };
+        let results: Vec<_> =
+            chunk.par_iter().map(|draft| annotated(draft, reading, looked)).collect();
+        for result in results {
+            let Read { mut picture, repairs: of_picture, file } = match result {
                 Ok(read) => read,
                 Err(error) if reading.skip_broken => {
                     repairs.add(Repair::Broken, error);
@@ -165,54 +178,99 @@ fn read(
                 count += 1;
                 object.id *= count;
             }
-            bytes += picture.pixels.len() as u64;
-            if bytes > MAX_BYTES {
-                let expected = format_args!("at most {MAX_BYTES} bytes of pixels in all");
-                let found = format_args!("more, in {} pictures", pictures.len() + 1);
-                return Err(Error::record(&draft.picture, "the pixels", expected, found));
+            match bytes + picture.pixels.len() as u64 {
+                all if all <= reading.cache => bytes = all,
+                _ => picture.pixels = Vec::new(),
             }
             pictures.push(picture);
-            hashes.push(hash);
+            files.push(file);
             repairs.append(&of_picture);
         }
     }
-    Ok(Detection::with(pictures, classes, class_ids, repairs).with_hashes(hashes))
+    Ok(Detection::with(pictures, classes, class_ids, repairs, files))
 }
 
 /// A picture that was read.
 struct Read {
     picture: Annotated,
     repairs: Repairs,
-    /// Of the contents of its file.
-    hash: u64,
+    file: File,
 }
 
-fn annotated(draft: &Draft, reading: &Reading) -> Result<Read, Error> {
-    let mut repairs = draft.repairs.clone();
-    let bytes = source::read(&draft.picture, picture::MAX_FILE)?;
-    let hash = fingerprint::of_bytes(&bytes);
-    let (decoded, as_stored) = picture::decode(&draft.picture, &bytes, draft.stated)?;
-    if as_stored {
-        repairs.add(Repair::AsStored, text::name(&draft.picture));
+/// How much of a picture is read.
+#[derive(Clone, Copy)]
+enum Looked {
+    /// Its size.
+    Head,
+    Decoded,
+}
+
+/// The file of a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct File {
+    path: PathBuf,
+    /// Of its contents.
+    pub(super) hash: u64,
+    /// The size that the annotations give it.
+    stated: Option<[usize; 2]>,
+}
+
+impl File {
+    /// Decodes the picture, at this shape.
+    ///
+    /// # Errors
+    ///
+    /// A picture that is broken, or is no longer the one that was listed.
+    pub(super) fn pixels(&self, [channels, height, width]: [usize; 3]) -> Result<Vec<u8>, Error> {
+        let bytes = source::read(&self.path, picture::MAX_FILE)?;
+        if fingerprint::of_bytes(&bytes) != self.hash {
+            let expected = "the picture that was there when the run began";
+            return Err(Error::record(&self.path, "the contents", expected, "another one"));
+        }
+        let channels = if channels == 1 { Channels::Grey } else { Channels::Rgb };
+        let (decoded, _) = picture::decode(&self.path, &bytes, self.stated)?;
+        let size = Size::Resized { height, width };
+        Ok(size.of(Picture::of(decoded, channels)).pixels)
     }
-    let mut picture = Picture::of(decoded, reading.channels);
-    let [_, height, width] = picture.shape;
-    let original = [height, width];
+}
+
+fn annotated(draft: &Draft, reading: &Reading, looked: Looked) -> Result<Read, Error> {
+    let mut repairs = draft.repairs.clone();
+    let path = &draft.picture;
+    let bytes = source::read(path, picture::MAX_FILE)?;
+    let hash = fingerprint::of_bytes(&bytes);
+    let (decoded, original, as_stored) = match looked {
+        Looked::Head => {
+            let (size, as_stored) = picture::head(path, Cursor::new(&bytes), draft.stated)?;
+            (None, size, as_stored)
+        }
+        Looked::Decoded => {
+            let (decoded, as_stored) = picture::decode(path, &bytes, draft.stated)?;
+            let picture = Picture::of(decoded, reading.channels);
+            let [_, height, width] = picture.shape;
+            (Some(picture), [height, width], as_stored)
+        }
+    };
+    if as_stored {
+        repairs.add(Repair::AsStored, text::name(path));
+    }
+    let [height, width] = original;
     if let Some([h, w]) = draft.stated.filter(|&stated| stated != original) {
         let source = text::name(&draft.source);
         let place = format!("{source}: {h} × {w} instead of {height} × {width} pixels");
         repairs.add(Repair::Size, place);
     }
-    let size = reading.size(original);
-    if size != original {
-        picture = picture.resized(size[0], size[1]);
-    }
+    let [height, width] = reading.size(original);
+    let size = [height, width];
+    let resized = Size::Resized { height, width };
+    let pixels = decoded.map(|picture| resized.of(picture).pixels).unwrap_or_default();
     let objects = objects(draft, original, size, &mut repairs);
     let truth = draft.objects.iter().filter_map(|object| object.truth(draft.scale(original)));
     let (truth, id, name) = (truth.collect(), draft.id.clone(), draft.name.clone());
-    let Picture { shape, pixels } = picture;
+    let shape = [reading.channels.count(), height, width];
     let picture = Annotated { id, name, original, shape, pixels, objects, truth };
-    Ok(Read { picture, repairs, hash })
+    let file = File { path: path.clone(), hash, stated: draft.stated };
+    Ok(Read { picture, repairs, file })
 }
 
 impl Draft {

@@ -50,10 +50,6 @@ pub(super) fn parts(folder: &Path) -> Result<Vec<(Part, PathBuf)>, Error> {
             return Err(Error::record(folder, "the parts", "train in this folder", found));
         }
     }
-    if !parts.is_empty() {
-        let names = vec!["train, beside the other parts".to_owned()];
-        return Err(Error::Missing { folder: folder.to_owned(), names });
-    }
     Ok(parts)
 }
 
