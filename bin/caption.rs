@@ -75,15 +75,15 @@ pub(crate) fn written(
     params: &Params,
     vocabulary: &Vocabulary,
     screen: &Screen,
-) -> Vec<Caption> {
+) -> Result<Vec<Caption>> {
     let batch = Batch::of(&[screen], vocabulary, captioner.model.config().max_words);
-    let captions = captioner.caption(params, &batch);
+    let captions = captioner.caption(params, &batch)?;
     let caption = |(widget, words): (&Widget, Vec<usize>)| {
         let node = &screen.nodes[widget.node];
         let caption = vocabulary.decode(&words);
         Caption { node: node.path.clone(), bounds: node.bounds, caption }
     };
-    screen.widgets.iter().zip(captions).map(caption).collect()
+    Ok(screen.widgets.iter().zip(captions).map(caption).collect())
 }
 
 pub(crate) fn run(args: &CaptionArgs) -> Result<()> {
@@ -95,7 +95,7 @@ pub(crate) fn run(args: &CaptionArgs) -> Result<()> {
         return Err(trained.other("captioner"));
     };
     let screen = wanted(screen(&args.screen, &Limits::default())?, args)?;
-    let captions = written(captioner, trained.state.evaluated(), vocabulary, &screen);
+    let captions = written(captioner, trained.state.evaluated(), vocabulary, &screen)?;
     if let Some(out) = &target {
         out.write(&drawn(&args.screen, &captions)?)?;
     }
@@ -127,7 +127,7 @@ pub(crate) fn shown(
     params: &Params,
     loader: &Loader,
     count: usize,
-) -> Vec<Shown> {
+) -> Result<Vec<Shown>> {
     let (mut screens, mut widgets) = (Vec::new(), 0);
     for screen in loader.screens().screens() {
         if widgets >= count {
@@ -140,11 +140,11 @@ pub(crate) fn shown(
         screens.push(screen);
     }
     if widgets == 0 {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let words = captioner.model.config().max_words;
     let batch = Batch::of(&screens.iter().collect::<Vec<_>>(), loader.vocabulary(), words);
-    let captions = captioner.caption(params, &batch).into_iter();
+    let captions = captioner.caption(params, &batch)?.into_iter();
     let places = batch.widgets.iter().zip(&batch.origins);
     let shown = |(words, (&(screen, _), &widget)): (Vec<usize>, (&(usize, usize), &usize))| {
         let screen = &screens[screen];
@@ -154,7 +154,7 @@ pub(crate) fn shown(
             references: screen.widgets[widget].captions.clone(),
         }
     };
-    captions.zip(places).map(shown).collect()
+    Ok(captions.zip(places).map(shown).collect())
 }
 
 /// The screen with those widgets that are asked for.

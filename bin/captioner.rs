@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use autograd::{Anomaly, Var};
 use datasets::screens::{Band, Batch, Loader, caption_words};
 use models::captions::Scores;
@@ -121,7 +121,10 @@ impl Captioner {
     }
 
     /// A caption for each widget of a batch, as numbers of words.
-    pub(crate) fn caption(&self, params: &Params, batch: &Batch) -> Vec<Vec<usize>> {
+    ///
+    /// # Errors
+    /// If the model's answers are not finite.
+    pub(crate) fn caption(&self, params: &Params, batch: &Batch) -> Result<Vec<Vec<usize>>> {
         let (all, size) = (screens(batch), self.micro_batch.max(1));
         let count = batch.counts.len();
         let part = |part: usize| {
@@ -129,7 +132,9 @@ impl Captioner {
             self.model.caption(params, &part, &self.decoding)
         };
         let parts: Vec<_> = (0..count.div_ceil(size)).into_par_iter().map(part).collect();
-        parts.into_iter().flatten().collect()
+        let captions: Option<Vec<_>> = parts.into_iter().collect();
+        let captions = captions.context("the probability of a caption is not a finite number")?;
+        Ok(captions.into_iter().flatten().collect())
     }
 
     /// CIDEr-D and its like, over all widgets of a loader. The result does not depend on the number of threads.
@@ -140,7 +145,7 @@ impl Captioner {
             task::check_loss(of_batch, &batch.indices)?;
             loss += of_batch;
             words += models::Captioner::words(&batch.targets);
-            let captions = self.caption(params, &batch);
+            let captions = self.caption(params, &batch)?;
             let captions = captions.iter().map(|caption| loader.vocabulary().decode(caption));
             written.add(loader, &batch, captions, self.band);
         }

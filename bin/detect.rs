@@ -26,7 +26,7 @@ use crate::picture::in_colour;
 use crate::source::Source;
 use crate::task::Task;
 use crate::trained::Trained;
-use crate::written::{self, Target};
+use crate::written::{self, Target, read_own};
 
 /// Find objects in pictures: draws boxes with class and score, and writes all that was found in COCO's format.
 #[derive(Debug, Args)]
@@ -201,9 +201,9 @@ impl Folder {
             |name: &String| Ok((name.clone(), Target::new(&path.join(format!("{name}.png")))?));
         let targets = names.iter().map(target).collect::<Result<_>>()?;
         let [images, results] = ["images.json", "results.json"].map(|name| path.join(name));
-        let list = std::fs::read(&images).ok();
+        let list = read_own(&images).ok();
         let list: Option<serde_json::Value> =
-            list.and_then(|list| serde_json::from_slice(&list).ok());
+            list.and_then(|list| serde_json::from_str(&list).ok());
         let is_ours = list.is_some_and(|list| list["info"]["description"] == Self::ORIGIN);
         for file in [&images, &results] {
             if file.symlink_metadata().is_ok() && !is_ours {

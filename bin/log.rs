@@ -1,7 +1,7 @@
 //! What a run measures, for people and programs: lines of `metrics.jsonl`, and the same numbers as scalars for TensorBoard.
 
 use std::collections::HashMap;
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use nn::checkpoint::write_atomically;
 use serde_json::Value;
 
 use crate::tensorboard::Events;
+use crate::written::read_own;
 
 /// Both files of a run that is under way.
 #[derive(Debug)]
@@ -31,8 +32,8 @@ impl Log {
     pub(crate) fn open(folder: &Path, step: u64, is_due: bool) -> Result<Self> {
         let path = folder.join(Self::FILE);
         let context = || path.display().to_string();
-        let text = match fs::read(&path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        let text = match read_own(&path) {
+            Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error).with_context(context),
         };
@@ -163,9 +164,9 @@ mod tests {
         let path = folder.path().join("metrics.jsonl");
         let text = "{\"step\":1,\"loss\":2.0}\n{\"step\":2,\"loss\":1.5}\n{\"step\":2,\"epoch\":1}\n{\"step\":3}\n{\"st";
         let rewound = |step, due| {
-            fs::write(&path, text).expect("written");
+            std::fs::write(&path, text).expect("written");
             Log::open(folder.path(), step, due).expect("rewound");
-            fs::read_to_string(&path).expect("there").lines().count()
+            std::fs::read_to_string(&path).expect("there").lines().count()
         };
         assert_eq!([rewound(0, false), rewound(1, false), rewound(3, false)], [0, 1, 4]);
         assert_eq!([rewound(2, false), rewound(2, true)], [3, 2]);

@@ -199,7 +199,7 @@ impl Model<'_> {
                     screen.only(|node| screen.nodes[node].visible && screen.nodes[node].clickable);
                 let captions = match screen.widgets.is_empty() {
                     true => Vec::new(),
-                    false => caption::written(task, params, words, &screen),
+                    false => caption::written(task, params, words, &screen)?,
                 };
                 let picture = draws.then(|| caption::drawn(file, &captions)).transpose()?;
                 Ok((Answer::Captions(captions), picture))

@@ -2,6 +2,8 @@
 
 mod changes;
 mod check;
+#[cfg(test)]
+mod malformed;
 pub(crate) mod tables;
 
 use std::borrow::Cow;

@@ -65,7 +65,7 @@ impl Samples {
                 Some(Self::Picture(grid(&pictures, square(count), 1)))
             }
             (Task::Caption(captioner), Source::Screens(loader)) => {
-                let shown = caption::shown(captioner, params, loader, count);
+                let shown = caption::shown(captioner, params, loader, count)?;
                 let line = |shown: &caption::Shown| {
                     format!("{} | {}\n", shown.caption, shown.references.join(" · "))
                 };

@@ -18,6 +18,7 @@ use crate::output;
 use crate::recipe::{Changes, ModelConfig, Recipe};
 use crate::run::{LOCK, Lock, Run};
 use crate::shell;
+use crate::written::read_own;
 
 /// One run of a study.
 #[derive(Clone, Debug)]
@@ -136,7 +137,7 @@ impl Folder {
 
 /// Whether a folder has the results of a study.
 fn has_results(path: &Path) -> bool {
-    let text = fs::read_to_string(path.join(RESULTS)).unwrap_or_default();
+    let text = read_own(&path.join(RESULTS)).unwrap_or_default();
     let first: Option<Value> = text.lines().next().and_then(|line| serde_json::from_str(line).ok());
     first.is_some_and(|line| line["group"].is_string() && line["command"].is_string())
 }
@@ -324,7 +325,7 @@ fn reported(
 
 /// The object in a file; none if there is no file.
 fn read(path: &Path) -> Result<Option<Map<String, Value>>> {
-    match fs::read_to_string(path) {
+    match read_own(path) {
         Ok(text) => {
             serde_json::from_str(&text).with_context(|| path.display().to_string()).map(Some)
         }

@@ -25,6 +25,7 @@ use crate::system;
 use crate::task::{Score, Summary};
 use crate::trainer::{Sinks, Stop, Trainer};
 use crate::tui::{Dashboard, View};
+use crate::written::read_own;
 
 /// Train a model as a recipe says, and report its score on the test set.
 ///
@@ -209,7 +210,7 @@ impl Report {
 fn dashboard(trainer: &Trainer, run: &Run, step: u64, stop: &Stop) -> Result<Dashboard> {
     let title = format!("{} → {}", trainer.recipe.name, run.folder.display());
     let view = View::new(title, trainer.total, step);
-    let lines = std::fs::read_to_string(run.folder.join("metrics.jsonl")).unwrap_or_default();
+    let lines = read_own(&run.folder.join("metrics.jsonl")).unwrap_or_default();
     let past = lines.lines().filter_map(|line| serde_json::from_str(line).ok());
     let view = past.fold(view, |view, line| view.after(&line));
     Dashboard::open(view, stop.interrupt.clone())

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -34,6 +34,19 @@ pub(crate) fn names<'a>(wanted: impl IntoIterator<Item = &'a str>) -> Vec<String
         name
     };
     wanted.into_iter().map(name).collect()
+}
+
+/// The text of a file that this program has left, whatever has become of it: a pipe is not waited for, a byte order mark passed
+/// over, and what is not UTF-8 replaced.
+///
+/// # Errors
+/// If there is no such file, or it cannot be read.
+pub(crate) fn read_own(path: &Path) -> io::Result<String> {
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a file"));
+    }
+    let text = String::from_utf8_lossy(&std::fs::read(path)?).into_owned();
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 /// A PNG file, with a note that this program has made it.

@@ -293,6 +293,51 @@ fn an_interrupted_run_saves_and_tells_the_command_that_goes_on() {
     assert_same(&whole, &parts);
 }
 
+/// The terminal of a run: the side of the person, and that of the program.
+#[cfg(target_os = "linux")]
+fn terminal() -> (fs::File, fs::File) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&person).expect("granted");
+    unlockpt(&person).expect("unlocked");
+    let name = ptsname(&person, Vec::new()).expect("a name");
+    let mut options = fs::OpenOptions::new();
+    let program = options.read(true).write(true).open(name.to_str().expect("UTF-8"));
+    (person.into(), program.expect("opened"))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_whose_terminal_is_closed_saves_ends_and_can_go_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+    let set = ["train.save_every=0", "train.steps=0", "train.epochs=40", "train.eval_every=40"];
+    let begin = |out: &Path| begin_with(TINY[0], &set, folder.path(), out);
+    succeeded(&output(&mut begin(&whole)));
+    let (mut person, program) = terminal();
+    let stream = || Stdio::from(program.try_clone().expect("one more"));
+    let quiet = begin(&parts);
+    let arguments = quiet.get_args().filter(|arg| *arg != "--quiet" && *arg != "--json");
+    let mut run = Command::new(quiet.get_program());
+    run.args(arguments).arg("--tui").env("TERM", "xterm");
+    run.stdin(stream()).stdout(stream()).stderr(stream());
+    let mut child = run.spawn().expect("started");
+    drop((run, program));
+    // A person reads until there are some lines of the log, and goes away.
+    let mut screen = vec![0; 1 << 12];
+    let mut seen = 0;
+    while lines(&parts) < 3 {
+        seen += std::io::Read::read(&mut person, &mut screen).expect("drawn");
+    }
+    assert!(seen > 0, "a screen");
+    drop(person);
+    child.wait().expect("ended");
+    let step = tensors(&parts.join("checkpoint.safetensors")).1.expect("progress");
+    assert!(step["step"].as_u64() >= Some(3), "{step}");
+    succeeded(&output(&mut resume(&parts)));
+    assert_same(&whole, &parts);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_stops_a_run_that_goes_on_when_there_is_room() {

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::figure::Figure;
 use crate::study::Outcome;
+use crate::written::read_own;
 
 /// The row that others are compared with.
 pub(super) const REFERENCE: &str = "lff-mlp";
@@ -170,7 +171,7 @@ impl Runs {
 /// A metric of a run over steps.
 fn curve(folder: &Path, metric: &str) -> Result<Vec<(f64, f64)>> {
     let path = folder.join("metrics.jsonl");
-    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let text = read_own(&path).with_context(|| path.display().to_string())?;
     let mut points: Vec<(f64, f64)> = Vec::new();
     for line in text.lines() {
         let line: Value = serde_json::from_str(line).with_context(|| path.display().to_string())?;

@@ -15,7 +15,7 @@ pub(super) fn write(html: &mut Html, model: &Model, extent: &Extent<'_>) -> Resu
     else {
         return Ok(());
     };
-    let rows = shown(captioner, model.params(), loader, extent.pictures);
+    let rows = shown(captioner, model.params(), loader, extent.pictures)?;
     let rows = rows.into_iter().map(|shown| Ok((data_uri::png(&shown.seen)?, shown)));
     let rows = rows.collect::<Result<Vec<_>>>()?;
     if rows.is_empty() {

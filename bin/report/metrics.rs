@@ -1,12 +1,13 @@
 //! The numbers of a run's `metrics.jsonl`.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
+
+use crate::written::read_own;
 
 /// All numbers of a run's log by name; those inside of an object are `object.name`.
 #[derive(Debug, Default)]
@@ -36,16 +37,13 @@ impl Metrics {
     pub(super) fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("metrics.jsonl");
         let mut metrics = Self::default();
-        let file = match File::open(&path) {
-            Ok(file) => file,
+        let text = match read_own(&path) {
+            Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(metrics),
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         };
-        for line in BufReader::new(file).split(b'\n') {
-            let line = line.with_context(|| path.display().to_string())?;
-            if !line.trim_ascii().is_empty() {
-                metrics.push(&line);
-            }
+        for line in text.lines().filter(|line| !line.trim_ascii().is_empty()) {
+            metrics.push(line.as_bytes());
         }
         for points in metrics.series.values_mut() {
             // A run that was killed and went on may have taken some steps twice: the later line holds.

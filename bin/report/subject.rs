@@ -11,6 +11,7 @@ use toml::Table;
 use super::metrics::Metrics;
 use crate::recipe::{Recipe, flat};
 use crate::run::Run;
+use crate::written::read_own;
 
 /// A run that is reported on.
 #[derive(Debug)]
@@ -77,8 +78,8 @@ impl Subject {
             notes.push("no checkpoint that can be read: nothing that needs parameters".to_owned());
         }
         let values = flat(table).into_iter();
-        let result = std::fs::read(folder.join("result.json")).ok();
-        let result = result.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let result = read_own(&folder.join("result.json")).ok();
+        let result = result.and_then(|text| serde_json::from_str(&text).ok());
         let (result, config) = (
             result.unwrap_or_default(),
             values.map(|(key, value)| (key, value.to_string())).collect(),

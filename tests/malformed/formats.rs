@@ -109,6 +109,22 @@ pub(crate) fn classes() -> Format {
     Format { crafted: pictures, ..Format::new("class folders", read, files) }
 }
 
+pub(crate) fn tables() -> Format {
+    let files = [
+        ("a.png", picture(ImageFormat::Png)),
+        ("b.png", picture(ImageFormat::Png)),
+        ("labels.csv", b"file,label,split\na.png,one,train\nb.png,two,\n".to_vec()),
+    ];
+    Format::new("tables", listed, files)
+}
+
+pub(crate) fn lines() -> Format {
+    let rows = "{\"file\": \"a.png\", \"label\": 1}\n{\"file\": \"b.png\", \"label\": \"two\"}\n";
+    let picture = || picture(ImageFormat::Png);
+    let files = [("a.png", picture()), ("b.png", picture()), ("labels.jsonl", rows.into())];
+    Format::new("JSON Lines", listed, files)
+}
+
 /// Pictures that claim more than they hold.
 fn pictures(name: &str) -> Vec<Vec<u8>> {
     if !name.ends_with(".png") {

@@ -125,6 +125,6 @@ macro_rules! hold {
 
 hold!(
     changed_at_random, at_random:
-    idx, cifar10, classes, voc, coco, coco_results, yolo, screens, vocabulary, checkpoint,
+    idx, cifar10, classes, tables, lines, voc, coco, coco_results, yolo, screens, vocabulary, checkpoint,
 );
-hold!(extreme_on_purpose, on_purpose: idx, cifar10, classes, voc, coco, coco_results, yolo, screens, vocabulary, checkpoint);
+hold!(extreme_on_purpose, on_purpose: idx, cifar10, classes, tables, lines, voc, coco, coco_results, yolo, screens, vocabulary, checkpoint);

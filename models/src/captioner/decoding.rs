@@ -140,7 +140,7 @@ fn log_probabilities(logits: &[f32]) -> impl Iterator<Item = (usize, f64)> {
 
 impl Captioner {
     /// The caption of each widget, as words without [`START`] and [`END`]. What is found for a widget does not depend on what else
-    /// is in the batch.
+    /// is in the batch. None if the probability of a caption is not a number: the model's answers are not finite then.
     ///
     /// Keys and values of the words so far are kept, so a word costs one row of each product.
     ///
@@ -152,7 +152,7 @@ impl Captioner {
         params: &Params,
         batch: &ScreenBatch,
         decoding: &Decoding,
-    ) -> Vec<Vec<usize>> {
+    ) -> Option<Vec<Vec<usize>>> {
         decoding.validate().unwrap_or_else(|why| panic!("caption: {why}"));
         let (cx, vocabulary) = (Context::eval(params), self.config.vocabulary);
         let told = self.decoder.told(&cx, &self.encode(&cx, batch));
@@ -182,6 +182,7 @@ impl Captioner {
             }
             caches.iter_mut().for_each(|cache| cache.select(&kept));
         }
-        searches.into_iter().map(|search| search.best.unwrap_or_default().1).collect()
+        let best = |search: Search| search.best.filter(|(score, _)| score.is_finite());
+        searches.into_iter().map(|search| best(search).map(|(_, words)| words)).collect()
     }
 }

@@ -106,7 +106,7 @@ fn a_batch_is_overfitted_and_its_captions_are_written() {
     }
     assert!(last < 0.1 && right == count && count == 20, "{last}, {right} of {count}");
     for decoding in [Decoding::greedy(4), Decoding { max_words: 4, ..Decoding::default() }] {
-        assert_eq!(model.caption(&params, &batch, &decoding), captions);
+        assert_eq!(model.caption(&params, &batch, &decoding), Some(captions));
     }
 }
 
@@ -347,7 +347,7 @@ fn a_beam_of_one_takes_the_most_probable_word_each_time() {
         let (model, params) = model(&config, seed);
         for length_penalty in [0.0, 0.6] {
             let decoding = Decoding { length_penalty, ..Decoding::greedy(6) };
-            let captions = model.caption(&params, &batch, &decoding);
+            let captions = model.caption(&params, &batch, &decoding).unwrap();
             assert_eq!(captions, greedily(&model, &params, &batch, 6), "seed {seed}");
         }
     }
@@ -363,7 +363,7 @@ fn a_beam_that_keeps_everything_finds_the_best_of_all_captions() {
     for (seed, length_penalty) in [(8, 0.0), (9, 0.6), (10, 3.0)] {
         let (model, params) = model(&config, seed);
         let decoding = Decoding { beam: 27 * 4, length_penalty, max_words: 3 };
-        let found = model.caption(&params, &batch, &decoding);
+        let found = model.caption(&params, &batch, &decoding).unwrap();
         for (widget, found) in found.iter().enumerate() {
             let mut best = (f64::NEG_INFINITY, Vec::new());
             let mut waiting = vec![(Vec::new(), 0.0)];
@@ -391,14 +391,29 @@ fn a_beam_that_keeps_everything_finds_the_best_of_all_captions() {
 }
 
 #[test]
+fn a_model_whose_answers_are_not_finite_has_no_captions() {
+    let batch = screens(&[4, 7], 11);
+    for bad in [f32::NAN, f32::INFINITY, 1e38] {
+        let (model, mut params) = model(&config(lff(), Grouping::OneByFour), 12);
+        for param in params.iter_mut().filter(|param| param.name.starts_with("decoder")) {
+            param.value = param.value.map(|_| bad);
+        }
+        for beam in [1, 3] {
+            let decoding = Decoding { beam, ..Decoding::greedy(5) };
+            assert_eq!(model.caption(&params, &batch, &decoding), None, "{bad}");
+        }
+    }
+}
+
+#[test]
 fn captions_do_not_depend_on_what_else_is_in_the_batch() {
     let batch = screens(&[4, 7, 5], 11);
     let (model, params) = model(&config(lff(), Grouping::OneByFour), 12);
     let decoding = Decoding { beam: 3, length_penalty: 0.6, max_words: 5 };
-    let together = model.caption(&params, &batch, &decoding);
+    let together = model.caption(&params, &batch, &decoding).unwrap();
     for screen in 0..3 {
         let alone = model.caption(&params, &batch.narrow(screen..screen + 1), &decoding);
-        assert_eq!(alone, together[2 * screen..2 * screen + 2]);
+        assert_eq!(alone.unwrap(), together[2 * screen..2 * screen + 2]);
     }
     assert!(together.windows(2).any(|pair| pair[0] != pair[1]), "{together:?}");
 }
