@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::boxes::{normalize, reading};
 pub(crate) use self::found::{Found, annotations};
 use crate::asked::Asked;
+use crate::from::Taken;
 use crate::output::{self, counted};
 use crate::recipe::{DataConfig, DataKind, ModelConfig, Recipe};
 use crate::run::Run;
@@ -75,12 +76,19 @@ pub(crate) struct Derived {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) normalize: Option<Normalize>,
     pub(crate) names: Names,
+    /// What the run has started from, if not from its seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) taken: Option<Taken>,
 }
 
 impl Derived {
+    pub(crate) fn new(normalize: Option<Normalize>, names: Names) -> Self {
+        Self { normalize, names, taken: None }
+    }
+
     /// What is known of a run of an older program, if that has left anything.
     pub(crate) fn of_folder(run: &Run, recipe: &Recipe) -> Result<Option<Self>> {
-        Ok(Names::read(run, recipe)?.map(|names| Self { normalize: None, names }))
+        Ok(Names::read(run, recipe)?.map(|names| Self::new(None, names)))
     }
 
     /// The classes; none of a captioner.
@@ -129,7 +137,7 @@ impl Classes {
         self.0.get(class).map_or(format!("class {class}"), shown)
     }
 
-    fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.0.iter().map(|class| class.name.clone()).collect()
     }
 }
@@ -143,11 +151,12 @@ pub(crate) fn load(
     asked: Asked,
     past: &Past,
     parts: Parts,
+    given: Option<&Normalize>,
 ) -> Result<Data> {
     if let ModelConfig::Detr(model) = &recipe.model {
         return boxes::boxes(recipe, model, asked, past, parts);
     }
-    let Read { train, eval, derived, split } = images(recipe, asked, past, parts)?;
+    let Read { train, eval, derived, split } = images(recipe, asked, past, parts, given)?;
     if let (Some(train), None) = (&train, &past.derived) {
         task.fit(params, train, recipe.seed)?;
     }
@@ -246,7 +255,8 @@ pub(crate) fn screens(
         ..screens::Options::eval(16)
     };
     let eval = Source::Screens(screens::Loader::new(eval, Arc::clone(&vocabulary), options)?);
-    let derived = Derived { normalize: None, names: Names::Words(vocabulary) };
+    let taken = past.derived.as_ref().and_then(|derived| derived.taken.clone());
+    let derived = Derived { normalize: None, names: Names::Words(vocabulary), taken };
     let is_dev = part == screens::Part::Dev;
     let split = if is_dev { Part::Validation } else { Part::Test };
     Ok(Some(Data { train: train.map(Source::Screens), eval, derived, split }))
@@ -277,7 +287,13 @@ struct Read {
 
 /// Training images where they are needed, and images to evaluate on: those held out, or those of the test set; at the size that is
 /// asked for.
-fn images(recipe: &Recipe, asked: Asked, past: &Past, parts: Parts) -> Result<Read> {
+fn images(
+    recipe: &Recipe,
+    asked: Asked,
+    past: &Past,
+    parts: Parts,
+    given: Option<&Normalize>,
+) -> Result<Read> {
     let Recipe { data: config, model, seed, .. } = recipe;
     let (mut expected, classes) = match model {
         ModelConfig::Vit(vit) => ([vit.channels, vit.image_size, vit.image_size], vit.classes),
@@ -326,7 +342,11 @@ fn images(recipe: &Recipe, asked: Asked, past: &Past, parts: Parts) -> Result<Re
     }
     let normalize = match (normalize, &train, &past.derived) {
         _ if !is_classifier => None,
-        (None, Some(train), None) => Some(Normalize::of(train)?),
+        (None, Some(train), None) => match given.filter(|given| given.mean.len() == expected[0]) {
+            // What was taken has learnt from numbers that were made so.
+            Some(given) => Some(given.clone()),
+            None => Some(Normalize::of(train)?),
+        },
         (None, _, Some(_)) => {
             output::note(format_args!(
                 "this run's checkpoint is of an older program and does not hold mean and deviation of its training images: they are computed again from those in {}",
@@ -346,7 +366,8 @@ fn images(recipe: &Recipe, asked: Asked, past: &Past, parts: Parts) -> Result<Re
         }
         (None, None) => unreachable!("a new run reads what it trains on"),
     };
-    let derived = Derived { normalize, names };
+    let taken = past.derived.as_ref().and_then(|derived| derived.taken.clone());
+    let derived = Derived { normalize, names, taken };
     let classes = derived.classes().names();
     if let Some(of_run) = train.take() {
         train = Some(of_run.with_classes(&classes)?);
@@ -529,7 +550,7 @@ mod tests {
         let changes = Changes { set: &set, ..Changes::default() };
         let text = Recipe::text("vit-sample").expect("a recipe");
         let recipe = Recipe::resolve("vit-sample", &text, &changes).expect("sound");
-        let read = images(&recipe, Asked::default(), &Past::default(), Parts::All);
+        let read = images(&recipe, Asked::default(), &Past::default(), Parts::All, None);
         let Read { train, eval, derived, .. } = read.expect("the sample");
         let train = train.expect("read");
         assert_eq!((train.len(), eval.len()), (1000, 5000));

@@ -18,6 +18,7 @@ mod detector;
 mod draw;
 mod eval;
 mod font;
+mod from;
 mod generate;
 mod generator;
 mod gradcheck;

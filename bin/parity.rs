@@ -8,7 +8,8 @@ use autograd::{CrossEntropy, Var, cross_entropy};
 use clap::Args;
 use models::{
     CenterSize, Detr, DetrConfig, ImageGpt, ImageGptConfig, Normalizer, SetCriterion, Target, Vit,
-    VitConfig, weights::Weights,
+    VitConfig,
+    weights::{Heads, Weights},
 };
 use nn::checkpoint::{TensorFile, write};
 use nn::{Context, Init, Params};
@@ -90,7 +91,7 @@ fn vit(args: &ParityArgs, config: &VitConfig) -> Result<()> {
     let mut params = Params::new();
     let model =
         Vit::new(&mut Init::new(&mut params, 0), config).with_context(|| name(&args.config))?;
-    let weights = Weights::of_vit(&args.weights, config)?;
+    let weights = Weights::of_vit(&args.weights, config, Heads::Same)?;
     load(args, &weights, &mut params)?;
 
     let input = TensorFile::read(&args.input)?;
@@ -125,7 +126,7 @@ fn image_gpt(args: &ParityArgs, config: &ImageGptConfig) -> Result<()> {
     let mut params = Params::new();
     let model = ImageGpt::new(&mut Init::new(&mut params, 0), config)
         .with_context(|| name(&args.config))?;
-    let weights = Weights::of_image_gpt(&args.weights, config)?;
+    let weights = Weights::of_image_gpt(&args.weights, config, Heads::Same)?;
     load(args, &weights, &mut params)?;
 
     let input = TensorFile::read(&args.input)?;
@@ -148,7 +149,7 @@ fn detr(args: &ParityArgs, config: &DetrConfig) -> Result<()> {
     let mut params = Params::new();
     let model =
         Detr::new(&mut Init::new(&mut params, 0), config).with_context(|| name(&args.config))?;
-    let weights = Weights::of_detr(&args.weights, config)?;
+    let weights = Weights::of_detr(&args.weights, config, Heads::Same)?;
     load(args, &weights, &mut params)?;
 
     let input = TensorFile::read(&args.input)?;

@@ -12,6 +12,7 @@ use tensor::Tensor;
 use toml::Value;
 
 use crate::data::Derived;
+use crate::from::Taken;
 use crate::recipe::{Recipe, flat};
 use crate::source::Source;
 use crate::system;
@@ -147,7 +148,12 @@ impl Which {
 
 impl State {
     /// The start of a run.
-    pub(crate) fn new(params: Params, recipe: &Recipe) -> Self {
+    pub(crate) fn new(mut params: Params, recipe: &Recipe, taken: Option<&Taken>) -> Self {
+        for param in params.iter_mut() {
+            if taken.is_some_and(|taken| taken.taken.contains(&param.name)) {
+                param.rate = recipe.train.taken_rate;
+            }
+        }
         let ema = (recipe.train.ema > 0.0).then(|| Ema::new(&params, recipe.train.ema));
         let optimizer = AdamW::new(&params, recipe.optimizer.adamw);
         let counts = Counts { watch: Watch::new(&params), scored: Some(0), ..Counts::default() };
@@ -236,6 +242,11 @@ pub(crate) fn check_finite(what: &str, params: &Params) -> Result<()> {
 }
 
 impl Checkpoint {
+    /// Its file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads a file.
     ///
     /// # Errors
@@ -428,7 +439,7 @@ mod tests {
             machine: None,
         };
         let names = crate::data::Names::Classes(crate::data::Classes::default());
-        let derived = Derived { normalize: None, names };
+        let derived = Derived::new(None, names);
         let read = |state: &mut State| Checkpoint::read(&path, Which::Last)?.restore(state);
         let (mut state, ids) = start();
         (0..3).for_each(|_| step(&mut state, &ids[..1]));

@@ -167,6 +167,7 @@ impl Cell {
         };
         let changes = Changes {
             data: base.data.as_deref(),
+            from: None,
             epochs: base.epochs,
             steps: base.steps,
             seed: Some(seed),

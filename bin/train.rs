@@ -13,6 +13,7 @@ use crate::asked::Asked;
 use crate::baselines::Baselines;
 use crate::caption_baselines;
 use crate::data::Parts;
+use crate::from;
 use crate::interrupt::{Interrupt, when_input_ends};
 use crate::log::Log;
 use crate::output;
@@ -35,6 +36,7 @@ use crate::written::read_own;
 Examples:
   wavetape train
   wavetape train my-photos
+  wavetape train other-photos --from runs/my-photos-001
   wavetape train vit-fashion --data /usr/share/datasets/fashion-mnist
   wavetape train --epochs 5 --set model.position.gamma=0.1 --set train.ema=0.99
   wavetape train --resume runs/vit-sample-001")]
@@ -50,6 +52,10 @@ pub(crate) struct TrainArgs {
     /// Folder of the data.
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     data: Option<PathBuf>,
+    /// Start from the parameters of this run or safetensors file (of wavetape, timm or Hugging Face), as far as they fit. For data
+    /// without a recipe, the model is that of the run.
+    #[arg(long, value_name = "RUN|FILE", conflicts_with = "resume")]
+    from: Option<PathBuf>,
     /// Passes over the training set. With --resume: more than the run has had; the schedule stays as it was, and what comes after it
     /// is trained at its last learning rate (train.extra_epochs).
     #[arg(long, value_name = "N", value_parser = args::whole::<usize>(args::COUNTS))]
@@ -219,8 +225,9 @@ fn dashboard(trainer: &Trainer, run: &Run, step: u64, stop: &Stop) -> Result<Das
 /// Trains, and prints the report.
 pub(crate) fn run(args: &TrainArgs) -> Result<()> {
     let resolve = |data: Option<&Path>, origin: &str, text: &str| {
-        let TrainArgs { epochs, steps, seed, set, .. } = args;
-        let changes = Changes { data, epochs: *epochs, steps: *steps, seed: *seed, set };
+        let TrainArgs { epochs, steps, seed, set, from, .. } = args;
+        let from = from.as_deref();
+        let changes = Changes { data, from, epochs: *epochs, steps: *steps, seed: *seed, set };
         Recipe::resolve_with_notes(origin, text, &changes)
     };
     let (resumed, (mut recipe, dropped)) = match (&args.resume, &args.file) {
@@ -234,7 +241,11 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
         }
         (None, None) => {
             let (name, data) = named(args)?;
-            let text = Recipe::text(&name)?;
+            let mut text = Recipe::text(&name)?;
+            let is_chosen = RECIPES.iter().all(|(known, _)| *known != name);
+            if let Some(from) = args.from.as_deref().filter(|from| is_chosen && from.is_dir()) {
+                text = from::like(&text, from)?.into();
+            }
             (None, resolve(data, &format!("recipe `{name}`"), &text)?)
         }
     };
@@ -263,6 +274,9 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
     if let Some(dir) = recipe.data.dir.take() {
         // The run is opened from other folders, too.
         recipe.data.dir = Some(std::path::absolute(&dir).unwrap_or(dir));
+    }
+    if let Some(from) = recipe.train.from.take() {
+        recipe.train.from = Some(std::path::absolute(&from).unwrap_or(from));
     }
     if args.tui && !io::stderr().is_terminal() {
         bail!("--tui: a terminal on stderr expected");
@@ -358,6 +372,12 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
     if checkpoint.is_none() {
         if !left_out.is_empty() {
             sinks.line(&serde_json::json!({ "step": 0, "left_out": left_out }))?;
+        }
+        if let Some(taken) = &trainer.derived.taken {
+            for line in taken.lines(&state.params) {
+                sinks.progress.note(&line);
+            }
+            sinks.line(&serde_json::json!({ "step": 0, "from": taken }))?;
         }
         trainer.save(&sinks, &state)?; // a full disk is noticed before the first step
     }

@@ -32,7 +32,7 @@ impl Trained {
         let (run, recipe) = Run::open(folder)?;
         let checkpoint = run.checkpoint(Which::Last, &recipe)?;
         let (task, params) = Task::new(&recipe)?;
-        let mut state = State::new(params, &recipe);
+        let mut state = State::new(params, &recipe, None);
         checkpoint.restore(&mut state)?;
         Ok(Self { run, recipe, task, state, past: checkpoint.past })
     }

@@ -9,6 +9,7 @@ use nn::{WarmupCosine, clip_scale};
 
 use crate::asked::Asked;
 use crate::data::{self, Data, Derived, Parts};
+use crate::from;
 use crate::interrupt::Interrupt;
 use crate::log::Log;
 use crate::progress::Progress;
@@ -85,10 +86,18 @@ impl Trainer {
         let screens = data::screens(&mut recipe, asked, past, parts)?;
         let (mut task, mut params) = Task::new(&recipe)?;
         task.ask(asked);
-        let Data { train, eval, derived, split } = match screens {
+        let is_new = past.derived.is_none() && past.identity.is_none();
+        let from = recipe.train.from.as_deref().filter(|_| is_new);
+        let from = from.map(from::Source::open).transpose()?;
+        let given = from.as_ref().and_then(|from| from.normalize.as_ref());
+        let Data { train, eval, mut derived, split } = match screens {
             Some(screens) => screens,
-            None => data::load(&recipe, &task, &mut params, asked, past, parts)?,
+            None => data::load(&recipe, &task, &mut params, asked, past, parts, given)?,
         };
+        if let Some(from) = from {
+            derived.taken = Some(from.take(&recipe, &derived, &mut params)?);
+        }
+        from::freeze(&mut params, &recipe.train.freeze)?;
         let images = match (&past.identity, &train) {
             (Some(identity), None) => identity.training_images,
             (_, train) => train.as_ref().map_or(0, Source::len),
@@ -106,7 +115,7 @@ impl Trainer {
         let schedule = WarmupCosine { peak: optimizer.rate, floor: optimizer.floor, warmup, total };
         let extra = (recipe.train.extra_epochs as u64).saturating_mul(steps);
         let total = total.saturating_add(extra);
-        let state = State::new(params, &recipe);
+        let state = State::new(params, &recipe, derived.taken.as_ref());
         let trainer = Self { recipe, task, train, eval, derived, split, schedule, steps, total };
         Ok((trainer, state))
     }

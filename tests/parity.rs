@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use autograd::{CrossEntropy, cross_entropy};
-use models::weights::Weights;
+use models::weights::{Heads, Weights};
 use models::{DetrConfig, ImageGptConfig, Vit, VitConfig};
 use nn::checkpoint::TensorFile;
 use nn::{AdamW, AdamWConfig, Context, Init, Params, resample_table};
@@ -153,9 +153,9 @@ fn refusal(name: &str, key: &str, value: Value) -> Option<String> {
         config
     });
     let refused = match name.split('-').next() {
-        Some("vit") => Weights::of_vit(&path, &model::<VitConfig>(name)).err(),
-        Some("detr") => Weights::of_detr(&path, &model::<DetrConfig>(name)).err(),
-        _ => Weights::of_image_gpt(&path, &model::<ImageGptConfig>(name)).err(),
+        Some("vit") => Weights::of_vit(&path, &model::<VitConfig>(name), Heads::Same).err(),
+        Some("detr") => Weights::of_detr(&path, &model::<DetrConfig>(name), Heads::Same).err(),
+        _ => Weights::of_image_gpt(&path, &model::<ImageGptConfig>(name), Heads::Same).err(),
     };
     refused.map(|error| error.to_string())
 }
@@ -254,7 +254,8 @@ fn older_names_of_hugging_face_are_read_and_tensors_without_a_place_are_refused_
         nn::checkpoint::write(&path, tensors, Default::default()).expect("written");
         let mut params: Params = Params::new();
         Vit::new(&mut Init::new(&mut params, 0), &config).expect("valid");
-        let told = Weights::of_vit(&path, &config).expect("readable").load(&mut params);
+        let told =
+            Weights::of_vit(&path, &config, Heads::Same).expect("readable").load(&mut params);
         told.map(|told| (told, params)).map_err(|error| error.to_string())
     };
     let (told, today) = read(str::to_owned, None).expect("today's names");
@@ -302,7 +303,7 @@ fn tables_of_positions_are_resampled_as_timm_does_when_weights_are_read() {
     let config = VitConfig { image_size: 20, ..model("vit") };
     let mut params: Params = Params::new();
     Vit::new(&mut Init::new(&mut params, 0), &config).expect("valid");
-    let read = Weights::of_vit(&weights, &config).expect("readable");
+    let read = Weights::of_vit(&weights, &config, Heads::Same).expect("readable");
     let told = read.load(&mut params).expect("resampled");
     let expected = "`pos_embed`: resampled from 3 × 3 to 5 × 5 patches (bicubic, antialiased)";
     assert_eq!(told, [expected]);

@@ -22,7 +22,7 @@ pub(super) fn look(row: &str, outcome: &Outcome) -> Result<(usize, Option<Maps>)
     let (run, recipe) = Run::open(&outcome.folder)?;
     let checkpoint = run.checkpoint(Which::Last, &recipe)?;
     let (task, params) = Task::new(&recipe)?;
-    let mut state = State::new(params, &recipe);
+    let mut state = State::new(params, &recipe, None);
     let of_encoding = |name: &str| name == "pos_embed" || format!(".{name}").contains(".pe.");
     let params = state.params.iter().filter(|param| of_encoding(&param.name));
     let params = params.map(|param| param.value.len()).sum();

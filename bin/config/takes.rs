@@ -64,7 +64,7 @@ pub(crate) enum Takes {
     /// A whole number.
     Whole(i64, i64),
     Number(Bounds),
-    /// So many texts in a list.
+    /// So many texts in a list; 0 for any number.
     Texts(usize),
     /// Whole numbers in a list of a length from … to ….
     Wholes(i64, i64, [usize; 2]),
@@ -101,6 +101,7 @@ impl fmt::Display for Takes {
             Takes::Whole(low, i64::MAX) => write!(f, "whole number from {low}"),
             Takes::Whole(low, high) => write!(f, "whole number from {low} to {high}"),
             Takes::Number(bounds) => write!(f, "number {bounds}"),
+            Takes::Texts(0) => write!(f, "list of texts"),
             Takes::Texts(count) => write!(f, "list of {count} texts"),
             Takes::Wholes(low, high, [least, most]) if least == most => {
                 write!(f, "list of {least} whole numbers from {low} to {high}")
@@ -149,7 +150,7 @@ impl Takes {
                 None => false,
             },
             (Takes::Texts(count), Value::Array(list)) => {
-                list.len() == *count && list.iter().all(Value::is_str)
+                (*count == 0 || list.len() == *count) && list.iter().all(Value::is_str)
             }
             (Takes::Wholes(low, high, [least, most]), Value::Array(list)) => {
                 let fits =

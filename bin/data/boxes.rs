@@ -43,7 +43,8 @@ pub(super) fn boxes(
             let names = Classes::new((1_u64..).map(Id::from), eval.classes());
             let holds_out = recipe.data.hold_out > 0 && !asked.test;
             let split = if holds_out { Part::Validation } else { Part::Test };
-            (train, eval, Derived { normalize: None, names: Names::Classes(names) }, split)
+            let taken = past.derived.as_ref().and_then(|derived| derived.taken.clone());
+            (train, eval, Derived { normalize: None, names: Names::Classes(names), taken }, split)
         }
         _ => stored(recipe, model, asked, past, reads_train)?,
     };
@@ -204,7 +205,7 @@ fn stored(
         (None, Some(train)) => {
             report_classes(train.classes().len(), model.classes);
             let classes = Classes::new(train.class_ids().iter().cloned(), train.classes());
-            Derived { normalize: None, names: Names::Classes(classes) }
+            Derived::new(None, Names::Classes(classes))
         }
         (None, None) => unreachable!("a new run reads what it trains on"),
     };

@@ -12,6 +12,7 @@ use super::flat;
 #[derive(Debug, Default)]
 pub(crate) struct Changes<'a> {
     pub(crate) data: Option<&'a Path>,
+    pub(crate) from: Option<&'a Path>,
     pub(crate) epochs: Option<usize>,
     pub(crate) steps: Option<u64>,
     pub(crate) seed: Option<u64>,
@@ -35,10 +36,13 @@ impl Typed {
     /// If a change is no `key=value`, or two of them contradict each other.
     pub(super) fn new(changes: &Changes<'_>) -> Result<Self> {
         let mut typed = Self::default();
-        if let Some(dir) = changes.data {
-            let option = format!("--data {}", dir.display());
-            let dir = dir.to_str().with_context(|| format!("{option}: must be UTF-8"))?;
-            typed.add("data.dir", Value::String(dir.to_owned()), option)?;
+        let paths = [("data.dir", "--data", changes.data), ("train.from", "--from", changes.from)];
+        for (key, option, path) in paths {
+            if let Some(path) = path {
+                let option = format!("{option} {}", path.display());
+                let path = path.to_str().with_context(|| format!("{option}: must be UTF-8"))?;
+                typed.add(key, Value::String(path.to_owned()), option)?;
+            }
         }
         let numbers = [
             ("train.epochs", "--epochs", changes.epochs.map(|epochs| epochs as u64)),

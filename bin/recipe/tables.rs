@@ -245,6 +245,15 @@ pub(crate) struct TrainConfig {
     /// Images of a shard; 0 for the rule of `nn::micro_batch`.
     #[serde(default)]
     pub(crate) micro_batch: usize,
+    /// Run or safetensors file whose parameters it starts from, as far as they fit; `train --from` sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) from: Option<PathBuf>,
+    /// Parameters that stay as they are, by their names, in which `*` stands for any letters: `["blocks.0.*"]`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) freeze: Vec<String>,
+    /// By what the learning rate is multiplied for the parameters that were taken from `train.from`.
+    #[serde(default = "whole_rate", skip_serializing_if = "is_whole")]
+    pub(crate) taken_rate: f64,
     /// Label smoothing ε.
     #[serde(default)]
     pub(crate) label_smoothing: f64,
@@ -283,6 +292,14 @@ impl TrainConfig {
     pub(crate) fn prefetch(&self) -> usize {
         2 / self.accumulate.max(1) // those of a large step take memory
     }
+}
+
+fn whole_rate() -> f64 {
+    1.0
+}
+
+fn is_whole(rate: &f64) -> bool {
+    *rate == 1.0
 }
 
 fn one() -> usize {

@@ -62,6 +62,8 @@ pub struct Param<E: Float = f32> {
     pub decay: bool,
     /// Whether gradients are computed and the optimizer changes it.
     pub trainable: bool,
+    /// By what the learning rate is multiplied for it: 1, unless it is set. As a parameter group of PyTorch's with a rate of its own.
+    pub rate: f64,
     identity: Identity,
 }
 
@@ -161,6 +163,7 @@ impl<E: Float> Params<E> {
             value: param.value.cast(),
             decay: param.decay,
             trainable: param.trainable,
+            rate: param.rate,
             identity: param.identity,
         };
         Params { entries: self.entries.iter().map(cast).collect() }
@@ -251,7 +254,14 @@ impl<'a> Init<'a> {
         rng.set_stream(fnv1a(&name));
         let value = value(&mut rng);
         let (place, identity) = (self.params.len(), Identity::new());
-        self.params.entries.push(Param { name, value, decay, trainable: true, identity });
+        self.params.entries.push(Param {
+            name,
+            value,
+            decay,
+            trainable: true,
+            rate: 1.0,
+            identity,
+        });
         ParamId { place, identity }
     }
 

@@ -4,6 +4,7 @@
 //! against the model, and what a model here cannot have is an error that says so.
 
 mod beside;
+mod fit;
 mod kept;
 
 use std::collections::{HashMap, HashSet};
@@ -13,11 +14,21 @@ use nn::checkpoint::{Error, Result, TensorFile};
 use nn::{Params, resample_table};
 use tensor::{Float, Tensor};
 
+pub use self::fit::Fitted;
 pub use self::kept::Kept;
 use crate::{DetrConfig, ImageGptConfig, VitConfig, hugging_face};
 
 /// How a parameter of ours is kept in a file, if it can be there.
 type Naming<'m> = dyn Fn(&str) -> Option<Kept> + 'm;
+
+/// What is asked of the part of a model that answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heads {
+    /// It has the classes of the file.
+    Same,
+    /// It may have others: it is to be trained on other data.
+    Any,
+}
 
 /// A file of weights for a model.
 #[expect(missing_debug_implementations, reason = "holds a function")]
@@ -55,13 +66,28 @@ impl<'m> Weights<'m> {
         file.names().iter().any(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
     }
 
+    /// Those of a file of this library whose names begin with a prefix, which is left away; `side` is the number of patches along a
+    /// side of a vision transformer.
+    pub fn of_own(file: TensorFile, prefix: &str, side: Option<usize>) -> Self {
+        let names = file.names().into_iter();
+        let given =
+            names.filter_map(|name| Some((name.strip_prefix(prefix)?.to_owned(), name.clone())));
+        let given = given.collect();
+        Self { given, side, ..Self::own(file) }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
     /// Those of a vision transformer: timm's, or those of Hugging Face's `ViTForImageClassification`.
     ///
     /// # Errors
     /// If the file cannot be read, or `config.json` beside it tells of another model.
-    pub fn of_vit(path: &Path, config: &VitConfig) -> Result<Self> {
+    pub fn of_vit(path: &Path, config: &VitConfig, heads: Heads) -> Result<Self> {
         let file = TensorFile::read(path)?;
-        beside::check(path, beside::Model::Vit(config))?;
+        beside::check(path, beside::Model::Vit(config), heads)?;
         let weights = match Self::is_theirs(&file, &["vit.", "classifier."]) {
             false => Self::own(file),
             true => Self {
@@ -82,9 +108,9 @@ impl<'m> Weights<'m> {
     ///
     /// # Errors
     /// As [`of_vit`](Self::of_vit).
-    pub fn of_image_gpt(path: &Path, config: &ImageGptConfig) -> Result<Self> {
+    pub fn of_image_gpt(path: &Path, config: &ImageGptConfig, heads: Heads) -> Result<Self> {
         let file = TensorFile::read(path)?;
-        let scale = beside::check(path, beside::Model::ImageGpt(config))?;
+        let scale = beside::check(path, beside::Model::ImageGpt(config), heads)?;
         if !Self::is_theirs(&file, &["transformer."]) {
             return Ok(Self::own(file));
         }
@@ -105,9 +131,9 @@ impl<'m> Weights<'m> {
     ///
     /// # Errors
     /// As [`of_vit`](Self::of_vit).
-    pub fn of_detr(path: &Path, config: &DetrConfig) -> Result<Self> {
+    pub fn of_detr(path: &Path, config: &DetrConfig, heads: Heads) -> Result<Self> {
         let file = TensorFile::read(path)?;
-        beside::check(path, beside::Model::Detr(config))?;
+        beside::check(path, beside::Model::Detr(config), heads)?;
         if !Self::is_theirs(&file, &["class_labels_classifier."]) {
             return Ok(Self::own(file));
         }

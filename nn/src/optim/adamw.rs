@@ -98,6 +98,7 @@ impl<E: Float> AdamW<E> {
             let Some(g) = g.filter(|_| param.trainable) else { continue };
             *steps += 1;
             let correction = |beta: f64| 1.0 - beta.powi(i32::try_from(*steps).unwrap_or(i32::MAX));
+            let rate = rate * param.rate;
             let factors = [
                 if param.decay { 1.0 - rate * weight_decay } else { 1.0 },
                 rate / correction(beta1),

@@ -68,10 +68,11 @@ impl<E: Float> Sgd<E> {
     pub fn step(&mut self, params: &mut Params<E>, grads: &Grads<E>, rate: f64, scale: f64) {
         self.velocities.check("sgd", params, grads);
         let SgdConfig { momentum, weight_decay, nesterov } = self.config;
-        let (mu, rate, scale) = (E::from_f64(momentum), E::from_f64(rate), E::from_f64(scale));
+        let (mu, scale) = (E::from_f64(momentum), E::from_f64(scale));
         let states = self.velocities.tensors_mut().iter_mut();
         for ((param, [u]), g) in params.iter_mut().zip(states).zip(grads.iter()) {
             let Some(g) = g.filter(|_| param.trainable) else { continue };
+            let rate = E::from_f64(rate * param.rate);
             let decay = E::from_f64(if param.decay { weight_decay } else { 0.0 });
             let slices = param.value.data_mut().iter_mut().zip(g.data()).zip(u.data_mut());
             for ((x, g), u) in slices {
