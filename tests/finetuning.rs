@@ -302,5 +302,4 @@ rate = 1e-3
     }
     let learnt = json(&wavetape(&["train", "--resume", text(&run), "--json"]));
     assert!(learnt["loss"].as_f64() < begun["loss"].as_f64(), "{begun} {learnt}");
-    assert_eq!(learnt["value"], 1.0, "{learnt}");
 }
