@@ -51,7 +51,7 @@ pub(crate) fn recipe(path: &Path) -> Result<String> {
         Found::Boxes(format) => detector(*format, path, &name, &place)?,
     };
     output::note(format_args!(
-        "{}: {}; recipe chosen: {chosen}\nchange it with --set KEY=VALUE, or --print-config > FILE and --recipe FILE",
+        "{}: {}\nchosen: {chosen}\nto change it: --set KEY=VALUE, or --print-config > FILE, then --recipe FILE",
         output::escaped(&path.display().to_string()),
         found.words(),
     ));
@@ -204,7 +204,7 @@ adamw = {{ weight_decay = 0.05 }}
     );
     let colour = if channels == 1 { "grey" } else { "colour" };
     let words = format!(
-        "a ViT for {}, {image_size} × {image_size} pixels in {colour}, patches of {patch}, {} of {}",
+        "ViT, {}, {image_size} × {image_size} pixels in {colour}, patches of {patch}\n        {} of {}",
         counted(classes.len(), "class"),
         counted(epochs, "epoch"),
         counted(paths.len(), "picture")
@@ -266,7 +266,7 @@ fn detector(
         text.push('\n');
     }
     let words = format!(
-        "a DETR for {}, {height} × {width} pixels, {queries} queries, {} of {}",
+        "DETR, {}, {height} × {width} pixels, {queries} queries\n        {} of {}",
         counted(classes, "class"),
         counted(epochs, "epoch"),
         counted(paths.len(), "picture")

@@ -13,12 +13,14 @@ use crate::asked::Asked;
 use crate::baselines::{self, Baselines};
 use crate::caption_baselines;
 use crate::coco;
+use crate::confusion::Confusion;
 use crate::data::Parts;
 use crate::interrupt::when_input_ends;
 use crate::recipe::DataKind;
 use crate::run::Run;
 use crate::source::Source;
 use crate::state::Which;
+use crate::task::Task;
 use crate::train::Report;
 use crate::trainer::Trainer;
 
@@ -29,6 +31,7 @@ use crate::trainer::Trainer;
 Examples:
   wavetape eval runs/vit-sample-001
   wavetape eval runs/vit-sample-001 --test --best
+  wavetape eval runs/vit-sample-001 --confusion
   wavetape eval runs/igpt-fashion-001 --baselines
   wavetape eval runs/vit-sample-001 --size 56 --reading dense
   wavetape eval runs/detr-scenes-001 --size 96 --zoom
@@ -50,6 +53,9 @@ pub(crate) struct EvalArgs {
     /// the most frequent caption of the widget's class, and that of the training widget whose box is nearest.
     #[arg(long, requires = "run", conflicts_with = "size")]
     baselines: bool,
+    /// Of a classifier: which class is taken for which, precision and recall of each, and the most probable mistakes.
+    #[arg(long, requires = "run")]
+    confusion: bool,
     /// Score the model on images of this height and width, instead of those that it was trained on: a detector on scenes or pictures
     /// of that size, a classifier or a generator on images that are resized to it.
     #[arg(long, value_name = "PIXELS", requires = "run", value_parser = args::whole::<usize>(args::SIDES))]
@@ -122,6 +128,17 @@ pub(crate) fn run(args: &EvalArgs) -> Result<()> {
             _ => bail!(
                 "--baselines: a captioner or a generator of bytes expected; this run is scored in {}",
                 trainer.task.metric()
+            ),
+        });
+    }
+    if args.confusion {
+        report.confusion = Some(match (&trainer.task, &trainer.eval) {
+            (Task::Classify(task), Source::Images(loader)) => {
+                Confusion::of(task, state.evaluated(), loader, &trainer.derived.classes())?
+            }
+            _ => bail!(
+                "--confusion: the run of a classifier expected; `wavetape report` shows what a {} finds",
+                trainer.task.noun()
             ),
         });
     }

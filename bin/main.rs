@@ -12,6 +12,7 @@ mod classifier;
 mod coco;
 mod compare;
 mod config;
+mod confusion;
 mod data;
 mod detect;
 mod detector;
@@ -63,14 +64,27 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Train small transformers with learnable Fourier position encodings on a CPU.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, term_width = 80)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
     /// Threads to use; all processors, unless given. Results do not depend on it.
     #[arg(long, global = true, value_name = "N", value_parser = args::whole::<usize>(args::THREADS))]
     threads: Option<usize>,
 }
+
+/// What the program says of itself when it is asked for nothing.
+const OVERVIEW: &str = "\
+wavetape trains small transformers with learnable Fourier positions on a CPU.
+
+  wavetape train                  try this first: garments, in a minute or two
+  wavetape data my-photos         what is in a folder of your own
+  wavetape train my-photos        a model for it: of classes, boxes or captions
+  wavetape predict RUN photo.jpg  what that model says of a picture
+  wavetape report RUN             one page about a run, with curves and mistakes
+  wavetape compare                position encodings beside each other
+  wavetape gradcheck              the gradients of every op, layer and model
+  wavetape help [COMMAND]         all commands and their options";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -106,7 +120,10 @@ fn run(cli: &Cli) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(cli.threads.unwrap_or(0));
     // rayon's message is that of its source.
     pool.build_global().map_err(|error| anyhow!("threads cannot be started: {error}"))?;
-    match &cli.command {
+    let Some(command) = &cli.command else {
+        return Ok(writeln!(output::stdout(), "{OVERVIEW}")?);
+    };
+    match command {
         Command::Data(args) => survey::run(args),
         Command::Train(args) => train::run(args),
         Command::LrFind(args) => lr_find::run(args),

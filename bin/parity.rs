@@ -34,7 +34,9 @@ use crate::recipe::ModelConfig;
 /// `object_classes` i64 `[N]` and `object_boxes` f32 [N, 4] (centre, size; fractions), it gets the `loss` of all layers, and the
 /// gradients of what is trained. Weights may have Hugging Face's names; the gradients have them then, too.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "wavetape parity --config MODEL.toml --weights W --input IN --output OUT",
+    after_help = "\
 Examples:
   wavetape parity --config vit.toml --weights w.safetensors --input in.safetensors --output out.safetensors
   wavetape parity --config vit.toml --weights w.safetensors --input in.safetensors --output out.safetensors --grads
@@ -50,7 +52,8 @@ MODEL.toml is for example:
   heads = 4
   mlp_dim = 128
   classes = 10
-  position = { kind = \"lff-mlp\" }")]
+  position = { kind = \"lff-mlp\" }"
+)]
 pub(crate) struct ParityArgs {
     /// TOML file with a table `model`.
     #[arg(long, value_name = "MODEL.toml")]

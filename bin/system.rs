@@ -1,5 +1,7 @@
 //! What the operating system tells of this process.
 
+use crate::output::counted;
+
 /// The largest resident memory so far, in MiB; `None` where the system does not tell.
 pub(crate) fn peak_memory_mb() -> Option<u64> {
     status_kb("VmHWM:").map(|kb| kb / 1024)
@@ -30,10 +32,33 @@ pub(crate) fn host() -> String {
     if name.is_empty() { "localhost".to_owned() } else { name }
 }
 
+/// What a run can use, for people: processor, vector unit, threads and memory, as far as the system tells.
+pub(crate) fn resources() -> String {
+    let processor = processor().unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+    let processor: String = processor.chars().take(32).collect();
+    let threads = counted(rayon::current_num_threads(), "thread");
+    let level = format!("{:?}", tensor::Level::current());
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let gib = |key: &str| -> Option<u64> {
+        let line = info.lines().find_map(|line| line.strip_prefix(key))?;
+        Some(line.split_whitespace().next()?.parse::<u64>().ok()? >> 20)
+    };
+    let memory = match (gib("MemAvailable:"), gib("MemTotal:")) {
+        (Some(free), Some(all)) => format!(", {free} of {all} GiB free"),
+        _ => String::new(),
+    };
+    format!("{processor}, {level}, {threads}{memory}")
+}
+
+/// The name of the processor.
+fn processor() -> Option<String> {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map(|(_, name)| name.trim().to_owned())
+}
+
 /// What computes: the architecture, its vector unit, and the name of the processor where the system tells it.
 pub(crate) fn machine() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    let model = model.map(|(_, name)| format!(", {}", name.trim())).unwrap_or_default();
+    let model = processor().map(|name| format!(", {name}")).unwrap_or_default();
     format!("{}, {:?}{model}", std::env::consts::ARCH, tensor::Level::current())
 }

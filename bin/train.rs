@@ -12,12 +12,13 @@ use crate::args;
 use crate::asked::Asked;
 use crate::baselines::Baselines;
 use crate::caption_baselines;
+use crate::confusion::Confusion;
 use crate::data::Parts;
 use crate::from;
 use crate::interrupt::{Interrupt, when_input_ends};
 use crate::log::Log;
 use crate::output;
-use crate::progress::Progress;
+use crate::progress::{Progress, WIDTH};
 use crate::recipe::{Changes, RECIPES, Recipe};
 use crate::run::{Lock, Run};
 use crate::shell;
@@ -132,6 +133,9 @@ pub(crate) struct Report {
     /// What models without a model reach.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) baselines: Option<Baselines>,
+    /// Which class is taken for which, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) confusion: Option<Confusion>,
     /// All figures of the score, if there are more.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     summary: Option<Summary>,
@@ -169,6 +173,7 @@ impl Report {
             size: None,
             reading: None,
             baselines: None,
+            confusion: None,
             summary: score.and_then(|score| score.summary),
         }
     }
@@ -179,16 +184,14 @@ impl Report {
             writeln!(out, "{}", serde_json::to_string(self)?)?;
             return Ok(());
         }
-        writeln!(
-            out,
-            "{}{} after {} steps, {:.1} s, {:.0} images/s; run {}",
-            if self.finished { "" } else { "unfinished; " },
-            self.words,
-            self.step,
-            self.seconds,
-            self.img_s,
-            self.run
-        )?;
+        let unfinished = if self.finished { "" } else { "unfinished; " };
+        let after = format!(
+            "after {} steps, {:.1} s, {:.0} images/s; run {}",
+            self.step, self.seconds, self.img_s, self.run
+        );
+        let words = format!("{unfinished}{}", self.words);
+        let fits = words.chars().count() + after.chars().count() < WIDTH;
+        writeln!(out, "{words}{}{after}", if fits { ' ' } else { '\n' })?;
         match &self.baselines {
             Some(Baselines::Bytes { histogram, png }) => writeln!(
                 out,
@@ -207,6 +210,9 @@ impl Report {
                 )?;
             }
             None => {}
+        }
+        for line in self.confusion.iter().flat_map(Confusion::lines) {
+            writeln!(out, "{line}")?;
         }
         Ok(())
     }
@@ -324,16 +330,15 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
         false => None,
     };
     let progress = Progress::new(trainer.total, state.counts.step, args.quiet, screen);
+    progress.note(&system::resources());
     progress.note(&format!(
-        "{}: {} parameters, {} training images, {} steps, {} threads, {:?} → {}",
+        "{}: {} parameters, {} training images, {} steps",
         trainer.recipe.name,
         state.params.elements(),
         trainer.train()?.len(),
         trainer.total,
-        rayon::current_num_threads(),
-        tensor::Level::current(),
-        run.folder.display()
     ));
+    progress.note(&format!("run {}", run.folder.display()));
     if let Some(why) = trainer.eval.nothing_to_score() {
         progress.warn(&format!("warning: nothing to score: {why}; the run will have no score"));
     }

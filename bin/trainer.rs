@@ -375,24 +375,30 @@ impl Trainer {
             "img_s": speed(&sums),
             "rss_mb": system::memory_mb(),
         });
-        let mut words = String::new();
+        let mut scored = Vec::new();
         if let Some(score) = &score {
             self.note_score(&mut line, score)?;
             state.counts.scored = Some(step);
             let value = self.task.words(score);
-            words = format!("  {split} loss {:.3}  {split} {value}", score.loss);
+            scored = vec![
+                (3, format!("{split} loss {:.3}", score.loss)),
+                (9, format!("{split} {value}")),
+            ];
             self.keep(sinks, state, score)?;
         }
         sinks.line(&line)?;
         state.counts.epoch =
             EpochSums { recent_losses: sums.recent_losses, ..EpochSums::default() };
-        sinks.progress.epoch(&format!(
-            "epoch {epoch}/{}  loss {train_loss:.3}  {} {running:.3}{words}  {:.0} images/s  {:.0} s",
-            self.total.div_ceil(self.steps),
-            name.replace("_per_", "/").replace('_', " "),
-            speed(&sums),
-            state.counts.seconds
-        ));
+        let name = name.replace("_per_", "/").replace('_', " ");
+        let mut parts = vec![
+            (9, format!("epoch {epoch}/{}", self.total.div_ceil(self.steps))),
+            (8, format!("loss {train_loss:.3}")),
+            (4, format!("{name} {running:.3}")),
+        ];
+        parts.extend(scored);
+        parts.push((1, format!("{:.0} images/s", speed(&sums))));
+        parts.push((2, format!("{:.0} s", state.counts.seconds)));
+        sinks.progress.epoch(&parts);
         Ok(score)
     }
 

@@ -292,3 +292,43 @@ fn a_run_is_inspected_with_its_file_and_what_it_attends_to() {
     let error = refused(&["inspect", text(&checkpoint)]);
     assert!(error.contains("checkpoint.safetensors: not a safetensors file"), "{error}");
 }
+
+#[test]
+fn what_is_printed_fits_eighty_columns() {
+    let fits = |output: std::process::Output, what: &str| {
+        assert!(output.status.success(), "{what}");
+        for text in [output.stdout, output.stderr] {
+            for line in String::from_utf8(text).expect("UTF-8").lines() {
+                assert!(line.chars().count() <= 80, "{what}: {line}");
+            }
+        }
+    };
+    let overview = wavetape(&[]);
+    let lines = String::from_utf8_lossy(&overview.stdout).lines().count();
+    assert!(lines <= 10, "{lines} lines");
+    fits(overview, "nothing");
+    let help = wavetape(&["--help"]);
+    let text = String::from_utf8_lossy(&help.stdout).into_owned();
+    let is_command = |line: &&str| line.starts_with("  ") && !line.starts_with("   ");
+    let commands = text.lines().skip_while(|line| *line != "Commands:").filter(is_command);
+    let commands = commands.filter_map(|line| line.split_whitespace().next());
+    let commands: Vec<&str> = commands.filter(|name| !name.starts_with('-')).collect();
+    assert!(commands.len() > 15, "{commands:?}");
+    for command in commands.into_iter().filter(|name| *name != "help") {
+        fits(wavetape(&[command, "--help"]), command);
+    }
+    fits(help, "help");
+
+    // In a folder with a short name, as people have it.
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wavetape"));
+        command.args(args).current_dir(folder.path()).output().expect("started")
+    };
+    let mut args = vec!["train", "--out", "run"];
+    program::CLASSIFIER.iter().for_each(|pair| args.extend(["--set", pair]));
+    fits(run(&args), "train");
+    for command in ["eval run", "eval run --confusion", "inspect run", "report run"] {
+        fits(run(&command.split(' ').collect::<Vec<_>>()), command);
+    }
+}

@@ -77,6 +77,22 @@ fn a_folder_of_classes_is_looked_at_trained_on_and_its_model_used() {
     let scored = json(&wavetape(&["eval", text(&run), "--json"]));
     assert_eq!(scored["value"], report["value"]);
 
+    let confused = json(&wavetape(&["eval", text(&run), "--confusion", "--json"]));
+    let confusion = &confused["confusion"];
+    let count = |i: usize, j: usize| confusion["matrix"][i][j].as_u64().expect("a count");
+    let [right, wrong] = [count(0, 0) + count(1, 1), count(0, 1) + count(1, 0)];
+    assert_eq!(report["value"].as_f64(), Some(right as f64 / test as f64));
+    assert_eq!(confusion["classes"], object!(["across", "up \"right\" 'ly"]));
+    let worst = confusion["worst"].as_array().expect("a list");
+    assert_eq!((right + wrong, worst.len() as u64), (test, wrong.min(12)));
+    for mistake in worst {
+        let file = mistake["file"].as_str().expect("a file");
+        assert!(file.contains(mistake["class"].as_str().expect("a name")), "{mistake}");
+    }
+    let told = wavetape(&["eval", text(&run), "--confusion"]).stdout;
+    let told = String::from_utf8(told).expect("UTF-8");
+    assert!(told.contains("precision    recall        F1   images"), "{told}");
+
     // What is held out does not change with the folder's name or with what is added to the training set.
     let moved = folder.path().join("moved");
     fs::rename(&data, &moved).expect("moved");

@@ -85,7 +85,11 @@ fn a_classifier_is_told_with_its_curves_its_mistakes_and_where_it_looks() {
     assert!(page.contains(&format!("{right} of 1000 images were given their class")));
     assert!(page.contains("Ankle boot") || page.contains("ankle boot"));
     assert!(page.contains("lff-mlp") && page.contains("self_attention"));
-    assert_eq!(page.matches("<img").count(), 3 + 1, "three pictures and the maps");
+    assert_eq!(
+        page.matches("<img").count(),
+        3 + 3 + 1,
+        "three mistakes, three pictures and the maps"
+    );
 
     let data = check(&page);
     assert_eq!(data["runs"][0], "run <script>alert(1)<b> & \"so\"");

@@ -1,13 +1,15 @@
 //! Which class is taken for which.
 
-use anyhow::Result;
-use datasets::Loader;
-use models::Vit;
-use nn::{Context, Params};
-use rayon::prelude::*;
+use std::path::Path;
 
+use anyhow::Result;
+use datasets::Images;
+
+use super::data_uri;
 use super::html::Html;
 use super::model::{Extent, Model};
+use crate::confusion::{Confusion, Figures, Mistake, PerClass};
+use crate::picture::in_colour;
 use crate::source::Source;
 use crate::task::Task;
 
@@ -15,52 +17,28 @@ use crate::task::Task;
 const MOST_CLASSES: usize = 24;
 /// Mistakes in the list of the most frequent ones.
 const MISTAKES: usize = 8;
-/// Images of a forward pass.
-const PART: usize = 50;
 
-/// Writes the confusion matrix of the images that the run is scored on, and the most frequent mistakes.
-pub(super) fn write(html: &mut Html, model: &Model, _: &Extent<'_>) -> Result<()> {
+/// Writes the confusion matrix of the images that the run is scored on, what each class is scored by, and the mistakes.
+pub(super) fn write(html: &mut Html, model: &Model, extent: &Extent<'_>) -> Result<()> {
     let (Task::Classify(classifier), Some(Source::Images(loader))) = (&model.task, model.eval())
     else {
         return Ok(());
     };
-    let counts = count(&classifier.model, model.params(), loader)?;
-    let names: Vec<String> = (0..counts.len()).map(|class| model.classes.name(class)).collect();
-    let (all, right) = (sum(&counts), (0..counts.len()).map(|i| counts[i][i]).sum::<usize>());
+    let confusion = Confusion::of(classifier, model.params(), loader, &model.classes)?;
+    let all: usize = confusion.per_class.iter().map(|class| class.images).sum();
+    let right: usize = (0..confusion.classes.len()).map(|i| confusion.matrix[i][i]).sum();
     html.leaf(
         "p",
         &[],
         format!("{right} of {all} images were given their class. Rows are the classes, columns what was found."),
     );
-    if counts.len() <= MOST_CLASSES {
-        matrix(html, &counts, &names);
+    if confusion.classes.len() <= MOST_CLASSES {
+        matrix(html, &confusion.matrix, &confusion.classes);
     }
-    mistakes(html, &counts, &names);
+    figures(html, &confusion);
+    mistakes(html, &confusion);
+    worst(html, &confusion, loader.images(), extent.pictures)?;
     Ok(())
-}
-
-fn sum(counts: &[Vec<usize>]) -> usize {
-    counts.iter().flatten().sum()
-}
-
-/// How often an image of the class of the row was given the class of the column. The result does not depend on the number of threads.
-fn count(model: &Vit, params: &Params, loader: &Loader) -> Result<Vec<Vec<usize>>> {
-    let classes = model.config().classes;
-    let mut counts = vec![vec![0; classes]; classes];
-    for batch in loader.epoch(0, 0) {
-        let batch = batch?;
-        let len = batch.labels.len();
-        let part = |part: usize| {
-            let start = part * PART;
-            let images = batch.images.narrow(0, start, PART.min(len - start));
-            model.forward(&Context::eval(params), &images).value().argmax(-1)
-        };
-        let found: Vec<_> = (0..len.div_ceil(PART)).into_par_iter().map(part).collect();
-        for (&label, found) in batch.labels.iter().zip(found.into_iter().flatten()) {
-            counts[label][found] += 1;
-        }
-    }
-    Ok(counts)
 }
 
 fn matrix(html: &mut Html, counts: &[Vec<usize>], names: &[String]) {
@@ -102,26 +80,62 @@ fn matrix(html: &mut Html, counts: &[Vec<usize>], names: &[String]) {
     });
 }
 
-fn mistakes(html: &mut Html, counts: &[Vec<usize>], names: &[String]) {
-    let pairs = counts.iter().enumerate().flat_map(|(i, row)| {
-        row.iter()
-            .enumerate()
-            .filter(move |&(j, &count)| i != j && count > 0)
-            .map(move |(j, &count)| (i, j, count))
-    });
-    let mut pairs: Vec<(usize, usize, usize)> = pairs.collect();
-    pairs.sort_by_key(|&(_, _, count)| std::cmp::Reverse(count));
+fn mistakes(html: &mut Html, confusion: &Confusion) {
+    let pairs = confusion.pairs();
     if pairs.is_empty() {
         return;
     }
     html.leaf("h4", &[], "Most frequent mistakes");
     html.element("ol", &[], |html| {
-        for &(i, j, count) in pairs.iter().take(MISTAKES) {
-            let all = counts[i].iter().sum::<usize>();
+        for (i, j, count) in pairs.into_iter().take(MISTAKES) {
+            let all = confusion.per_class[i].images;
             let share = 100.0 * count as f64 / all as f64;
-            let words =
-                format!("{} taken for {}: {count} of {all} ({share:.0} %)", names[i], names[j]);
-            html.leaf("li", &[], words);
+            let [is, found] = [i, j].map(|class| &confusion.classes[class]);
+            html.leaf(
+                "li",
+                &[],
+                format!("{is} taken for {found}: {count} of {all} ({share:.0} %)"),
+            );
         }
     });
+}
+
+/// Precision, recall and F1 of each class.
+fn figures(html: &mut Html, confusion: &Confusion) {
+    let figure =
+        |figure: Option<f64>| figure.map_or("–".to_owned(), |figure| format!("{figure:.3}"));
+    let row = |name: &str, Figures { precision, recall, f1 }: &Figures, images: String| {
+        vec![name.to_owned(), figure(*precision), figure(*recall), figure(*f1), images]
+    };
+    let of_class = |class: &PerClass| row(&class.class, &class.figures, class.images.to_string());
+    let mut rows: Vec<Vec<String>> = confusion.per_class.iter().map(of_class).collect();
+    rows.push(row("mean of classes", &confusion.macro_average, String::new()));
+    let head = ["class", "precision", "recall", "F1", "images"].map(str::to_owned);
+    html.table("What each class is scored by", &head, &rows);
+}
+
+/// The most probable mistakes, as pictures.
+fn worst(html: &mut Html, confusion: &Confusion, images: &Images, most: usize) -> Result<()> {
+    if confusion.worst.is_empty() {
+        return Ok(());
+    }
+    html.leaf("h4", &[], "Worst mistakes");
+    let mut shown = Vec::new();
+    for Mistake { index, file, class, found, probability } in confusion.worst.iter().take(most) {
+        let picture = in_colour(&images.image(*index)?, images.shape());
+        let what = file.as_deref().map_or(format!("image {index}"), |file| {
+            Path::new(file).file_name().unwrap_or_default().to_string_lossy().into_owned()
+        });
+        let words = format!("{class}, found as {found} ({:.0} %)", 100.0 * probability);
+        shown.push((data_uri::png(&picture)?, words, what));
+    }
+    html.element("div", &[("class", "pictures")], |html| {
+        for (address, words, what) in &shown {
+            html.element("figure", &[("class", "picture")], |html| {
+                html.image(address, &format!("{what}: {words}"));
+                html.leaf("figcaption", &[], format!("{words}: {what}"));
+            });
+        }
+    });
+    Ok(())
 }

@@ -130,7 +130,8 @@ pub fn read(listing: &mut Listing, part: Option<Part>, reading: &Reading) -> Res
         }
     };
     let (labels, classes) = labels(listing, &chosen);
-    Ok(Images::with(shape, pixels, labels, classes).with_skipped(skipped))
+    let files = chosen.iter().map(|&i| listing.entries()[i].path.clone()).collect();
+    Ok(Images::with(shape, pixels, labels, classes).with_files(files, skipped))
 }
 
 /// Labels of the chosen pictures among the classes that they have.

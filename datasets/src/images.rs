@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
@@ -21,6 +22,8 @@ pub struct Images {
     pixels: Pixels,
     labels: Vec<u32>,
     classes: Vec<String>,
+    /// Where each comes from; none of images that are not in files of their own.
+    files: Vec<PathBuf>,
     skipped: Repairs<Skipped>,
 }
 
@@ -61,11 +64,16 @@ impl Images {
         if let Some(label) = labels.iter().find(|&&label| label as usize >= classes.len()) {
             panic!("images: label {label} for {} classes", classes.len());
         }
-        Images { shape, pixels, labels, classes, skipped: Repairs::default() }
+        Images { shape, pixels, labels, classes, files: Vec::new(), skipped: Repairs::default() }
     }
 
-    pub(crate) fn with_skipped(self, skipped: Repairs<Skipped>) -> Images {
-        Images { skipped, ..self }
+    pub(crate) fn with_files(self, files: Vec<PathBuf>, skipped: Repairs<Skipped>) -> Images {
+        Images { files, skipped, ..self }
+    }
+
+    /// The file of image `i`, if it has one of its own.
+    pub fn file(&self, i: usize) -> Option<&Path> {
+        self.files.get(i).map(PathBuf::as_path)
     }
 
     /// What the reader of a folder left out of what was [listed](crate::listing::Listing).
@@ -124,7 +132,9 @@ impl Images {
         let chosen: Vec<usize> = (0..count).map(|i| i * self.len() / count).collect();
         let read = chosen.par_iter().map(|&i| self.image(i)).collect::<Result<Vec<_>, _>>()?;
         let labels = chosen.iter().map(|&i| self.labels[i]).collect();
-        Ok(Cow::Owned(Images::new(self.shape, read.concat(), labels, self.classes.clone())))
+        let files = chosen.iter().filter_map(|&i| self.files.get(i).cloned()).collect();
+        let images = Images::new(self.shape, read.concat(), labels, self.classes.clone());
+        Ok(Cow::Owned(images.with_files(files, Repairs::default())))
     }
 
     /// The class of image `i`, an index into [`classes`](Self::classes).
@@ -197,8 +207,9 @@ impl Images {
             Pixels::Files(files) => Pixels::Files(files.subset(indices)),
         };
         let labels = indices.iter().map(|&i| self.labels[i]).collect();
+        let files = indices.iter().filter_map(|&i| self.files.get(i).cloned()).collect();
         let (classes, skipped) = (self.classes.clone(), Repairs::default());
-        Images { shape: self.shape, pixels, labels, classes, skipped }
+        Images { shape: self.shape, pixels, labels, classes, files, skipped }
     }
 
     /// Holds out `count` images, chosen at random by the seed, for validation: the remaining images
@@ -238,7 +249,8 @@ impl Images {
         }
         let (shape, pixels) = ([channels, height, width], Pixels::Memory(pixels));
         let (labels, classes) = (self.labels.clone(), self.classes.clone());
-        Ok(Images { shape, pixels, labels, classes, skipped: self.skipped.clone() })
+        let (files, skipped) = (self.files.clone(), self.skipped.clone());
+        Ok(Images { shape, pixels, labels, classes, files, skipped })
     }
 
     fn size(&self) -> usize {
