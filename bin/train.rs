@@ -200,7 +200,7 @@ impl Report {
             Some(Baselines::Captions(caption_baselines::Baselines { frequent, nearest })) => {
                 writeln!(
                     out,
-                    "most frequent caption of the class: CIDEr-D {:.3}, BLEU-1 {:.3}, ROUGE-L {:.3}; of the nearest box: CIDEr-D {:.3}, BLEU-1 {:.3}, ROUGE-L {:.3}",
+                    "most frequent caption of the class: CIDEr-D {:.3}, BLEU-1 {:.3}, ROUGE-L {:.3}\ncaption of the nearest box: CIDEr-D {:.3}, BLEU-1 {:.3}, ROUGE-L {:.3}",
                     frequent.cider,
                     frequent.bleu1,
                     frequent.rouge_l,

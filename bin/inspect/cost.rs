@@ -109,8 +109,9 @@ impl Cost {
         let mflop = |flop: i64| flop as f64 / 1e6;
         writeln!(
             out,
-            "\n{images} of {tokens} tokens: {:.2} MFLOP in the products of a forward pass, {:.2} of a backward pass; {:.2} MiB kept for it\n\
-             (an op that frees what another one made keeps less than nothing; training keeps that of one shard a thread at a time)",
+            "\n{images} of {tokens} tokens: MFLOP in products {:.2} forward, {:.2} backward;\n\
+             {:.2} MiB kept for the backward pass (training keeps that of a shard a thread;\n\
+             a negative number: the op frees a buffer of another one)",
             mflop(*forward_flop),
             mflop(*backward_flop),
             *kept_bytes as f64 / f64::from(1 << 20)

@@ -5,6 +5,7 @@
 //! $make crops VOC OUT    # each object of a data set in VOC's layout as a picture of its own size, in a folder per class
 //! $make yolo VOC OUT     # the same data set as Ultralytics' export: train/images, train/labels, valid/…, data.yaml
 //! $make coco VOC OUT     # the same as one COCO file beside a folder of pictures, without parts
+//! $make digits N OUT     # N grey pictures of digits, 28 × 28, to train on (OUT/train) and 1,000 to test (OUT/test)
 //! $make many N OUT       # N coloured pictures of 40 to 90 pixels a side in ten classes, as JPEG
 //! ```
 
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use datasets::detection::{Annotated, Detection, Fit, Reading, voc};
 use datasets::picture::{self, Channels};
-use image::{Rgb, RgbImage};
+use image::{GrayImage, Luma, Rgb, RgbImage};
 use rayon::prelude::*;
 use serde_json::json;
 
@@ -126,10 +127,66 @@ fn many(count: u32, out: &Path) -> Done {
     })
 }
 
+/// Digits in 5 × 7 dots, a row a byte.
+const DIGITS: [[u8; 7]; 10] = [
+    [14, 17, 19, 21, 25, 17, 14],
+    [4, 12, 4, 4, 4, 4, 14],
+    [14, 17, 1, 2, 4, 8, 31],
+    [31, 2, 4, 2, 1, 17, 14],
+    [2, 6, 10, 18, 31, 2, 2],
+    [31, 16, 30, 1, 1, 17, 14],
+    [6, 8, 16, 30, 17, 17, 14],
+    [31, 1, 2, 4, 8, 8, 8],
+    [14, 17, 17, 14, 17, 17, 14],
+    [14, 17, 17, 15, 1, 2, 12],
+];
+
+/// A digit that is shifted, turned, sheared and blurred a little, with noise: picture `i` of these is always the same.
+fn digit(i: u32) -> GrayImage {
+    let mut state = u64::from(i).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    // xorshift64*: numbers from −1 to 1.
+    let mut draw = move || {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 40) as f32 / 8_388_608.0 - 1.0
+    };
+    let glyph = &DIGITS[(i % 10) as usize];
+    let (angle, shear, size) = (0.35 * draw(), 0.25 * draw(), 2.9 + 0.6 * draw());
+    let [right, down] = [13.5 + 3.0 * draw(), 13.5 + 3.0 * draw()];
+    let ink = |x: f32, y: f32| {
+        let [x, y] = [x - right, y - down];
+        let [u, v] = [angle.cos() * x + angle.sin() * y, angle.cos() * y - angle.sin() * x];
+        let [u, v] = [(u + shear * v) / size + 2.5, v / size + 3.5];
+        let inside = (0.0..5.0).contains(&u) && (0.0..7.0).contains(&v);
+        inside && glyph[v as usize] >> (4 - u as usize) & 1 == 1
+    };
+    GrayImage::from_fn(28, 28, |x, y| {
+        let dots = (0..16).filter(|dot| {
+            let [dx, dy] = [(dot % 4) as f32, (dot / 4) as f32].map(|d| (d - 1.5) / 2.5);
+            ink(x as f32 + dx, y as f32 + dy)
+        });
+        let bright = 14.0 * dots.count() as f32 + 30.0 * draw();
+        Luma([bright.clamp(0.0, 255.0) as u8])
+    })
+}
+
+fn digits(count: u32, out: &Path) -> Done {
+    for (part, first, count) in [("train", 0, count), ("test", 1_000_000, 1000)] {
+        for class in 0..10 {
+            fs::create_dir_all(out.join(format!("{part}/{class}")))?;
+        }
+        for i in first..first + count {
+            digit(i).save(out.join(format!("{part}/{}/{i:07}.png", i % 10)))?;
+        }
+    }
+    Ok(())
+}
+
 fn main() -> Done {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [kind, from, out] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] else {
-        return Err("crops|yolo|coco VOC OUT, or many N OUT, expected".into());
+        return Err("crops|yolo|coco VOC OUT, or digits|many N OUT, expected".into());
     };
     let (folder, out) = (Path::new(from), Path::new(out));
     fs::create_dir_all(out)?;
@@ -137,7 +194,8 @@ fn main() -> Done {
         "crops" => crops(folder, out),
         "yolo" => yolo(folder, out),
         "coco" => coco(folder, out),
+        "digits" => digits(from.parse()?, out),
         "many" => many(from.parse()?, out),
-        _ => Err("crops, yolo, coco or many expected".into()),
+        _ => Err("crops, yolo, coco, digits or many expected".into()),
     }
 }
