@@ -133,7 +133,11 @@ impl Recipe {
         typed.apply(&mut table)?;
         let dropped = check(&mut table, &before, &typed, idle, "");
         let dropped = dropped.with_context(|| origin.to_owned())?;
-        let recipe: Self = table.try_into().with_context(|| origin.to_owned())?;
+        let mut recipe: Self = table.try_into().with_context(|| origin.to_owned())?;
+        // A run is opened from other folders, too.
+        for path in [&mut recipe.data.dir, &mut recipe.train.from].into_iter().flatten() {
+            *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
+        }
         recipe.validate().with_context(|| origin.to_owned())?;
         Ok((recipe, dropped))
     }

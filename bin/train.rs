@@ -277,13 +277,6 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
     if args.print_config {
         return Ok(write!(output::stdout(), "{}", toml::to_string(&recipe)?)?);
     }
-    if let Some(dir) = recipe.data.dir.take() {
-        // The run is opened from other folders, too.
-        recipe.data.dir = Some(std::path::absolute(&dir).unwrap_or(dir));
-    }
-    if let Some(from) = recipe.train.from.take() {
-        recipe.train.from = Some(std::path::absolute(&from).unwrap_or(from));
-    }
     if args.tui && !io::stderr().is_terminal() {
         bail!("--tui: a terminal on stderr expected");
     }

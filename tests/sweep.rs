@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use program::{json, text, wavetape};
+use program::{CLASSIFIER, json, text, wavetape};
 
 const SMALL: [&str; 10] = [
     "--set",
@@ -203,4 +203,34 @@ fn mistakes_are_told_before_anything_is_trained() {
         assert!(message.contains(expected), "{grid}: {message}");
         assert!(!folder.path().join("results.jsonl").exists());
     }
+}
+
+#[test]
+fn a_sweep_of_data_in_a_folder_beside_it_trains_on_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (part, class) in [("train", "a"), ("train", "b"), ("test", "a")] {
+        let of_class = folder.path().join("data").join(part).join(class);
+        std::fs::create_dir_all(&of_class).expect("made");
+        for i in 0..8_u8 {
+            let grey = image::GrayImage::from_pixel(28, 28, image::Luma([i * 20 + 10]));
+            grey.save(of_class.join(format!("{i}.png"))).expect("written");
+        }
+    }
+    let mut sweep = std::process::Command::new(env!("CARGO_BIN_EXE_wavetape"));
+    sweep.current_dir(folder.path()).args([
+        "sweep",
+        "vit-sample",
+        "--data",
+        "data",
+        "--seeds",
+        "1",
+    ]);
+    sweep.args(["--grid", "optimizer.rate=1e-3,2e-3", "--out", "study", "--json"]);
+    sweep.args(["--set", "data.kind=grey-folder", "--set", "train.epochs=1"]);
+    let small = CLASSIFIER.iter().filter(|pair| !pair.starts_with("train."));
+    small.chain(&["train.batch_size=4"]).for_each(|pair| {
+        sweep.args(["--set", pair]);
+    });
+    let output = sweep.output().expect("started");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
