@@ -6,6 +6,7 @@
 //! $make yolo VOC OUT     # the same data set as Ultralytics' export: train/images, train/labels, valid/…, data.yaml
 //! $make coco VOC OUT     # the same as one COCO file beside a folder of pictures, without parts
 //! $make digits N OUT     # N grey pictures of digits, 28 × 28, to train on (OUT/train) and 1,000 to test (OUT/test)
+//! $make screens N OUT    # N screens of a made-up app in Rico's layout, with captions of their widgets, in parts of 8 : 1 : 1
 //! $make many N OUT       # N coloured pictures of 40 to 90 pixels a side in ten classes, as JPEG
 //! ```
 
@@ -183,10 +184,135 @@ fn digits(count: u32, out: &Path) -> Done {
     Ok(())
 }
 
+/// A widget: what is drawn, where (left, top, right, bottom on 1440 × 2560), and what people call it.
+struct Widget {
+    class: &'static str,
+    sign: char,
+    bounds: [u32; 4],
+    text: &'static str,
+    captions: [&'static str; 2],
+}
+
+/// The widgets of a screen. The same sign means another thing at another place.
+fn widgets(i: u32) -> Vec<Widget> {
+    let noise = i.wrapping_mul(2_654_435_761) >> 7;
+    let chance = |bit: u32| noise >> bit & 1 == 1;
+    let shift = noise % 60;
+    let icon = |sign, left: u32, top: u32, captions| {
+        let bounds = [left, top + shift, left + 168, top + shift + 168];
+        Widget { class: "android.widget.ImageButton", sign, bounds, text: "", captions }
+    };
+    let mut all = vec![match chance(0) {
+        true => icon('<', 24, 60, ["go back", "back to previous screen"]),
+        false => icon('x', 24, 60, ["close", "close this screen"]),
+    }];
+    if chance(1) {
+        all.push(icon('o', 1230, 60, ["search", "search for items"]));
+    }
+    if chance(2) {
+        all.push(icon('*', 1040, 60, ["open settings", "settings"]));
+    }
+    let names = ["mail", "music", "photos", "maps", "notes", "contacts"];
+    let opened = [
+        ["open mail", "read mail"],
+        ["open music", "listen to music"],
+        ["open photos", "see photos"],
+        ["open maps", "show maps"],
+        ["open notes", "read notes"],
+        ["open contacts", "see contacts"],
+    ];
+    for row in 0..2 + noise % 4 {
+        let which = ((noise >> 3) + 5 * row) as usize % names.len();
+        let top = 420 + 330 * row + shift;
+        let bounds = [40, top, 1100, top + 200];
+        let (class, text) = ("android.widget.TextView", names[which]);
+        all.push(Widget { class, sign: '-', bounds, text, captions: opened[which] });
+        if chance(4 + row) {
+            all.push(icon('x', 1220, 430 + 330 * row, ["delete item", "remove this item"]));
+        }
+    }
+    if chance(9) {
+        all.push(icon('+', 1200, 2200, ["add item", "add a new item"]));
+    }
+    all
+}
+
+/// Whether a sign is drawn at a place of its square, from −1 to 1.
+fn is_drawn(sign: char, x: f32, y: f32) -> bool {
+    let (near, far) = (x.abs() < 0.8 && y.abs() < 0.8, (x * x + y * y).sqrt());
+    near && match sign {
+        '<' => (x + 0.5 - y.abs()).abs() < 0.2,
+        'x' => (x.abs() - y.abs()).abs() < 0.2,
+        '+' => x.abs() < 0.15 || y.abs() < 0.15,
+        'o' => (far - 0.5).abs() < 0.15,
+        '*' => far < 0.3 || ((x * y).abs() < 0.05 && far < 0.75),
+        _ => y.abs() < 0.15,
+    }
+}
+
+fn screens(count: u32, out: &Path) -> Done {
+    for folder in ["combined", "split"] {
+        fs::create_dir_all(out.join(folder))?;
+    }
+    let mut table = "datasetId,screenId,nodeId,captions\n".to_owned();
+    let mut parts = [const { String::new() }; 3];
+    for i in 0..count {
+        let (id, widgets) = (10_000 + i, widgets(i));
+        let shade = 200 + (i * 37 % 50) as u8;
+        let picture = GrayImage::from_fn(180, 320, |x, y| {
+            let [x, y] = [x * 8 + 4, y * 8 + 4];
+            let inside = |w: &&Widget| {
+                (w.bounds[0]..w.bounds[2]).contains(&x) && (w.bounds[1]..w.bounds[3]).contains(&y)
+            };
+            let of =
+                |from: u32, to: u32, at: u32| (2 * (at - from)) as f32 / (to - from) as f32 - 1.0;
+            let ink = widgets.iter().find(inside).map(|w| {
+                let [left, top, right, bottom] = w.bounds;
+                is_drawn(w.sign, of(left, right, x), of(top, bottom, y))
+            });
+            Luma([match ink {
+                Some(true) => 30,
+                Some(false) => 250,
+                None => shade,
+            }])
+        });
+        picture.save(out.join(format!("combined/{id}.jpg")))?;
+        let node = |w: &Widget| {
+            let clickable = w.class.ends_with("ImageButton") || !w.text.is_empty();
+            json!({
+                "class": w.class, "bounds": w.bounds, "clickable": clickable, "visible-to-user": true,
+                "ancestors": ["android.view.View", "java.lang.Object"], "text": w.text,
+                "resource-id": "app:id/item", "content-desc": [null], "visibility": "visible",
+            })
+        };
+        let children: Vec<_> = widgets.iter().map(node).collect();
+        let root = json!({
+            "class": "android.widget.FrameLayout", "bounds": [0, 0, 1440, 2560], "clickable": false,
+            "visible-to-user": true, "ancestors": ["android.view.View", "java.lang.Object"],
+            "children": children,
+        });
+        let screen = json!({ "activity_name": "app/Screen", "activity": { "root": root } });
+        fs::write(out.join(format!("combined/{id}.json")), screen.to_string())?;
+        for (at, widget) in widgets.iter().enumerate() {
+            writeln!(table, "rc,{id},0.{at},{}", widget.captions.join("|"))?;
+        }
+        let part = match i % 10 {
+            8 => 1,
+            9 => 2,
+            _ => 0,
+        };
+        writeln!(parts[part], "{id}")?;
+    }
+    for (name, ids) in ["train", "dev", "test"].iter().zip(&parts) {
+        fs::write(out.join(format!("split/{name}.txt")), ids)?;
+    }
+    Ok(fs::write(out.join("widget_captions.csv"), table)?)
+}
+
 fn main() -> Done {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [kind, from, out] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] else {
-        return Err("crops|yolo|coco VOC OUT, or digits|many N OUT, expected".into());
+        return Err("crops|yolo|coco VOC OUT, or digits|screens|many N OUT, expected".into());
     };
     let (folder, out) = (Path::new(from), Path::new(out));
     fs::create_dir_all(out)?;
@@ -195,7 +321,8 @@ fn main() -> Done {
         "yolo" => yolo(folder, out),
         "coco" => coco(folder, out),
         "digits" => digits(from.parse()?, out),
+        "screens" => screens(from.parse()?, out),
         "many" => many(from.parse()?, out),
-        _ => Err("crops, yolo, coco, digits or many expected".into()),
+        _ => Err("crops, yolo, coco, digits, screens or many expected".into()),
     }
 }
