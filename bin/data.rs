@@ -433,6 +433,13 @@ fn listing(config: &DataConfig, past: &Past) -> Result<Option<Listing>> {
         held.map_err(hinted).with_context(context)?;
         if is_new {
             let [train, test] = [Part::Train, Part::Test].map(|part| count(&listing, part));
+            if test == 0 {
+                bail!(
+                    "{}: {} and no test set: too few to hold any out; a class needs two pictures",
+                    dir.display(),
+                    counted(train, "picture")
+                );
+            }
             output::note(format_args!(
                 "{}: no test set: {test} of {} are held out (data.test_share)",
                 dir.display(),

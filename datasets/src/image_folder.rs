@@ -4,7 +4,7 @@
 //! the pixels are the same, and memory stays within [`Reading::cache`].
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -166,12 +166,12 @@ fn shape(listing: &Listing, chosen: &[usize], reading: &Reading) -> Result<[usiz
 }
 
 /// A picture, made its size.
-fn sized(path: &PathBuf, shape: [usize; 3], reading: &Reading) -> Result<Picture, Error> {
+fn sized(path: &Path, shape: [usize; 3], reading: &Reading) -> Result<Picture, Error> {
     fitted(path, Picture::read(path, reading.channels)?, shape, reading)
 }
 
 fn fitted(
-    path: &PathBuf,
+    path: &Path,
     picture: Picture,
     shape: [usize; 3],
     reading: &Reading,
@@ -328,7 +328,6 @@ fn picture_size(shape: [usize; 3]) -> Result<usize, Error> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
 
     use image::{ImageFormat, Rgb, RgbImage};
 
