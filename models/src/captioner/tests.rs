@@ -395,7 +395,7 @@ fn a_model_whose_answers_are_not_finite_has_no_captions() {
     let batch = screens(&[4, 7], 11);
     for bad in [f32::NAN, f32::INFINITY, 1e38] {
         let (model, mut params) = model(&config(lff(), Grouping::OneByFour), 12);
-        for param in params.iter_mut().filter(|param| param.name.starts_with("decoder")) {
+        for param in params.iter_mut().filter(|param| param.name.starts_with("dec.")) {
             param.value = Tensor::full(param.value.shape(), bad);
         }
         for beam in [1, 3] {
