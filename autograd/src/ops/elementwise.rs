@@ -5,6 +5,21 @@ use tensor::{Float, Simd, Tensor};
 use crate::{Op, Var};
 
 impl<E: Float> Var<E> {
+    /// An op of one element: its value, and the vjp as a function of the cotangent and of what is kept of the same element.
+    #[track_caller]
+    #[inline]
+    fn unary(
+        &self,
+        name: &'static str,
+        value: Tensor<E>,
+        kept: &Tensor<E>,
+        vjp: impl Fn(E, E, Simd) -> E + Send + Sync + 'static,
+    ) -> Self {
+        let kept = kept.clone();
+        let vjp = move |g: Tensor<E>| g.into_zip(&kept, name, &vjp);
+        Op::new(name, value).wrt(self, vjp).record()
+    }
+
     /// −x.
     #[track_caller]
     pub fn neg(&self) -> Self {
@@ -61,41 +76,29 @@ impl<E: Float> Var<E> {
     /// tanh x, with derivative 1 − tanh² x = 4u/(1 + u)², u = e^(−2|x|), which keeps its digits where tanh is nearly ±1.
     #[track_caller]
     pub fn tanh(&self) -> Self {
-        let x = self.value().clone();
-        let vjp = {
-            let x = x.clone();
-            move |g: Tensor<E>| {
-                g.into_zip(
-                    &x,
-                    "tanh",
-                    #[inline(always)]
-                    |g, x, simd| {
-                        let two = E::from_f64(2.0);
-                        g * (two * two * bell(two * x, simd))
-                    },
-                )
-            }
-        };
-        Op::new("tanh", x.tanh()).wrt(self, vjp).record()
+        self.unary(
+            "tanh",
+            self.value().tanh(),
+            self.value(),
+            #[inline(always)]
+            |g, x, simd| {
+                let two = E::from_f64(2.0);
+                g * (two * two * bell(two * x, simd))
+            },
+        )
     }
 
     /// erf x, with derivative 2/√π · e^(−x²).
     #[track_caller]
     pub fn erf(&self) -> Self {
-        let x = self.value().clone();
         let slope = E::from_f64(std::f64::consts::FRAC_2_SQRT_PI);
-        let vjp = {
-            let x = x.clone();
-            move |g: Tensor<E>| {
-                g.into_zip(
-                    &x,
-                    "erf",
-                    #[inline(always)]
-                    |g, x, simd| g * slope * (-x * x).exp(simd),
-                )
-            }
-        };
-        Op::new("erf", x.erf()).wrt(self, vjp).record()
+        self.unary(
+            "erf",
+            self.value().erf(),
+            self.value(),
+            #[inline(always)]
+            move |g, x, simd| g * slope * (-x * x).exp(simd),
+        )
     }
 
     /// sin x, with derivative cos x.
@@ -116,82 +119,59 @@ impl<E: Float> Var<E> {
     /// 1.
     #[track_caller]
     pub fn sigmoid(&self) -> Self {
-        let x = self.value().clone();
-        let vjp = {
-            let x = x.clone();
-            move |g: Tensor<E>| {
-                g.into_zip(
-                    &x,
-                    "sigmoid",
-                    #[inline(always)]
-                    |g, x, simd| g * bell(x, simd),
-                )
-            }
-        };
-        Op::new("sigmoid", x.sigmoid()).wrt(self, vjp).record()
+        self.unary(
+            "sigmoid",
+            self.value().sigmoid(),
+            self.value(),
+            #[inline(always)]
+            |g, x, simd| g * bell(x, simd),
+        )
     }
 
     /// max(x, 0), with derivative 1 above 0 and 0 elsewhere, at 0 too; both NaN for NaN.
     #[track_caller]
     pub fn relu(&self) -> Self {
         let y = self.value().relu();
-        let vjp = {
-            let y = y.clone();
-            move |g: Tensor<E>| {
-                g.into_zip(
-                    &y,
-                    "relu",
-                    #[inline(always)]
-                    |g, y, _| {
-                        if y > E::ZERO {
-                            g
-                        } else if y <= E::ZERO {
-                            E::ZERO
-                        } else {
-                            y // NaN
-                        }
-                    },
-                )
-            }
-        };
-        Op::new("relu", y).wrt(self, vjp).record()
+        self.unary(
+            "relu",
+            y.clone(),
+            &y,
+            #[inline(always)]
+            |g, y, _| {
+                if y > E::ZERO {
+                    g
+                } else if y <= E::ZERO {
+                    E::ZERO
+                } else {
+                    y // NaN
+                }
+            },
+        )
     }
 
     /// GELU(x) = x·Φ(x), with derivative Φ(x) + x·φ(x); exact, with Φ and φ of the standard normal distribution
     /// (Hendrycks and Gimpel 2016). The composed twin is [`gelu_composed`](crate::gelu_composed).
     #[track_caller]
     pub fn gelu(&self) -> Self {
-        let x = self.value().clone();
-        let vjp = {
-            let x = x.clone();
-            move |g: Tensor<E>| {
-                g.into_zip(
-                    &x,
-                    "gelu",
-                    #[inline(always)]
-                    |g, x, simd| g * x.gelu_derivative(simd),
-                )
-            }
-        };
-        Op::new("gelu", x.gelu()).wrt(self, vjp).record()
+        self.unary(
+            "gelu",
+            self.value().gelu(),
+            self.value(),
+            #[inline(always)]
+            |g, x, simd| g * x.gelu_derivative(simd),
+        )
     }
 
     /// |x|, with derivative the sign of x, 0 at 0; both NaN for NaN.
     #[track_caller]
     pub fn abs(&self) -> Self {
-        let x = self.value().clone();
-        let vjp = {
-            let x = x.clone();
-            move |g: Tensor<E>| {
-                g.into_zip(
-                    &x,
-                    "abs",
-                    #[inline(always)]
-                    |g, x, _| g * sign(x),
-                )
-            }
-        };
-        Op::new("abs", x.abs()).wrt(self, vjp).record()
+        self.unary(
+            "abs",
+            self.value().abs(),
+            self.value(),
+            #[inline(always)]
+            |g, x, _| g * sign(x),
+        )
     }
 
     /// x limited to [low, high], with derivative 1 inside, bounds included, and 0 outside; both NaN for NaN.
@@ -200,27 +180,22 @@ impl<E: Float> Var<E> {
     /// Unless low ≤ high.
     #[track_caller]
     pub fn clamp(&self, low: E, high: E) -> Self {
-        let x = self.value().clone();
-        let vjp = {
-            let x = x.clone();
-            move |g: Tensor<E>| {
-                g.into_zip(
-                    &x,
-                    "clamp",
-                    #[inline(always)]
-                    |g, x, _| {
-                        if low <= x && x <= high {
-                            g
-                        } else if x < low || x > high {
-                            E::ZERO
-                        } else {
-                            x // NaN
-                        }
-                    },
-                )
-            }
-        };
-        Op::new("clamp", x.clamp(low, high)).wrt(self, vjp).record()
+        let y = self.value().clamp(low, high);
+        self.unary(
+            "clamp",
+            y,
+            self.value(),
+            #[inline(always)]
+            move |g, x, _| {
+                if low <= x && x <= high {
+                    g
+                } else if x < low || x > high {
+                    E::ZERO
+                } else {
+                    x // NaN
+                }
+            },
+        )
     }
 
     /// The value, with the gradient stopped where `mask` is 0 and scaled by it elsewhere: mask·x for a constant mask
