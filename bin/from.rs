@@ -258,7 +258,7 @@ fn check_same(theirs: &Recipe, ours: &Recipe) -> Result<()> {
     Ok(())
 }
 
-/// A recipe that was chosen for data, with the model of the run that it starts from, if that is one of the same task: its answers are
+/// A recipe that was chosen for data, with the model of the run that it starts from, if that is of the same task: its answers are
 /// those of the data, and pictures get the size and the channels that it reads.
 ///
 /// # Errors

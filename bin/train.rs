@@ -251,6 +251,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
             let is_chosen = RECIPES.iter().all(|(known, _)| *known != name);
             if let Some(from) = args.from.as_deref().filter(|from| is_chosen && from.is_dir()) {
                 text = from::like(&text, from)?.into();
+                output::note(format_args!("the model is that of {}", from.display()));
             }
             (None, resolve(data, &format!("recipe `{name}`"), &text)?)
         }
