@@ -108,6 +108,10 @@ pub fn read(listing: &mut Listing, part: Option<Part>, reading: &Reading) -> Res
         (size as u64).saturating_mul(chosen.len() as u64) <= reading.cache.min(MAX_BYTES);
     let is_all = chosen.len() <= reading.at_once && is_little;
     let mut skipped = Repairs::default();
+    if !is_all {
+        listing.hashes(reading.skip_broken)?; // which may leave some out
+        chosen = listing.chosen(part);
+    }
     if reading.skip_broken && !is_all {
         let is_sound = |&i: &usize| sized(&listing.entries()[i].path, shape, reading).is_ok();
         let sound: Vec<bool> = chosen.par_iter().map(is_sound).collect();
@@ -129,6 +133,10 @@ pub fn read(listing: &mut Listing, part: Option<Part>, reading: &Reading) -> Res
             (Pixels::Files(Files::new(paths, hashes, shape, *reading)), chosen)
         }
     };
+    if chosen.is_empty() {
+        let names = vec!["a picture that can be read".to_owned()];
+        return Err(Error::Missing { folder: listing.root().to_owned(), names });
+    }
     let (labels, classes) = labels(listing, &chosen);
     let files = chosen.iter().map(|&i| listing.entries()[i].path.clone()).collect();
     Ok(Images::with(shape, pixels, labels, classes).with_files(files, skipped))
@@ -540,6 +548,17 @@ mod tests {
         let sound = read(folder.path(), &skipping).unwrap();
         assert_eq!(sound.len(), 10);
         assert_eq!(sound.skipped().to_string(), "1 broken picture skipped, in b/00.png");
+        // Where all are, nothing is left to train on.
+        for name in fs::read_dir(folder.path().join("b")).unwrap() {
+            fs::write(name.unwrap().path(), "no picture").unwrap();
+        }
+        let only_b = tempfile::tempdir().unwrap();
+        fs::rename(folder.path().join("b"), only_b.path().join("b")).unwrap();
+        for reading in [skipping, Reading { at_once: 9, cache: 1 << 20, ..skipping }] {
+            let error = read(only_b.path(), &reading).unwrap_err().to_string();
+            assert!(error.ends_with("expected a picture that can be read; found none"), "{error}");
+        }
+        fs::rename(only_b.path().join("b"), folder.path().join("b")).unwrap();
         let images = read(folder.path(), &lazily).unwrap();
         let error = images.image(7).unwrap_err();
         assert!(matches!(error, Error::Broken { .. }), "{error}");
